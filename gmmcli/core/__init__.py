@@ -1,0 +1,1 @@
+"""Pure numbers: no files, no clock, no logging, no environment."""

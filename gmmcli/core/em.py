@@ -1,0 +1,177 @@
+"""The loop: E, (M, E)*. Each E with the mixture it belongs to is a pair, and only whole pairs leave.
+
+Where the expectations come from (threads, files, other machines) is the engine's business.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmcli.core import family
+from gmmcli.core.kernel import EPS
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.statistics import Statistics
+
+PARAMS = "wmc"
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """What one E over a table returns.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    log_densities : ndarray of shape (min(n, 2²⁰),), float64
+        Of rows ⌊i·n/m⌋, standard units: the sample for the quantiles.
+    log_max_posterior : float
+        Σ ln of each row's largest responsibility.
+    """
+
+    statistics: Statistics
+    log_densities: Array
+    log_max_posterior: float
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Log-likelihood per unit weight, nats, standard units."""
+        return self.statistics.log_likelihood / self.statistics.total_weight
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A mixture and its own E: what a checkpoint holds.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In standard units.
+    expectation : Expectation
+    step : int
+        M-steps in the life of the model.
+    likelihoods : tuple of float
+        Mean log-likelihoods of this table, newest last, three at most: the stopping state.
+    """
+
+    mixture: Mixture
+    expectation: Expectation
+    step: int
+    likelihoods: tuple[float, ...]
+
+    @property
+    def remaining_gain(self) -> float | None:
+        """Estimated gain per unit weight, in nats, that further steps would bring; None where unknown."""
+        return remaining_gain(self.likelihoods)
+
+    def has_converged(self, tol: float) -> bool:
+        """Tell whether the estimated remaining gain is below `tol`."""
+        gain = self.remaining_gain
+        return gain is not None and gain < tol
+
+
+def remaining_gain(likelihoods: Sequence[float]) -> float | None:
+    """Estimate how far three consecutive mean log-likelihoods are from their limit.
+
+    Returns
+    -------
+    float or None
+        None with fewer than three values, or where the gains grow.
+
+    Notes
+    -----
+    Aitken's extrapolation of a linearly converging sequence; Böhning et al. (1994). "The gain is small"
+    alone would stop early wherever EM is slow.
+    """
+    if len(likelihoods) < 3:
+        return None
+    l0, l1, l2 = likelihoods[-3:]
+    d1, d2 = l1 - l0, l2 - l1
+    if abs(d2) <= 64 * EPS * abs(l2):
+        return 0.0
+    ratio = d2 / d1 if d1 else np.inf
+    if ratio >= 1:
+        return None
+    return abs(d2) if ratio < 0 else abs(d2) * ratio / (1 - ratio)
+
+
+def empty_components(statistics: Statistics) -> list[int]:
+    """Return the components whose count is rounding alone: below 64·eps of the total weight."""
+    return [int(k) for k in np.flatnonzero(statistics.counts < 64 * EPS * statistics.total_weight)]
+
+
+def maximise(
+    statistics: Statistics, previous: Mixture, params: str = PARAMS, reg_covar: float = 0.0
+) -> Mixture:
+    """Return the mixture that makes the statistics most likely.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Gathered under `previous`.
+    previous : Mixture
+        Source of what is frozen. An empty component keeps its mean and covariance and gets weight 0.
+    params : str
+        Which of weights, means, covariances are updated. With frozen means, covariances are taken about them.
+    reg_covar : float
+        Added to every updated variance, in standard units.
+
+    Returns
+    -------
+    Mixture
+        In standard units. Positive definiteness is checked by the kernel that uses it.
+    """
+    weights, means, covariances = previous.weights, previous.means, previous.covariances
+    covariance_type = previous.covariance_type
+    empty = empty_components(statistics)
+    counts = statistics.counts.copy()
+    counts[empty] = 0.0
+    divisors = np.where(counts > 0, counts, 1.0)
+    if "w" in params:
+        weights = counts / counts.sum()
+    if "m" in params:
+        means = statistics.reference + statistics.sums / divisors[:, None]
+        means[empty] = previous.means[empty]
+    if "c" in params:
+        about = family.covariances_about(statistics, means, counts if covariance_type == "tied" else divisors)
+        covariances = family.add_to_variances(about, reg_covar, covariance_type)
+        if covariance_type != "tied":
+            covariances[empty] = previous.covariances[empty]
+    return Mixture(weights, means, covariances, covariance_type)
+
+
+def iterate(
+    mixture: Mixture,
+    expectation: Callable[[Mixture], Expectation],
+    *,
+    params: str = PARAMS,
+    reg_covar: float = 0.0,
+    step: int = 0,
+    likelihoods: Sequence[float] = (),
+) -> Iterator[Pair]:
+    """Yield the pairs of a run, without end: E, (M, E)*.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In standard units.
+    expectation : callable
+        One E over this run's table.
+    params, reg_covar
+        As in `maximise`.
+    step : int
+        M-steps done before.
+    likelihoods : sequence of float
+        Mean log-likelihoods of the pairs of this table before `mixture`'s own, newest last.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        From the kernel, while the next pair is asked for.
+    """
+    while True:
+        current = expectation(mixture)
+        likelihoods = (*likelihoods, current.mean_log_likelihood)[-3:]
+        yield Pair(mixture, current, step, likelihoods)
+        mixture = maximise(current.statistics, mixture, params, reg_covar)
+        step += 1

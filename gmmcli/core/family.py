@@ -1,0 +1,216 @@
+"""The four covariance types as exponential families: expand a block, natural parameters, moments.
+
+A log density is linear in the expanded features φ(z), and the posterior-weighted sums of φ(z) are all that
+an M-step needs. The types differ in nothing but the functions of this module. numpy only: predict pays for
+this import.
+"""
+
+import numpy as np
+
+from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.statistics import Statistics
+from gmmcli.errors import CovarianceNotPositive
+
+LOG_2PI = float(np.log(2 * np.pi))
+# Stands for log 0 in a matrix product, where −inf × 0 of a padded tile would be NaN. exp() of it is 0.
+LOG_ZERO = -1e300
+
+
+def expanded_length(covariance_type: CovarianceType, n_features: int) -> int:
+    """Return D, the number of expanded features."""
+    d = n_features
+    return {"full": 1 + d + d * (d + 1) // 2, "tied": 1 + d, "diag": 1 + 2 * d, "spherical": 2 + d}[
+        covariance_type
+    ]
+
+
+def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
+    """Write φ(z) of a block, one array row per expanded feature.
+
+    full: 1, z, z_i z_j (i ≤ j); tied: 1, z; diag: 1, z, z²; spherical: 1, z, ‖z‖².
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_features, n_rows), float64
+    covariance_type : str
+    out : ndarray of shape (D, n_rows), float64
+        Overwritten.
+    """
+    d = X.shape[0]
+    out[0] = 1.0
+    out[1 : 1 + d] = X
+    match covariance_type:
+        case "full":
+            row = 1 + d
+            for i in range(d):
+                np.multiply(X[i], X[i:], out=out[row : row + d - i])
+                row += d - i
+        case "diag":
+            np.multiply(X, X, out=out[1 + d :])
+        case "spherical":
+            np.einsum("ij,ij->j", X, X, out=out[1 + d])
+
+
+def precision_factors(mixture: Mixture) -> Array:
+    """Return the inverse Cholesky factor of every covariance: Σ⁻¹ = FᵀF.
+
+    Returns
+    -------
+    ndarray
+        Shaped like the covariances; lower triangular for full and tied, 1/sd for diag and spherical.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        Naming the component and the features that take part.
+
+    Notes
+    -----
+    K·d³ work for full.
+    """
+    covariances = mixture.covariances
+    if mixture.covariance_type in ("diag", "spherical"):
+        if not (covariances > 0).all():
+            _raise_not_positive(mixture)
+        return np.asarray(1.0 / np.sqrt(covariances))
+    try:
+        lower = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        _raise_not_positive(mixture)
+    return np.tril(np.linalg.solve(lower, np.broadcast_to(np.eye(mixture.n_features), lower.shape)))
+
+
+def _raise_not_positive(mixture: Mixture) -> None:
+    """Find the first covariance that is not positive definite and raise for it."""
+    d = mixture.n_features
+    for k, covariance in enumerate(covariances_of(mixture)):
+        smallest, vectors = np.linalg.eigh(covariance)
+        if smallest[0] <= d * np.finfo(float).eps * abs(smallest[-1]):
+            features = np.flatnonzero(np.abs(vectors[:, 0]) > 0.5 / np.sqrt(d))
+            component = None if mixture.covariance_type == "tied" else k
+            raise CovarianceNotPositive(component, tuple(int(j) for j in features))
+    raise CovarianceNotPositive(None, tuple(range(d)))
+
+
+def covariances_of(mixture: Mixture) -> Array:
+    """Return one full matrix per component whatever the type, shape (K, d, d)."""
+    K, d = mixture.means.shape
+    match mixture.covariance_type:
+        case "full":
+            return mixture.covariances
+        case "tied":
+            return np.broadcast_to(mixture.covariances, (K, d, d))
+        case "diag":
+            return mixture.covariances[:, :, None] * np.eye(d)
+        case "spherical":
+            return mixture.covariances[:, None, None] * np.eye(d)
+
+
+def log_weights(mixture: Mixture) -> Array:
+    """Return the log of the weights, with a finite stand-in for log 0."""
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(mixture.weights), LOG_ZERO)
+
+
+def log_normalisers(mixture: Mixture, factors: Array) -> Array:
+    """Return log N(μ_k | k), the peak log density of each component, shape (K,)."""
+    K, d = mixture.means.shape
+    match mixture.covariance_type:
+        case "full":
+            log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+        case "tied":
+            log_det = np.full(K, np.log(np.diagonal(factors)).sum())
+        case "diag":
+            log_det = np.log(factors).sum(axis=1)
+        case "spherical":
+            log_det = d * np.log(factors)
+    return np.asarray(log_det - 0.5 * d * LOG_2PI)
+
+
+def natural(mixture: Mixture, factors: Array) -> Array:
+    """Return W of shape (K, D) with log w_k + log N(z | k) = W φ(z).
+
+    For tied the quadratic −½ ‖F z‖², common to all components, is left out.
+    """
+    K, d = mixture.means.shape
+    covariance_type, means = mixture.covariance_type, mixture.means
+    W = np.empty((K, expanded_length(covariance_type, d)))
+    whitened = np.empty_like(means)
+    for k in range(K):
+        factor = factors if covariance_type == "tied" else factors[k]
+        if covariance_type in ("full", "tied"):
+            whitened[k] = factor @ means[k]
+            W[k, 1 : 1 + d] = factor.T @ whitened[k]
+        else:
+            whitened[k] = factor * means[k]
+            W[k, 1 : 1 + d] = factor * whitened[k]
+        if covariance_type == "full":
+            precision = factor.T @ factor
+            precision[np.diag_indices(d)] *= 0.5
+            W[k, 1 + d :] = -precision[np.triu_indices(d)]
+        elif covariance_type != "tied":
+            W[k, 1 + d :] = -0.5 * factor**2
+    W[:, 0] = log_weights(mixture) + log_normalisers(mixture, factors) - 0.5 * (whitened**2).sum(axis=1)
+    return W
+
+
+def moments(
+    T: Array, scatter: Array | None, reference: Array, covariance_type: CovarianceType
+) -> dict[str, Array]:
+    """Return counts, sums and squares from the posterior-weighted sums of φ(z − reference).
+
+    Parameters
+    ----------
+    T : ndarray of shape (K, D), float64
+    scatter : ndarray of shape (n_features, n_features), float64, or None
+        For tied, whose φ has no quadratic: Σ r (z − reference)(z − reference)ᵀ over rows and components.
+    reference : ndarray of shape (K, n_features), float64
+    covariance_type : str
+    """
+    K, d = reference.shape
+    match covariance_type:
+        case "full":
+            squares = np.empty((K, d, d))
+            i, j = np.triu_indices(d)
+            squares[:, i, j] = T[:, 1 + d :]
+            squares[:, j, i] = T[:, 1 + d :]
+        case "tied":
+            assert scatter is not None, "tied statistics need their scatter"  # noqa: S101
+            squares = 0.5 * (scatter + scatter.T)
+        case "diag":
+            squares = T[:, 1 + d :].copy()
+        case "spherical":
+            squares = T[:, 1 + d].copy()
+    return {"counts": T[:, 0].copy(), "sums": T[:, 1 : 1 + d].copy(), "squares": squares}
+
+
+def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Array:
+    """Return the covariances about the given means, shaped as the type says.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    means : ndarray of shape (K, n_features), float64
+    counts : ndarray of shape (K,), float64
+        What to divide by: positive.
+    """
+    squares = statistics.shifted(means).squares
+    d = means.shape[1]
+    match statistics.covariance_type:
+        case "full":
+            covariances = squares / counts[:, None, None]
+            return np.asarray(0.5 * (covariances + covariances.transpose(0, 2, 1)))
+        case "tied":
+            covariances = squares / counts.sum()
+            return np.asarray(0.5 * (covariances + covariances.T))
+        case "diag":
+            return np.asarray(squares / counts[:, None])
+        case "spherical":
+            return np.asarray(squares / (counts * d))
+
+
+def add_to_variances(covariances: Array, amount: float, covariance_type: CovarianceType) -> Array:
+    """Return the covariances with `amount` added to every variance."""
+    if covariance_type in ("full", "tied"):
+        return covariances + amount * np.eye(covariances.shape[-1])
+    return covariances + amount

@@ -1,0 +1,86 @@
+"""The mixture: weights, means and covariances, validated once and never changed."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+Booleans: TypeAlias = NDArray[np.bool_]
+CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
+COVARIANCE_TYPES: tuple[CovarianceType, ...] = get_args(CovarianceType)
+
+
+def covariances_shape(covariance_type: CovarianceType, n_components: int, n_features: int) -> tuple[int, ...]:
+    """Return the shape of `covariances`: (K, d, d), (d, d), (K, d) or (K,)."""
+    return {
+        "full": (n_components, n_features, n_features),
+        "tied": (n_features, n_features),
+        "diag": (n_components, n_features),
+        "spherical": (n_components,),
+    }[covariance_type]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A Gaussian mixture, in whatever units its owner says.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_components,), float64
+        Non-negative, summing to 1; 0 is a component that explains no row.
+    means : ndarray of shape (n_components, n_features), float64
+    covariances : ndarray, float64
+        (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical.
+    covariance_type : {"full", "tied", "diag", "spherical"}
+
+    Raises
+    ------
+    ValueError
+        Shapes disagree, a value is not finite, a weight is negative, or the weights do not sum to 1.
+
+    Notes
+    -----
+    Positive definiteness is not checked here: the Cholesky factor that every use needs checks it.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    covariance_type: CovarianceType
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "means", "covariances"):
+            array = np.array(getattr(self, name), dtype=np.float64, order="C")
+            array.setflags(write=False)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite")
+            object.__setattr__(self, name, array)
+        if self.covariance_type not in COVARIANCE_TYPES:
+            raise ValueError(f"covariance_type {self.covariance_type!r} is not one of {COVARIANCE_TYPES}")
+        if self.means.ndim != 2 or self.weights.shape != self.means.shape[:1] or 0 in self.means.shape:
+            raise ValueError(f"weights {self.weights.shape} and means {self.means.shape} do not match")
+        expected = covariances_shape(self.covariance_type, *self.means.shape)
+        if self.covariances.shape != expected:
+            raise ValueError(f"covariances have shape {self.covariances.shape}, not {expected}")
+        if (self.weights < 0).any() or abs(self.weights.sum() - 1) > 1e-6:
+            raise ValueError("weights must be non-negative and sum to 1")
+
+    @property
+    def n_components(self) -> int:
+        """Number of components, K."""
+        return int(self.means.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features, d."""
+        return int(self.means.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters, all counted whether frozen or not: K − 1 + K·d + those of the covariances."""
+        K, d = self.means.shape
+        free = {"full": K * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": K * d, "spherical": K}
+        return int(K - 1 + K * d + free[self.covariance_type])

@@ -1,0 +1,111 @@
+"""Sufficient statistics: all that EM needs to know about a table. They add.
+
+Second moments are kept about a reference point per component, because E[x²] − mean² loses every digit
+where a cluster is small against its distance from the origin. Statistics with different references are
+shifted exactly before they are added.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from gmmcli.core.mixture import Array, CovarianceType, covariances_shape
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Posterior-weighted sums over rows, in standard units.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_components,), float64
+        Posterior mass of each component.
+    sums : ndarray of shape (n_components, n_features), float64
+        Σ r (z − reference).
+    squares : ndarray, float64
+        Σ r (z − reference)(z − reference)ᵀ, shaped like the covariances of the type: (K, d, d) full,
+        (d, d) tied (summed over the components), (K, d) diag (its diagonal), (K,) spherical (its trace).
+    reference : ndarray of shape (n_components, n_features), float64
+    log_likelihood : float
+        Nats, in standard units.
+    rows : int
+        Rows of positive weight.
+    total_weight : float
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    """
+
+    counts: Array
+    sums: Array
+    squares: Array
+    reference: Array
+    log_likelihood: float
+    rows: int
+    total_weight: float
+    covariance_type: CovarianceType
+
+    @classmethod
+    def empty(cls, covariance_type: CovarianceType, n_components: int, n_features: int) -> Self:
+        """Return the statistics of no rows: the neutral element of addition."""
+        return cls(
+            counts=np.zeros(n_components),
+            sums=np.zeros((n_components, n_features)),
+            squares=np.zeros(covariances_shape(covariance_type, n_components, n_features)),
+            reference=np.zeros((n_components, n_features)),
+            log_likelihood=0.0,
+            rows=0,
+            total_weight=0.0,
+            covariance_type=covariance_type,
+        )
+
+    def shifted(self, reference: Array) -> Self:
+        """Return the same statistics about another reference.
+
+        Parameters
+        ----------
+        reference : ndarray of shape (n_components, n_features), float64
+
+        Notes
+        -----
+        With e = old − new reference: Σ r (y + e)(y + e)ᵀ = S + s eᵀ + e sᵀ + n e eᵀ. K·d² work.
+        """
+        e = self.reference - reference
+        if not e.any():
+            return self
+        n, s = self.counts, self.sums
+        match self.covariance_type:
+            case "full":
+                cross = s[:, :, None] * e[:, None, :]
+                change = cross + cross.transpose(0, 2, 1) + n[:, None, None] * (e[:, :, None] * e[:, None, :])
+            case "tied":
+                cross = s.T @ e
+                change = cross + cross.T + (e.T * n) @ e
+            case "diag":
+                change = e * (2 * s + n[:, None] * e)
+            case "spherical":
+                change = (e * (2 * s + n[:, None] * e)).sum(axis=1)
+        return replace(self, sums=s + n[:, None] * e, squares=self.squares + change, reference=reference)
+
+    def __add__(self, other: Self) -> Self:
+        """Return the statistics of both sets of rows, about the reference of the left operand."""
+        other = other.shifted(self.reference)
+        return replace(
+            self,
+            counts=self.counts + other.counts,
+            sums=self.sums + other.sums,
+            squares=self.squares + other.squares,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+            rows=self.rows + other.rows,
+            total_weight=self.total_weight + other.total_weight,
+        )
+
+    def scaled(self, factor: float) -> Self:
+        """Return the statistics of the same rows with every weight multiplied by `factor`."""
+        return replace(
+            self,
+            counts=self.counts * factor,
+            sums=self.sums * factor,
+            squares=self.squares * factor,
+            log_likelihood=self.log_likelihood * factor,
+            total_weight=self.total_weight * factor,
+        )

@@ -1,0 +1,188 @@
+"""Standard units and the table's units.
+
+EM runs on z = (x − center) / scale, so that no result depends on the units that the table happens to use.
+numpy only: predict pays for this import.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture
+
+# Beyond 10^±150 the square of a scale, and with it a covariance in the table's units, leaves the doubles.
+MAX_LOG10_SCALE = 150.0
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Centre and scale of each column, fixed for the life of a model.
+
+    Parameters
+    ----------
+    center, scale : ndarray of shape (n_features,), float64
+        In the table's units; `scale` is positive.
+    """
+
+    center: Array
+    scale: Array
+
+    @property
+    def log_jacobian(self) -> float:
+        """Σ log scale: a log density in the table's units is the one in standard units minus this."""
+        return float(np.log(self.scale).sum())
+
+    def standardise(self, X: Array) -> Array:
+        """Turn a block into standard units, in place.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_features, n_rows), float64
+        """
+        X -= self.center[:, None]
+        X /= self.scale[:, None]
+        return X
+
+    def to_standard(self, mixture: Mixture) -> Mixture:
+        """Return a mixture given in the table's units in standard units."""
+        covariances = mixture.covariances / self._covariance_scale(mixture.covariance_type)
+        return replace(mixture, means=(mixture.means - self.center) / self.scale, covariances=covariances)
+
+    def to_table(self, mixture: Mixture) -> Mixture:
+        """Return a mixture given in standard units in the table's units."""
+        covariances = mixture.covariances * self._covariance_scale(mixture.covariance_type)
+        return replace(mixture, means=mixture.means * self.scale + self.center, covariances=covariances)
+
+    def _covariance_scale(self, covariance_type: CovarianceType) -> Array:
+        """Return what a covariance in standard units is multiplied by, broadcastable to its shape."""
+        match covariance_type:
+            case "full" | "tied":
+                return self.scale[:, None] * self.scale
+            case "diag":
+                return self.scale**2
+            case "spherical":
+                return np.asarray(self.scale[0] ** 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Count, mean, range and centred squares of the columns of some rows: mergeable, without cancellation.
+
+    Squares are kept relative to the square of `span`, so that neither 1e-200 nor 1e+200 leaves the doubles.
+
+    Parameters
+    ----------
+    weight : float
+        Σ w of the rows.
+    mean, low, high, squares : ndarray of shape (n_features,), float64
+        `squares` is Σ w ((x − mean) / span)².
+    span : ndarray of shape (n_features,), float64
+        A power of two, at least high − low; 0 for a column that is constant so far.
+    """
+
+    weight: float
+    mean: Array
+    low: Array
+    high: Array
+    squares: Array
+    span: Array
+
+    @classmethod
+    def of(cls, X: Array) -> "Spread":
+        """Measure one block.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_features, n_rows), float64
+            Finite, at least one row.
+        """
+        low, high = X.min(axis=1), X.max(axis=1)
+        with np.errstate(over="ignore"):
+            span = _power_of_two(high - low)
+        step = np.where(span > 0, span, 1.0)[:, None]
+        relative = (X - low[:, None]) / step
+        mean = relative.mean(axis=1, keepdims=True)
+        relative -= mean
+        squares = np.einsum("ij,ij->i", relative, relative)
+        return cls(float(X.shape[1]), low + mean[:, 0] * step[:, 0], low, high, squares, span)
+
+    def __add__(self, other: "Spread") -> "Spread":
+        """Return the spread of both sets of rows."""
+        weight = self.weight + other.weight
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        with np.errstate(over="ignore"):
+            span = _power_of_two(high - low)
+        step = np.where(span > 0, span, 1.0)
+        difference = (other.mean - self.mean) / step
+        squares = (
+            self.squares * (self.span / step) ** 2
+            + other.squares * (other.span / step) ** 2
+            + difference**2 * (self.weight * other.weight / weight)
+        )
+        mean = np.where(low == high, low, self.mean + difference * step * (other.weight / weight))
+        return Spread(weight, mean, low, high, squares, span)
+
+    @property
+    def is_constant(self) -> Booleans:
+        """Which columns hold one value only."""
+        return np.asarray(self.low == self.high)
+
+    def units(self, *, common: bool) -> Units:
+        """Return mean and sd (divisor Σw) of the columns; scale 1 for a constant one.
+
+        Parameters
+        ----------
+        common : bool
+            One scale for all columns, the root of their mean variance: for families that scaling the
+            columns one by one would lead out of.
+
+        Notes
+        -----
+        A scale may be infinite or zero where the table leaves the doubles: see `find_extreme_column`.
+        """
+        with np.errstate(over="ignore"):
+            scale = self.span * np.sqrt(self.squares / self.weight)
+            if common:
+                largest = scale.max()
+                if largest > 0:
+                    scale = np.full_like(scale, largest * np.sqrt(((scale / largest) ** 2).mean()))
+        scale[scale == 0] = 1.0
+        return Units(np.where(self.is_constant, self.low, self.mean), scale)
+
+
+def uses_common_scale(covariance_type: CovarianceType) -> bool:
+    """Tell whether a family is closed only under one scale for all columns."""
+    return covariance_type == "spherical"
+
+
+def measure(blocks: Iterable[Array]) -> Spread:
+    """Measure the columns of a table in one pass.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray of shape (n_features, n_rows), float64
+        At least one row in all.
+
+    Notes
+    -----
+    Means and centred squares of blocks are merged (Chan, Golub and LeVeque, 1983), never E[x²] − E[x]².
+    """
+    spreads = (Spread.of(block) for block in blocks if block.shape[1])
+    total = next(spreads)
+    for spread in spreads:
+        total = total + spread
+    return total
+
+
+def find_extreme_column(units: Units) -> int | None:
+    """Return the first column whose scale is beyond 10^±150, or None."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        extreme = ~(np.abs(np.log10(units.scale)) <= MAX_LOG10_SCALE) | ~np.isfinite(units.center)
+    found = np.flatnonzero(extreme)
+    return int(found[0]) if found.size else None
+
+
+def _power_of_two(x: Array) -> Array:
+    """Return the smallest power of two that is at least |x|; 0 for 0."""
+    return np.where(x == 0, 0.0, np.exp2(np.ceil(np.log2(np.where(x == 0, 1.0, x)))))

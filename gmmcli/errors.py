@@ -1,0 +1,153 @@
+"""Every error that gmmcli can report: what is wrong, its exit status, what to type next.
+
+A message is `subject: fact`; the hint, if any, is something to type. Exit statuses follow sysexits.h
+where it has one. Knows nothing of the rest of the program.
+"""
+
+import errno
+
+
+class GmmError(Exception):
+    """Something the user can be told in one line.
+
+    Parameters
+    ----------
+    subject : str
+        What the message is about: a file with line, a model directory, an option.
+    fact : str
+        What is so, with numbers.
+    hint : str, optional
+        What to type next.
+    """
+
+    status = 1
+
+    def __init__(self, subject: str, fact: str, hint: str | None = None) -> None:
+        super().__init__(subject, fact, hint)
+        self.subject = subject
+        self.fact = fact
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.fact}"
+
+
+class Usage(GmmError):
+    """The command line contradicts itself, the model or the rules."""
+
+    status = 2
+
+
+class NotConverged(GmmError):
+    """The run ended before it converged, where convergence was asked for."""
+
+    status = 3
+
+
+class ThresholdMissed(GmmError):
+    """A threshold given on the command line was not met."""
+
+    status = 4
+
+
+class TableUnusable(GmmError):
+    """The content of a table or file cannot be used."""
+
+    status = 65
+
+
+class NotFound(GmmError):
+    """A table, model directory or checkpoint does not exist."""
+
+    status = 66
+
+
+class NumericalFailure(GmmError):
+    """The computation cannot go on."""
+
+    status = 70
+
+
+class CovarianceNotPositive(NumericalFailure):
+    """A covariance has no Cholesky factor.
+
+    Parameters
+    ----------
+    component : int or None
+        None for the one that all components share.
+    features : tuple of int
+        Positions of the columns that take part in the direction without variance.
+    """
+
+    def __init__(self, component: int | None, features: tuple[int, ...]) -> None:
+        where = "all components" if component is None else f"component {component}"
+        super().__init__(where, "covariance not positive definite", "fit with a larger --reg-covar")
+        self.component = component
+        self.features = features
+
+
+class OutOfMemory(GmmError):
+    """What was asked does not fit into memory."""
+
+    status = 71
+
+
+class CannotCreate(GmmError):
+    """An output cannot be created where it was asked for."""
+
+    status = 73
+
+
+class ReadWriteFailed(GmmError):
+    """The operating system reported a failed read or write."""
+
+    status = 74
+
+
+class ModelDirBusy(GmmError):
+    """Another process is writing, or has written, to the model directory: safe to retry."""
+
+    status = 75
+
+
+class CheckpointCorrupt(GmmError):
+    """A checkpoint is damaged, or of a format that this version does not know."""
+
+    status = 76
+
+
+class FormatUnknown(CheckpointCorrupt):
+    """A checkpoint is whole, but of a format that only a newer version reads."""
+
+
+class PermissionRefused(GmmError):
+    """The operating system refused access."""
+
+    status = 77
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end; not an error, hence not an Exception."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+_BY_ERRNO: dict[int, type[GmmError]] = {
+    errno.ENOENT: NotFound,
+    errno.EACCES: PermissionRefused,
+    errno.EPERM: PermissionRefused,
+    errno.EROFS: PermissionRefused,
+    errno.ENOMEM: OutOfMemory,
+}
+
+
+def from_os_error(subject: str, error: OSError, hint: str | None = None) -> GmmError:
+    """Return the error of gmmcli that an operating system error stands for.
+
+    A missing path is 66, a refused one 77, no memory 71, everything else 74.
+    """
+    kind = _BY_ERRNO.get(error.errno or 0, ReadWriteFailed)
+    fact = (error.strerror or str(error)).lower()
+    return kind(subject, fact, hint)

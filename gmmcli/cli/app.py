@@ -1,0 +1,184 @@
+"""The program: its verbs, and the one place where errors and signals become exit statuses."""
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+import warnings
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+import gmmcli
+from gmmcli.cli.console import Console
+from gmmcli.errors import GmmError, OutOfMemory, ReadWriteFailed, Stopped, Usage, from_os_error
+from gmmcli.jobs import interrupt
+
+VERBS = ("fit", "predict", "score", "export", "inspect")
+BUG = 1
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of a day's work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb's command."""
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"gmmcli.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  gmmcli fit -m geyser -k 2 faithful.csv
+  gmmcli predict -m geyser faithful.csv > clusters.csv
+  gmmcli score -m geyser faithful.csv
+  gmmcli inspect -m geyser
+""",
+)
+@click.option("--version", is_flag=True, help="Print the version and exit; with -v, those of the libraries.")
+@click.option("-v", "--verbose", count=True, help="With --version: more.")
+@click.pass_context
+def cli(ctx: click.Context, version: bool, verbose: int) -> None:
+    """Fit Gaussian mixtures to tables, and put them to work.
+
+    CSV, TSV, Parquet, Arrow and JSON lines in; a model directory of versioned checkpoints that later runs
+    continue.
+    """
+    console: Console = ctx.obj
+    if version:
+        console.write(_version_text(detailed=verbose > 0))
+    elif ctx.invoked_subcommand is None:
+        if verbose:
+            raise Usage("-v", "goes with --version or after a verb", "gmmcli --help")
+        console.write(ctx.get_help() + "\n")
+        ctx.exit(Usage.status)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit as the contract says."""
+    _reserve_descriptors()
+    _install_signals()
+    warnings.simplefilter("ignore")
+    console = Console()
+    try:
+        status = _run(console)
+        _flush_stdout()
+    except Stopped as stopped:
+        _die_by(stopped.signum)
+    except GmmError as error:
+        status = _report(console, error)
+    _leave(status)
+
+
+def _run(console: Console) -> int:
+    """Return the exit status of the command line."""
+    arguments = sys.argv[1:]
+    console.verb = arguments[0] if arguments and arguments[0] in VERBS else ""
+    try:
+        result = cli.main(arguments, prog_name="gmmcli", obj=console, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        return _report(console, _usage_error(console, error))
+    except GmmError as error:
+        return _report(console, error)
+    except MemoryError as error:
+        return _report(console, OutOfMemory(f"gmmcli {console.verb}", "out of memory"), error)
+    except OSError as error:
+        return _report(console, from_os_error(str(error.filename or "i/o"), error), error)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _report(
+            console, GmmError("bug", text, "run it again with --debug and report what it prints"), error
+        )
+
+
+def _usage_error(console: Console, error: click.ClickException) -> GmmError:
+    """Return Click's complaint in our form: one line, one hint."""
+    hint = f"gmmcli {console.verb} --help".replace("  ", " ")
+    message = (error.message or error.format_message()).rstrip(".").replace("\n", " ")
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return Usage(error.param.opts[0], "needed", hint)
+    if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
+        return Usage(error.param.opts[0], message, hint)
+    return Usage("usage", error.format_message().rstrip(".").replace("\n", " "), hint)
+
+
+def _report(console: Console, error: GmmError, cause: BaseException | None = None) -> int:
+    """Print an error, with its traceback under --debug; return its exit status."""
+    if console.debug:
+        traceback.print_exception(cause or error)
+    console.error(error)
+    return error.status
+
+
+def _reserve_descriptors() -> None:
+    """Open /dev/null in place of a closed stdin, stdout or stderr, lest a file of ours takes its number."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _install_signals() -> None:
+    """Let SIGPIPE kill silently, and the others ask the job to end."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, interrupt.request)
+
+
+def _die_by(signum: int) -> NoReturn:
+    """End the process by the signal itself, so that the shell and make see it."""
+    signal.signal(signum, signal.SIG_DFL)
+    os.kill(os.getpid(), signum)
+    os._exit(128 + signum)
+
+
+def _flush_stdout() -> None:
+    """Push out what is buffered: a full disk must not go unnoticed.
+
+    Raises
+    ------
+    ReadWriteFailed
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise ReadWriteFailed("stdout", (error.strerror or str(error)).lower()) from error
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit without the interpreter's own complaint about a stream that cannot be flushed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if stream is not None:
+                stream.flush()
+    os._exit(status)
+
+
+def _version_text(*, detailed: bool) -> str:
+    """Return `gmmcli 1.0.0`, and with detail a line per library and the BLAS kernel in use."""
+    lines = [f"gmmcli {gmmcli.__version__}"]
+    if detailed:
+        from gmmcli.jobs.versions import blas_kernel, versions
+
+        lines += [f"{name} {number}" for name, number in versions().items() if name != "gmmcli"]
+        lines.append(f"BLAS {blas_kernel()}")
+    return "\n".join(lines) + "\n"

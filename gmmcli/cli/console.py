@@ -1,0 +1,173 @@
+"""stdin, stdout and stderr: what goes where, for whom, and when it is silent."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage
+from gmmcli.jobs.notice import Notice
+
+PROGRESS_INTERVAL_S = 0.1
+
+
+class Console:
+    """The three streams of one invocation, and how talkative it is.
+
+    Attributes
+    ----------
+    verb : str
+        Of the command line, for messages.
+    verbosity : int
+        −1 with -q, 0, 1 with -v, 2 with -vv.
+    color, progress : bool or None
+        None is "decide by the terminal".
+    debug : bool
+        Tracebacks.
+    """
+
+    def __init__(self) -> None:
+        self.verb = ""
+        self.verbosity = 0
+        self.color: bool | None = None
+        self.progress: bool | None = None
+        self.debug = False
+
+    @property
+    def stderr_is_terminal(self) -> bool:
+        """Whether a person reads stderr."""
+        return sys.stderr is not None and sys.stderr.isatty()
+
+    @property
+    def stdout_is_terminal(self) -> bool:
+        """Whether a person reads stdout."""
+        return sys.stdout is not None and sys.stdout.isatty()
+
+    def stdin_for(self, operands: tuple[str, ...]) -> BinaryIO | None:
+        """Return stdin where an operand, or none, means it.
+
+        Raises
+        ------
+        Usage
+            It is a terminal and nobody asked for it.
+        NotFound
+            It is closed.
+        """
+        if operands and "-" not in operands:
+            return None
+        if sys.stdin is None:
+            raise NotFound("-", "stdin is closed", "name a table, or pipe one in")
+        if not operands and sys.stdin.isatty():
+            raise Usage(
+                "TABLE", "none given, and stdin is a terminal", f"gmmcli {self.verb} -m DIR table.csv"
+            )
+        return sys.stdin.buffer
+
+    def stdout(self) -> BinaryIO:
+        """Return stdout for what was asked for.
+
+        Raises
+        ------
+        ReadWriteFailed
+            It is closed.
+        """
+        if sys.stdout is None:
+            raise ReadWriteFailed("stdout", "closed")
+        return sys.stdout.buffer
+
+    def write(self, text: str) -> None:
+        """Write to stdout.
+
+        Raises
+        ------
+        ReadWriteFailed
+        """
+        with self.writing():
+            self.stdout().write(text.encode("utf-8", "surrogateescape"))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Report what the operating system says of stdout in the block."""
+        try:
+            yield
+        except OSError as error:
+            raise ReadWriteFailed("stdout", (error.strerror or str(error)).lower()) from error
+
+    def error(self, error: GmmError) -> None:
+        """Print an error and its hint."""
+        self._say("error", str(error))
+        if error.hint:
+            self._print(f"{self._paint('hint:', '36')} {error.hint}")
+
+    def notify(self, notice: Notice) -> None:
+        """Print a warning always (but with -q), information on a terminal or with -v."""
+        if self.verbosity < 0:
+            return
+        if notice.is_warning:
+            self._say("warning", notice.text)
+        elif self.verbosity > 0 or self.stderr_is_terminal:
+            self._say("note", notice.text)
+
+    def summary(self, text: str) -> None:
+        """Print the one line about a success: on a terminal only."""
+        if self.stderr_is_terminal and self.verbosity >= 0:
+            self._print(text)
+
+    @contextlib.contextmanager
+    def following(self, what: str) -> Iterator[Callable[[int, float, float | None], None]]:
+        """Yield what a fit tells of its steps: a live line on a terminal, a line per step with -vv."""
+        shows = self.stderr_is_terminal if self.progress is None else self.progress
+        if self.verbosity >= 2:
+            yield lambda step, mean, gain: self._say("note", _step_text(step, mean, gain))
+        elif shows and self.verbosity >= 0:
+            from rich.console import Console as RichConsole
+
+            live = RichConsole(stderr=True, no_color=not self._has_color).status(what)
+            last = 0.0
+
+            def show(step: int, mean: float, gain: float | None) -> None:
+                nonlocal last
+                if time.monotonic() - last >= PROGRESS_INTERVAL_S:
+                    last = time.monotonic()
+                    live.update(f"{what}: {_step_text(step, mean, gain)}")
+
+            with live:
+                yield show
+        else:
+            yield lambda step, mean, gain: None
+
+    @property
+    def _has_color(self) -> bool:
+        """Whether stderr takes colour: https://no-color.org and the terminal decide."""
+        if self.color is not None:
+            return self.color
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            return False
+        return self.stderr_is_terminal
+
+    def _paint(self, text: str, code: str) -> str:
+        """Return the text in colour where stderr takes it."""
+        return f"\033[{code}m{text}\033[0m" if self._has_color else text
+
+    def _say(self, level: str, text: str) -> None:
+        """Print one line with the command's name before it."""
+        name = f"gmmcli {self.verb}".strip()
+        mark = {"error": "", "warning": self._paint("warning:", "33") + " ", "note": "note: "}[level]
+        self._print(f"{self._paint(name, '1;31' if level == 'error' else '1')}: {mark}{text}")
+
+    def _print(self, line: str) -> None:
+        """Write a line to stderr; nobody is left to tell if that does not work."""
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+
+
+def _step_text(step: int, mean: float, gain: float | None) -> str:
+    """Return where a run stands."""
+    rest = "" if gain is None else f", about {gain:.1e} to gain"
+    return f"step {step}, mean log-likelihood {mean:.6g}{rest}"

@@ -1,0 +1,78 @@
+"""`gmmcli export`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gmmcli.cli import options
+from gmmcli.cli.console import Console
+
+
+class Asset(click.ParamType[tuple[str, Path]]):
+    """DEST=SOURCE."""
+
+    name = "asset"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Path]:
+        """Return destination and source."""
+        destination, equals, source = value.partition("=")
+        if not (destination and equals and source):
+            self.fail(f'"{value}" is not of the form DEST=SOURCE', param, ctx)
+        return destination, Path(source)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what help shows."""
+        return "DEST=SOURCE"
+
+
+@click.command(
+    "export",
+    short_help="Write the model for another program.",
+    epilog="""\b
+Examples:
+  gmmcli export -m geyser --format json | jq .means
+  gmmcli export -m geyser --format npz -o geyser.npz
+  gmmcli export -m geyser --format json --export-dir exports --exports-to-keep 3
+""",
+)
+@options.model_dir
+@click.option(
+    "--format",
+    "export_format",
+    type=click.Choice(["json", "npz"]),
+    default="json",
+    show_default=True,
+    help="Format.",
+)
+@options.output
+@click.option(
+    "--export-dir",
+    type=click.Path(path_type=Path),
+    metavar="BASE",
+    help="Make BASE/<unix seconds>/ and print its path.",
+)
+@click.option(
+    "--exports-to-keep", type=options.COUNT, metavar="N", help="Keep the newest N directories of BASE."
+)
+@click.option(
+    "--assets-extra", type=Asset(), multiple=True, help="Copy SOURCE to assets.extra/DEST; repeatable."
+)
+@click.option("--as-text", is_flag=True, help="Insist on a format with a text form.")
+@options.checkpoint
+@options.general
+def command(console: Console, output: Path | None, **given: Any) -> None:
+    """Write the model for another program, in the table's units."""
+    from gmmcli.jobs.export import ExportRequest, export
+
+    to_stdout = output is not None and str(output) == "-"
+    request = ExportRequest(output=None if to_stdout else output, **given)
+    if request.output is None:
+        console.stdout()
+    report = export(request)
+    if report.content is not None:
+        console.write(report.content.decode())
+    elif report.directory is not None:
+        console.write(f"{report.directory}\n")

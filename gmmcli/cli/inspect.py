@@ -1,0 +1,78 @@
+"""`gmmcli inspect`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gmmcli.cli import options, render
+from gmmcli.cli.console import Console
+from gmmcli.errors import CheckpointCorrupt, Usage
+
+if TYPE_CHECKING:
+    from gmmcli.jobs.inspect import Level
+
+
+@click.command(
+    "inspect",
+    short_help="What a model directory holds; check it.",
+    epilog="""\b
+Examples:
+  gmmcli inspect -m geyser                       a summary
+  gmmcli inspect -m geyser --json | jq .means
+  gmmcli inspect -m geyser --variable means      as CSV
+  gmmcli inspect -m geyser --history
+  gmmcli inspect -m geyser --check full
+""",
+)
+@options.model_dir
+@options.checkpoint
+@click.option("--variables", is_flag=True, help="Names of the variables, with shapes.")
+@click.option("--variable", metavar="NAME", help="One variable, as CSV.")
+@click.option("--settings", is_flag=True, help="The parameters it was made with.")
+@click.option("--history", is_flag=True, help="One row per run and checkpoint.")
+@click.option(
+    "--check", type=click.Choice(["quick", "full"]), help="Look for damage; exit 76 if there is any."
+)
+@options.json_switch
+@options.general
+def command(
+    console: Console,
+    model_dir: Path,
+    checkpoint: int | None,
+    variables: bool,
+    variable: str | None,
+    settings: bool,
+    history: bool,
+    check: "Level | None",
+    as_json: bool,
+) -> None:
+    """Show what a model directory holds."""
+    chosen = [variables, variable is not None, settings, history, check is not None]
+    if sum(chosen) > 1:
+        raise Usage(
+            "inspect", "--variables, --variable, --settings, --history and --check exclude one another"
+        )
+    from gmmcli.cli import inspection
+    from gmmcli.jobs import inspect as job
+
+    console.stdout()
+    if check is not None:
+        findings = job.check(model_dir, check)
+        console.write(inspection.findings(str(model_dir), findings, as_json=as_json))
+        if findings:
+            raise CheckpointCorrupt(str(model_dir), render.plural(len(findings), "finding"))
+    elif history:
+        console.write(inspection.history(str(model_dir), job.history(model_dir), as_json=as_json))
+    else:
+        report = job.inspect(model_dir, checkpoint)
+        if variables:
+            text = inspection.variables(report, as_json=as_json)
+        elif variable is not None:
+            text = inspection.variable(report, variable, as_json=as_json)
+        elif settings:
+            text = inspection.settings(report, as_json=as_json)
+        else:
+            kept = job.list_kept(model_dir)
+            text = inspection.as_json(report, kept) if as_json else inspection.summary(report, kept)
+        console.write(text)

@@ -1,0 +1,155 @@
+"""What inspect shows, as text for people and as JSON for programs."""
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+
+from gmmcli.cli.render import plural, rows_text, to_json
+from gmmcli.jobs import inspect as job
+
+_COLUMNS_SHOWN = 8
+
+
+def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
+    """Return everything as JSON."""
+    checkpoint, provenance, fitness = report.checkpoint, report.provenance, report.fitness
+    mixture = checkpoint.mixture
+    items: dict[str, Any] = {
+        **_head(report),
+        "content_digest": report.content_digest,
+        "format_version": report.format_version,
+        "lineage": provenance.lineage,
+        "created": provenance.created,
+        "versions": {**provenance.versions, "blas_kernel": provenance.blas_kernel},
+        "global_step": checkpoint.global_step,
+        "converged": checkpoint.converged,
+        "components": mixture.n_components,
+        "covariance_type": mixture.covariance_type,
+        "features": list(checkpoint.features),
+        "weights": mixture.weights.tolist(),
+        "means": mixture.means.tolist(),
+        "covariances": mixture.covariances.tolist(),
+        "log_likelihood": fitness.log_likelihood,
+        "mean_log_likelihood": fitness.mean_log_likelihood,
+        "rows": fitness.rows,
+        "total_weight": fitness.total_weight,
+        "n_parameters": fitness.n_parameters,
+        "aic": fitness.aic,
+        "bic": fitness.bic,
+        "settings": dict(checkpoint.settings),
+        "checkpoints": [
+            {
+                "checkpoint": file.checkpoint,
+                "global_step": file.global_step,
+                "created": file.created,
+                "bytes": file.bytes,
+                "digest": file.digest,
+            }
+            for file in kept
+        ],
+    }
+    return to_json("gmmcli.inspect/1", items)
+
+
+def summary(report: job.InspectReport, kept: list[job.Kept]) -> str:
+    """Return a page for people."""
+    checkpoint, fitness, mixture = report.checkpoint, report.fitness, report.checkpoint.mixture
+    state = "converged" if checkpoint.converged else "not converged"
+    facts = {
+        "model": f"{report.model_dir}, checkpoint {report.stored.generation} of {report.provenance.created}",
+        "mixture": f"{plural(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
+        "columns": ", ".join(checkpoint.features),
+        "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {fitness.rows:,} rows",
+        "tables": ", ".join(operand.name for operand in checkpoint.operands),
+        "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row)",
+        "bic, aic": f"{fitness.bic:.4f}, {fitness.aic:.4f} ({fitness.n_parameters} parameters)",
+        "checkpoints": ", ".join(str(file.checkpoint) for file in kept),
+    }
+    width = max(map(len, facts))
+    lines = [f"{name:<{width}}  {fact}" for name, fact in facts.items()]
+    return "\n".join([*lines, "", *_component_lines(report)]) + "\n"
+
+
+def _component_lines(report: job.InspectReport) -> list[str]:
+    """Return weight, mean and sd of every component as an aligned table; wide tables are cut."""
+    checkpoint = report.checkpoint
+    shown = checkpoint.features[:_COLUMNS_SHOWN]
+    rows = [["component", "weight", *shown]]
+    sds = job.standard_deviations(checkpoint.mixture)
+    for k, (weight, mean, sd) in enumerate(
+        zip(checkpoint.mixture.weights, checkpoint.mixture.means, sds, strict=True)
+    ):
+        cells = [f"{m:.5g} ± {s:.3g}" for m, s in zip(mean[: len(shown)], sd[: len(shown)], strict=True)]
+        rows.append([str(k), f"{weight:.4f}", *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    hidden = len(checkpoint.features) - len(shown)
+    return [*lines, f"({plural(hidden, 'more column')}: --variable means)"] if hidden else lines
+
+
+def variables(report: job.InspectReport, *, as_json: bool) -> str:
+    """Return the names of the variables with their shapes."""
+    shapes = {name: list(array.shape) for name, array in job.variables(report.checkpoint).items()}
+    if as_json:
+        return to_json("gmmcli.variables/1", {**_head(report), "variables": shapes})
+    return rows_text(
+        {"name": name, "shape": "x".join(map(str, shape)) or "1"} for name, shape in shapes.items()
+    )
+
+
+def variable(report: job.InspectReport, name: str, *, as_json: bool) -> str:
+    """Return one variable: as CSV with a row per component, or as JSON in its own shape."""
+    array = job.variable(report.checkpoint, name)
+    if as_json:
+        return to_json("gmmcli.variable/1", {**_head(report), "name": name, "value": array.tolist()})
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(_header(report, array, name))
+    writer.writerows(
+        np.atleast_1d(array).reshape(-1 if array.ndim < 2 else array.shape[0], _width(array)).tolist()
+    )
+    return buffer.getvalue()
+
+
+def _width(array: Any) -> int:
+    """Return the numbers of a CSV row."""
+    return int(np.prod(array.shape[1:])) if array.ndim > 1 else 1
+
+
+def _header(report: job.InspectReport, array: Any, name: str) -> list[str]:
+    """Return the header of a variable's CSV: feature names, or pairs of them."""
+    features, width = report.checkpoint.features, _width(array)
+    if array.ndim > 1 and width == len(features):
+        return list(features)
+    if array.ndim > 1 and width == len(features) ** 2:
+        return [f"{a}:{b}" for a in features for b in features]
+    return list(features) if array.ndim == 1 and name in ("center", "scale") and width > 1 else [name]
+
+
+def settings(report: job.InspectReport, *, as_json: bool) -> str:
+    """Return the parameters that the model was made with."""
+    own = dict(report.checkpoint.settings)
+    if as_json:
+        return to_json("gmmcli.settings/1", {**_head(report), "settings": own})
+    return "".join(f"{name}\t{'' if value is None else value}\n" for name, value in own.items())
+
+
+def history(model_dir: str, rows: list[dict[str, Any]], *, as_json: bool) -> str:
+    """Return a row per run and checkpoint."""
+    if as_json:
+        return to_json("gmmcli.history/1", {"model_dir": model_dir, "rows": rows})
+    return rows_text(rows)
+
+
+def findings(model_dir: str, found: list[dict[str, str]], *, as_json: bool) -> str:
+    """Return a line per finding; nothing where there is none."""
+    if as_json:
+        return to_json("gmmcli.check/1", {"model_dir": model_dir, "findings": found})
+    return "".join(f"{finding['file']}: {finding['text']}\n" for finding in found)
+
+
+def _head(report: job.InspectReport) -> dict[str, Any]:
+    """Return the keys that every document begins with."""
+    return {"model_dir": report.model_dir, "checkpoint": report.stored.generation}

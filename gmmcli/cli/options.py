@@ -1,0 +1,145 @@
+"""Options that two verbs or more share, each defined once, and the types that options take."""
+
+import math
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gmmcli.cli.console import Console
+from gmmcli.errors import Usage
+
+T = TypeVar("T")
+INPUT_FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl")
+
+
+class Number(click.ParamType[float]):
+    """A finite number, at least or above a bound.
+
+    Parameters
+    ----------
+    least : float, optional
+    above : float, optional
+    most : float, optional
+    """
+
+    name = "number"
+
+    def __init__(self, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf) -> None:
+        self.least, self.above, self.most = least, above, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f'not a number: "{value}"', param, ctx)
+        if not math.isfinite(number) or number < self.least or number <= self.above or number > self.most:
+            self.fail(f"out of range: {value}", param, ctx)
+        return number
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what help shows."""
+        return "F"
+
+
+class NameList(click.ParamType[tuple[str, ...]]):
+    """Names separated by commas; one that holds a comma is quoted as in CSV."""
+
+    name = "list"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Return the names."""
+        if isinstance(value, tuple):
+            return value
+        import csv
+
+        names = next(csv.reader([value], skipinitialspace=True), [])
+        if not names or not all(names):
+            self.fail(f'an empty name in "{value}"', param, ctx)
+        return tuple(names)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what help shows."""
+        return "LIST"
+
+
+COUNT = click.IntRange(min=1)
+COUNT_OR_ZERO = click.IntRange(min=0)
+
+model_dir = click.option(
+    "-m",
+    "--model-dir",
+    required=True,
+    envvar="GMMCLI_MODEL_DIR",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Model directory.",
+)
+tables = click.argument("tables", nargs=-1, metavar="[TABLE]...", type=click.Path(allow_dash=True))
+input_format = click.option(
+    "--input-format", type=click.Choice(INPUT_FORMATS), help="Format of the tables (by content, then suffix)."
+)
+checkpoint = click.option(
+    "--checkpoint", type=COUNT, metavar="N", help="Use checkpoint N instead of the newest."
+)
+threads = click.option(
+    "--threads", "n_threads", type=COUNT, metavar="N", help="Worker threads (the CPUs this process may use)."
+)
+missing = click.option(
+    "--missing",
+    type=click.Choice(["error", "drop"]),
+    help="Rows with missing values (predict, score: as the model was fitted; else error).",
+)
+json_switch = click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Write to FILE (stdout).",
+)
+
+
+def source_date_epoch() -> int | None:
+    """Return SOURCE_DATE_EPOCH, which makes builds reproducible, or None.
+
+    Raises
+    ------
+    Usage
+        It is not a number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise Usage("SOURCE_DATE_EPOCH", f'not a number of seconds: "{text}"', "unset SOURCE_DATE_EPOCH")
+    return int(text)
+
+
+def general(command: Callable[..., T]) -> Callable[..., T]:
+    """Add the options that every verb has, and pass the console."""
+
+    @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv: every step.")
+    @click.option("-q", "--quiet", is_flag=True, help="No warnings on stderr.")
+    @click.option("--progress/--no-progress", default=None, help="Progress on stderr (on a terminal only).")
+    @click.option("--no-color", is_flag=True, help="No colour on stderr.")
+    @click.option("--debug", is_flag=True, help="Traceback with an error.")
+    @click.pass_context
+    @wraps(command)
+    def with_console(ctx: click.Context, /, **given: Any) -> T:
+        console: Console = ctx.obj
+        console.verbosity = -1 if given.pop("quiet") else given["verbose"]
+        del given["verbose"]
+        console.progress, console.debug = given.pop("progress"), given.pop("debug")
+        if given.pop("no_color"):
+            console.color = False
+        return command(console, **given)
+
+    return with_console

@@ -1,0 +1,103 @@
+"""`gmmcli predict`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gmmcli.cli import options
+from gmmcli.cli.console import Console
+from gmmcli.errors import Usage
+
+FORMAT_BY_SUFFIX = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+BINARY = ("parquet", "arrow")
+
+
+@click.command(
+    "predict",
+    short_help="One row out per row in.",
+    epilog="""\b
+Examples:
+  gmmcli predict -m geyser faithful.csv                        to stdout
+  gmmcli predict -m geyser --pass all -o out.parquet faithful.csv
+  gmmcli predict -m geyser --outputs assignment,outlier faithful.csv | sort | uniq -c
+  gmmcli predict -m geyser --outputs all --checkpoint 3 faithful.csv
+
+\b
+Outputs:
+  assignment     0-based id of the most probable component
+  probability    its posterior; probabilities: of every component
+  distance       Mahalanobis distance to it, in sd; distances: to every component
+  log_density    natural log of the mixture density in the table's units
+  uncertainty    1 - probability
+  outlier        log density below the --outlier-quantile of the training rows
+  all            all of these
+""",
+)
+@options.model_dir
+@click.option(
+    "--outputs",
+    type=options.NameList(),
+    default="assignment,probability,log_density",
+    show_default=True,
+    help="Columns to write, in this order.",
+)
+@click.option(
+    "--pass", "passed", type=options.NameList(), default=(), help="Input columns to write first; or all."
+)
+@options.output
+@click.option(
+    "--output-format",
+    type=click.Choice(options.INPUT_FORMATS),
+    help="Format to write (by the suffix of -o, else csv).",
+)
+@click.option(
+    "--outlier-quantile",
+    type=options.Number(least=0, most=1),
+    default=0.01,
+    show_default=True,
+    help="Share of the training rows that count as outliers.",
+)
+@options.checkpoint
+@click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results do not change.")
+@options.missing
+@options.input_format
+@options.threads
+@options.general
+@options.tables
+def command(
+    console: Console,
+    tables: tuple[str, ...],
+    output: Path | None,
+    output_format: str | None,
+    **given: Any,
+) -> None:
+    """Write a prediction for every row of TABLE, in the order of the rows."""
+    from gmmcli.jobs.predict import PredictRequest, predict
+
+    to_stdout = output is None or str(output) == "-"
+    if output_format is None:
+        output_format = "csv" if to_stdout else FORMAT_BY_SUFFIX.get(Path(str(output)).suffix.lower(), "csv")
+    if to_stdout and output_format in BINARY and console.stdout_is_terminal:
+        raise Usage(
+            f"--output-format {output_format}", "is not for a terminal", f"add -o out.{output_format}"
+        )
+    request = PredictRequest(
+        tables=tables,
+        stdin=console.stdin_for(tables),
+        stdout=console.stdout() if to_stdout else None,
+        output=None if to_stdout else output,
+        output_format=output_format,
+        **given,
+    )
+    predict(request, console.notify)

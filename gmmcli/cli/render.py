@@ -1,0 +1,110 @@
+"""Reports as text for people, and as JSON for programs."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmmcli.jobs.fit_report import FitReport
+    from gmmcli.jobs.score import ScoreReport
+
+
+def to_json(schema: str, items: Mapping[str, Any], why: Mapping[str, str] | None = None) -> str:
+    """Return one line of JSON whose first key is `schema`.
+
+    Parameters
+    ----------
+    schema : str
+        "gmmcli.fit/1", say.
+    items : mapping
+    why : mapping, optional
+        For keys whose value is null: the reason. A null key K comes with K_why.
+    """
+    document = {"schema": schema, **_explained(items, why or {})}
+    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _explained(items: Mapping[str, Any], why: Mapping[str, str]) -> dict[str, Any]:
+    """Return the items with nulls explained, all the way down."""
+    found: dict[str, Any] = {}
+    for key, value in items.items():
+        plain = _plain(value)
+        found[key] = plain
+        if plain is None:
+            reason = "not_finite" if isinstance(value, float) else why.get(key, "not_applicable")
+            found[f"{key}_why"] = reason
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON can say; a number that is not finite is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return _explained(value, {})
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(element) for element in value]
+    return value
+
+
+def fit_json(report: "FitReport") -> str:
+    """Return the report of fit."""
+    items = {name: getattr(report, name) for name in report.__dataclass_fields__ if name != "ending"}
+    items["warnings"] = [notice.as_json() for notice in report.warnings]
+    items["selection"] = []
+    return to_json("gmmcli.fit/1", items, {"estimated_remaining_gain": "not_enough_steps"})
+
+
+def fit_summary(report: "FitReport") -> str:
+    """Return the one line for a terminal."""
+    state = "converged" if report.converged else "not converged"
+    return (
+        f"{report.model_dir} checkpoint {report.checkpoint}: {plural(report.components, 'component')}, "
+        f"{plural(report.global_step, 'step')}, {state}, mean log-likelihood {report.mean_log_likelihood:.6g}"
+    )
+
+
+def score_text(report: "ScoreReport", metric: str | None) -> str:
+    """Return name<TAB>value lines, the bare value of one metric, or a table with a line per group."""
+    if report.by is None and metric is not None:
+        return f"{report.metrics[metric]!r}\n"
+    if report.by is None:
+        return "".join(f"{name}\t{value!r}\n" for name, value in report.metrics.items())
+    names = list(report.metrics) if metric is None else [metric]
+    lines = ["\t".join([_cell(report.by), *names])]
+    for group, metrics in report.groups.items():
+        lines.append("\t".join([_cell(group), *(repr(metrics[n]) if n in metrics else "" for n in names)]))
+    return "\n".join(lines) + "\n"
+
+
+def score_json(report: "ScoreReport") -> str:
+    """Return the report of score."""
+    items: dict[str, Any] = {"model_dir": report.model_dir, "checkpoint": report.checkpoint, **report.metrics}
+    if report.by is not None:
+        items["groups"] = [{"group": group, **metrics} for group, metrics in report.groups.items()]
+    items["warnings"] = [notice.as_json() for notice in report.warnings]
+    return to_json("gmmcli.score/1", items)
+
+
+def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows of equal keys as TSV with a header."""
+    rows = list(rows)
+    if not rows:
+        return ""
+    lines = ["\t".join(rows[0])]
+    lines += ["\t".join(_cell("" if value is None else value) for value in row.values()) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    """Return a TSV cell."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if any(c in text for c in '\t"\n\r'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 step", "2 steps"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,63 @@
+"""`gmmcli score`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gmmcli.cli import options, render
+from gmmcli.cli.console import Console
+
+METRICS = (
+    "rows",
+    "total_weight",
+    "log_likelihood",
+    "mean_log_likelihood",
+    "distance_sum",
+    "aic",
+    "bic",
+    "icl",
+    "entropy",
+    "adjusted_rand_index",
+    "normalized_mutual_information",
+    "accuracy",
+)
+
+
+@click.command(
+    "score",
+    short_help="How well a mixture explains a table.",
+    epilog="""\b
+Examples:
+  gmmcli score -m geyser faithful.csv
+  gmmcli score -m geyser --metric mean_log_likelihood faithful.csv
+  gmmcli score -m flowers --labels species iris.csv
+  gmmcli score -m flowers --by species iris.csv
+  gmmcli score -m geyser --min-mean-log-likelihood -4.5 today.csv || mail -s drift me
+""",
+)
+@options.model_dir
+@click.option("--metric", type=click.Choice(METRICS), metavar="NAME", help="Print this value alone.")
+@click.option(
+    "--labels", metavar="COLUMN", help="Measure agreement with these labels; empty cells do not count."
+)
+@click.option("--by", metavar="COLUMN", help="A line per group of rows.")
+@click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: the first N*B rows.")
+@click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
+@click.option("--min-mean-log-likelihood", type=options.Number(), help="Exit 4 below it.")
+@options.checkpoint
+@options.missing
+@options.input_format
+@options.threads
+@options.json_switch
+@options.general
+@options.tables
+def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Print how well a mixture explains TABLE: name<TAB>value lines."""
+    from gmmcli.jobs.score import ScoreRequest, check_threshold, score
+
+    request = ScoreRequest(model_dir, tables, console.stdin_for(tables), **given)
+    console.stdout()
+    report = score(request, console.notify)
+    console.write(render.score_json(report) if as_json else render.score_text(report, request.metric))
+    check_threshold(request, report)

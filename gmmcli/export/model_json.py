@@ -1,0 +1,61 @@
+"""JSON export, and reading it back as the start of another model. Numbers round-trip exactly."""
+
+import json
+
+import numpy as np
+
+from gmmcli.core.mixture import Mixture
+from gmmcli.errors import TableUnusable
+from gmmcli.export.portable import PortableModel
+
+SCHEMA = "gmmcli.model/1"
+
+
+def encode(model: PortableModel) -> bytes:
+    """Return one line of JSON."""
+    mixture = model.mixture
+    document = {
+        "schema": SCHEMA,
+        "covariance_type": mixture.covariance_type,
+        "features": list(model.features),
+        "weights": mixture.weights.tolist(),
+        "means": mixture.means.tolist(),
+        "covariances": mixture.covariances.tolist(),
+        "global_step": model.global_step,
+        "converged": model.converged,
+        "log_likelihood": model.log_likelihood,
+        "rows": model.rows,
+        "total_weight": model.total_weight,
+    }
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | None:
+    """Return mixture and features of a JSON export; None where the content is something else.
+
+    Raises
+    ------
+    TableUnusable
+        It calls itself an export but does not describe a mixture.
+    """
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or not str(document.get("schema", "")).startswith("gmmcli.model/"):
+        return None
+    if document["schema"] != SCHEMA:
+        raise TableUnusable(subject, f'schema "{document["schema"]}" is not "{SCHEMA}"')
+    try:
+        features = tuple(document["features"])
+        weights, means, covariances = (
+            np.array(document[name], dtype=np.float64) for name in ("weights", "means", "covariances")
+        )
+        mixture = Mixture(weights, means, covariances, document["covariance_type"])
+    except KeyError as error:
+        raise TableUnusable(subject, f'no "{error.args[0]}" in this model') from error
+    except (TypeError, ValueError) as error:
+        raise TableUnusable(subject, f"not a mixture: {error}") from error
+    if not all(isinstance(name, str) for name in features) or len(features) != mixture.n_features:
+        raise TableUnusable(subject, f"{mixture.n_features} features expected, {len(features)} found")
+    return mixture, features

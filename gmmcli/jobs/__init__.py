@@ -1,0 +1,1 @@
+"""One file per verb: a request in, a report out. Joins the layers, knows no click."""

@@ -1,0 +1,304 @@
+"""fit: estimate a mixture, or continue one."""
+
+import contextlib
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gmmcli.core import em, quantiles
+from gmmcli.engine.local import available_cpus, one_blas_thread
+from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
+from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
+from gmmcli.jobs.model import Model, choose_features, open_model
+from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.origin import Origin, begin, continued
+from gmmcli.jobs.run import Cadence, Moment, Recorder, StopRule, TimeUp, run
+from gmmcli.jobs.settings import Settings
+from gmmcli.jobs.training_table import TrainingTable, load_training_table
+from gmmcli.jobs.versions import blas_kernel, versions
+from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.store.commit import Writer
+from gmmcli.store.model_dir import Stored
+from gmmcli.tables.source import open_tables
+
+DEFAULT_MAX_ITER = 1000
+DEFAULT_CHECKPOINT_SECONDS = 600.0
+Progress = Callable[[int, float, float | None], None]
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What was asked for; None is "not given".
+
+    Parameters
+    ----------
+    model_dir : Path
+    tables : tuple of str
+    stdin : binary stream or None
+    settings : dict
+        components, covariance_type, init, restarts, seed, params, reg_covar, missing, tol, keep, keep_every.
+    columns, exclude : tuple of str
+    steps, max_steps, max_iter : int
+    checkpoint_steps : int
+    checkpoint_seconds, time_limit_s : float
+    """
+
+    model_dir: Path
+    tables: tuple[str, ...] = ()
+    stdin: BinaryIO | None = None
+    input_format: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    steps: int | None = None
+    max_steps: int | None = None
+    max_iter: int | None = None
+    checkpoint_steps: int | None = None
+    checkpoint_seconds: float | None = None
+    time_limit_s: float | None = None
+    fresh: bool = False
+    rollback: bool = False
+    require_convergence: bool = False
+    n_threads: int | None = None
+    source_date_epoch: int | None = None
+
+    def check(self) -> None:
+        """Raise `Usage` where options exclude one another."""
+        for one, other in (
+            ("steps", "max_steps"),
+            ("checkpoint_steps", "checkpoint_seconds"),
+            ("fresh", "rollback"),
+        ):
+            if getattr(self, one) not in (None, False) and getattr(self, other) not in (None, False):
+                names = [f"--{name.replace('_', '-')}" for name in (one, other)]
+                raise Usage(names[0], f"excludes {names[1]}", "give one of them")
+
+
+def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
+    """Estimate a mixture, or continue the one that the directory holds.
+
+    Parameters
+    ----------
+    request : FitRequest
+    notify : callable
+        Told of every warning as it arises.
+    progress : callable
+        Told of every pair: step, mean log-likelihood in the table's units, estimated remaining gain.
+
+    Raises
+    ------
+    GmmError
+        Of every kind; the directory holds what it held before, or more.
+    Stopped
+        A signal came; the last complete pair has been published.
+    """
+    started = time.monotonic()
+    request.check()
+    notices: list[Notice] = []
+
+    def tell(notice: Notice) -> None:
+        notices.append(notice)
+        notify(notice)
+
+    n_threads = request.n_threads or available_cpus()
+    with (
+        one_blas_thread(),
+        open_tables(
+            request.tables, input_format=request.input_format, stdin=request.stdin, n_threads=n_threads
+        ) as tables,
+        Writer(
+            request.model_dir,
+            versions=versions(),
+            blas_kernel=blas_kernel(),
+            source_date_epoch=request.source_date_epoch,
+        ) as writer,
+    ):
+        model = open_model(writer, request.settings, fresh=request.fresh, rollback=request.rollback)
+        with _logged(writer, request, model) as log_end:
+            features = choose_features(tables, model, request.columns, request.exclude, tell)
+            if model.stored is not None and _is_there_already(request, model.stored):
+                outcome = Outcome(model.stored, None, "steps")
+            else:
+                check = _time_check(request.time_limit_s, started)
+                table = load_training_table(
+                    tables,
+                    features,
+                    model.settings,
+                    model.units,
+                    n_threads,
+                    check,
+                    tell,
+                    skip_empty_columns=model.features is None,
+                )
+                outcome = _run(request, writer, model, table, progress, tell)
+            _finish(writer, model, outcome, tell)
+            report = make_report(
+                str(request.model_dir),
+                outcome,
+                0 if model.stored is None else model.stored.checkpoint.global_step,
+                model.settings.tol,
+                tuple(notices),
+                time.monotonic() - started,
+            )
+            log_end(report)
+    return report
+
+
+@contextlib.contextmanager
+def _logged(writer: Writer, request: FitRequest, model: Model) -> Iterator[Callable[[FitReport], None]]:
+    """Log that a run starts, and how it ends."""
+    run_id = uuid.uuid4().hex
+    ending: dict[str, Any] = {"ending": "failed"}
+
+    def log_end(report: FitReport) -> None:
+        ending.update(
+            ending=report.ending,
+            checkpoint=report.checkpoint,
+            global_step=report.global_step,
+            mean_log_likelihood=report.mean_log_likelihood,
+            seconds=report.seconds,
+            warnings=[notice.as_json() for notice in report.warnings],
+        )
+
+    tables = list(request.tables) or ["-"]
+    writer.log({"event": "start", "run": run_id, "tables": tables, "settings": model.settings.as_json()})
+    try:
+        yield log_end
+    except BaseException as error:
+        if isinstance(error, Stopped):
+            ending["ending"] = signal.Signals(error.signum).name
+        else:
+            ending["error"] = str(error)
+        with contextlib.suppress(GmmError):  # what ended the run is what has to be told
+            writer.log({"event": "end", "run": run_id, **ending})
+        raise
+    writer.log({"event": "end", "run": run_id, **ending})
+
+
+def _is_there_already(request: FitRequest, stored: Stored) -> bool:
+    """Tell whether a counted run has no step to make."""
+    return request.max_steps is not None and stored.checkpoint.global_step >= request.max_steps
+
+
+def _time_check(limit_s: float | None, started: float) -> Callable[[], None]:
+    """Return what raises `TimeUp` once the time limit has passed."""
+
+    def check() -> None:
+        if limit_s is not None and time.monotonic() - started >= limit_s:
+            raise TimeUp
+
+    return check
+
+
+def _run(
+    request: FitRequest, writer: Writer, model: Model, table: TrainingTable, progress: Progress, tell: Notify
+) -> Outcome:
+    """Make steps until the stop rule is met; leave the last pair as a checkpoint."""
+    settings, newest = model.settings, model.stored
+    try:
+        origin = _origin(model, table, tell)
+    except TimeUp as error:
+        raise NotConverged("--time-limit", "passed before the first step; nothing written") from error
+
+    def publish(moment: Moment) -> None:
+        nonlocal newest
+        newest = writer.publish(_checkpoint(origin, moment, table, settings), fresh=newest is None)
+
+    pairs = em.iterate(
+        origin.state,
+        table.engine.expectation,
+        params=settings.params,
+        reg_covar=settings.reg_covar,
+        step=origin.step,
+        likelihoods=origin.likelihoods,
+    )
+    shift = table.units.log_jacobian
+    moment, ending = run(
+        _naming_columns(pairs, table.features, origin.step),
+        origin.history,
+        _stop_rule(request, settings, origin.step),
+        Recorder(publish, _cadence(request), None if model.stored is None else origin.step),
+        lambda pair: progress(pair.step, pair.likelihoods[-1] - shift, pair.remaining_gain),
+    )
+    if newest is None:
+        raise RuntimeError("a run that ended left no checkpoint")
+    return Outcome(newest, moment, ending)
+
+
+def _origin(model: Model, table: TrainingTable, tell: Notify) -> Origin:
+    """Return where the run starts."""
+    if model.stored is None:
+        return begin(table.engine, table.units, table.features, model.settings, model.init_file, tell)
+    checkpoint = model.stored.checkpoint
+    before = Settings.from_json(checkpoint.settings, "the model")
+    return continued(
+        checkpoint,
+        same_table=[o.digest for o in checkpoint.operands] == [o.digest for o in table.operands],
+        same_rules=model.settings.learns_like(before),
+    )
+
+
+def _naming_columns(pairs: Iterator[em.Pair], features: tuple[str, ...], step: int) -> Iterator[em.Pair]:
+    """Pass pairs on; name columns and step where a covariance stops being positive definite."""
+    try:
+        for pair in pairs:
+            step = pair.step + 1
+            yield pair
+    except CovarianceNotPositive as error:
+        columns = ", ".join(features[j] for j in error.features)
+        fact = f"covariance not positive definite in columns {columns} at step {step}"
+        raise NumericalFailure(error.subject, fact, error.hint) from error
+
+
+def _stop_rule(request: FitRequest, settings: Settings, step: int) -> StopRule:
+    """Return when the run ends by itself."""
+    last_step = request.max_steps
+    if request.steps is not None:
+        last_step = step + request.steps
+    max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
+    return StopRule(settings.tol, last_step, step + max_iter)
+
+
+def _cadence(request: FitRequest) -> Cadence:
+    """Return how often the run writes a checkpoint."""
+    seconds = request.checkpoint_seconds
+    return Cadence(request.checkpoint_steps, DEFAULT_CHECKPOINT_SECONDS if seconds is None else seconds)
+
+
+def _checkpoint(origin: Origin, moment: Moment, table: TrainingTable, settings: Settings) -> Checkpoint:
+    """Return what is written of a moment."""
+    pair = moment.pair
+    return Checkpoint(
+        state=pair.mixture,
+        mixture=origin.in_table_units(pair.mixture, pair.step, settings.params),
+        units=origin.units,
+        statistics=pair.expectation.statistics,
+        features=table.features,
+        weights_column=None,
+        global_step=pair.step,
+        converged=pair.has_converged(settings.tol),
+        settings=settings.as_json(),
+        log_likelihoods=np.array(moment.history),
+        stopping=np.array(pair.likelihoods),
+        run={},
+        random_state="",
+        operands=table.operands,
+        absorbed_digests=(),
+        quantiles=quantiles.summarise(pair.expectation.log_densities),
+    )
+
+
+def _finish(writer: Writer, model: Model, outcome: Outcome, tell: Notify) -> None:
+    """Tell what the run came to, and leave the newest checkpoint newer than the tables."""
+    for text in writer.warnings:
+        tell(Notice("file_system", text))
+    if model.stored is not None and outcome.stored.generation == model.stored.generation:
+        tell(Notice("nothing_to_do", f"nothing to do: {in_words(outcome)}", is_warning=False))
+        writer.touch_newest()
+    tell_of_ending(outcome, model.settings.reg_covar, tell)

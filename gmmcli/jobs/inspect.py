@@ -1,0 +1,202 @@
+"""inspect: what a model directory holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from gmmcli.core.family import covariances_of
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.errors import CheckpointCorrupt, NotFound
+from gmmcli.jobs.fitness import Fitness, fitness_of
+from gmmcli.store import verify
+from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
+from gmmcli.store.layout import FORMAT_VERSION
+from gmmcli.store.model_dir import ModelDir, Stored
+
+Level = Literal["quick", "full"]
+# What the end of a run adds to its row of the history.
+_OF_AN_END: tuple[str, ...] = ("checkpoint", "global_step", "mean_log_likelihood", "ending")
+
+
+@dataclass(frozen=True, eq=False)
+class InspectReport:
+    """A checkpoint and what follows from it.
+
+    Parameters
+    ----------
+    model_dir : str
+    stored : Stored
+    content_digest : str
+    fitness : Fitness
+        Of the table it was fitted to, in the table's units.
+    """
+
+    model_dir: str
+    stored: Stored
+    content_digest: str
+    fitness: Fitness
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint itself."""
+        return self.stored.checkpoint
+
+    @property
+    def format_version(self) -> str:
+        """The format that this version reads and writes."""
+        return FORMAT_VERSION
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where it comes from: every checkpoint that was read from a file has one."""
+        if self.stored.checkpoint.provenance is None:
+            raise RuntimeError("a stored checkpoint has a provenance")
+        return self.stored.checkpoint.provenance
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One checkpoint file; nothing is known of what a damaged one holds."""
+
+    checkpoint: int
+    global_step: int | None
+    created: str | None
+    bytes: int
+    digest: str | None
+    mean_log_likelihood: float | None
+
+
+def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
+    """Return what the newest checkpoint, or that one, holds.
+
+    Raises
+    ------
+    NotFound, CheckpointCorrupt, PermissionRefused, ReadWriteFailed
+    """
+    stored = ModelDir(model_dir).load(generation)
+    checkpoint = stored.checkpoint
+    return InspectReport(str(model_dir), stored, content_digest(checkpoint), fitness_of(checkpoint))
+
+
+def list_kept(model_dir: Path) -> list[Kept]:
+    """Return every checkpoint file, oldest first; each is read whole.
+
+    Raises
+    ------
+    NotFound, PermissionRefused, ReadWriteFailed
+    """
+    directory = ModelDir(model_dir)
+    kept = []
+    for listing in directory.list():
+        try:
+            report = inspect(model_dir, listing.generation)
+        except NotFound:  # retention took it in the meantime
+            continue
+        except CheckpointCorrupt:
+            kept.append(Kept(listing.generation, None, None, listing.size_bytes, None, None))
+        else:
+            kept.append(
+                Kept(
+                    listing.generation,
+                    report.checkpoint.global_step,
+                    report.provenance.created,
+                    listing.size_bytes,
+                    report.stored.sha256,
+                    report.fitness.mean_log_likelihood,
+                )
+            )
+    return kept
+
+
+def history(model_dir: Path) -> list[dict[str, Any]]:
+    """Return one row per run and per checkpoint: the log, united with the files kept.
+
+    Returns
+    -------
+    list of dict
+        Keys time, event ("run" or "checkpoint"), run, checkpoint, global_step, mean_log_likelihood, ending,
+        kept; None where unknown. A run without an end in the log has the ending "unknown".
+    """
+    kept = {row.checkpoint: row for row in list_kept(model_dir)}
+    rows: list[dict[str, Any]] = []
+    runs: dict[str, dict[str, Any]] = {}
+    for event in ModelDir(model_dir).read_log():
+        name, run = event.get("event"), str(event.get("run", ""))
+        if name == "start":
+            runs[run] = _row(event, "run", ending="unknown")
+            rows.append(runs[run])
+        elif name == "end" and run in runs:
+            runs[run].update({key: event.get(key) for key in _OF_AN_END})
+        elif name == "checkpoint":
+            rows.append(_row(event, "checkpoint", kept=event.get("checkpoint") in kept))
+    logged = {row["checkpoint"] for row in rows if row["event"] == "checkpoint"}
+    rows += [
+        _row(vars(file) | {"time": file.created}, "checkpoint", kept=True)
+        for generation, file in kept.items()
+        if generation not in logged
+    ]
+    return sorted(rows, key=lambda row: row["time"] or "")
+
+
+def _row(source: dict[str, Any], event: str, **more: Any) -> dict[str, Any]:
+    """Return a row of the history."""
+    keys = ("time", "event", "run", "checkpoint", "global_step", "mean_log_likelihood", "ending", "kept")
+    return {key: source.get(key) for key in keys} | {"event": event} | more
+
+
+def check(model_dir: Path, level: Level) -> list[dict[str, str]]:
+    """Return what is wrong with a directory: file and text of each finding.
+
+    Raises
+    ------
+    NotFound
+    """
+    return [{"file": finding.file, "text": finding.text} for finding in verify.check(model_dir, level)]
+
+
+def standard_deviations(mixture: Mixture) -> Array:
+    """Return the sd of every component in every column, shape (n_components, n_features)."""
+    return np.sqrt(np.diagonal(covariances_of(mixture), axis1=1, axis2=2))
+
+
+def variables(checkpoint: Checkpoint) -> dict[str, Array]:
+    """Return every variable by name, in the table's units.
+
+    Returns
+    -------
+    dict of ndarray
+        The last three, alphas (K,), clusters (K, 1, d) and clusters_covs, are the names that
+        tf.contrib.factorization.GMM gave to weights, means and covariances.
+    """
+    mixture, units = checkpoint.mixture, checkpoint.units
+    return {
+        "weights": mixture.weights,
+        "means": mixture.means,
+        "covariances": mixture.covariances,
+        "global_step": np.array(checkpoint.global_step),
+        "center": units.center,
+        "scale": units.scale,
+        "counts": checkpoint.statistics.counts,
+        "log_likelihoods": checkpoint.log_likelihoods
+        - checkpoint.statistics.total_weight * units.log_jacobian,
+        "log_density_quantiles": checkpoint.quantiles - units.log_jacobian,
+        "alphas": mixture.weights,
+        "clusters": mixture.means[:, None, :],
+        "clusters_covs": mixture.covariances,
+    }
+
+
+def variable(checkpoint: Checkpoint, name: str) -> Array:
+    """Return one variable.
+
+    Raises
+    ------
+    NotFound
+        Naming those there are.
+    """
+    known = variables(checkpoint)
+    if name not in known:
+        raise NotFound(f"--variable {name}", "no such variable", f"choose from {', '.join(known)}")
+    return known[name]

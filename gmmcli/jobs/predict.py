@@ -1,0 +1,196 @@
+"""predict: one row out per row in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from gmmcli.core import quantiles
+from gmmcli.core.mixture import Booleans
+from gmmcli.engine.evaluate import Evaluator
+from gmmcli.engine.local import available_cpus, one_blas_thread
+from gmmcli.errors import TableUnusable, Usage
+from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.store.model_dir import ModelDir
+from gmmcli.tables.blocks import check_complete
+from gmmcli.tables.columns import match_features, select_extra
+from gmmcli.tables.sink import open_sink
+from gmmcli.tables.source import Tables, open_tables
+
+DEFAULT_OUTPUTS = ("assignment", "probability", "log_density")
+DEFAULT_OUTLIER_QUANTILE = 0.01
+# Output: the quantity of the core that it is made of. `all` gives them in this order.
+QUANTITY = {
+    "assignment": "assignment",
+    "probability": "probability",
+    "probabilities": "probabilities",
+    "distances": "distances",
+    "distance": "distance",
+    "log_density": "log_density",
+    "uncertainty": "probability",
+    "outlier": "log_density",
+}
+ALIASES = {"assignments": ("assignment",), "all_scores": ("distances",), "all": tuple(QUANTITY)}
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What was asked for; None is "not given".
+
+    Parameters
+    ----------
+    outputs : tuple of str
+        Keys of QUANTITY or ALIASES, in the order wanted.
+    output : Path or None
+        None is stdout.
+    passed : tuple of str or None
+        Patterns of columns to pass through; ("all",) for every column.
+    batch_size : int or None
+        Rows per write.
+    missing : str or None
+        As the model was fitted, if None.
+    """
+
+    model_dir: Path
+    tables: tuple[str, ...] = ()
+    stdin: BinaryIO | None = None
+    stdout: BinaryIO | None = None
+    input_format: str | None = None
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+    outlier_quantile: float = DEFAULT_OUTLIER_QUANTILE
+    output: Path | None = None
+    output_format: str = "csv"
+    passed: tuple[str, ...] = ()
+    checkpoint: int | None = None
+    batch_size: int | None = None
+    missing: str | None = None
+    n_threads: int | None = None
+
+
+def resolve_outputs(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the outputs that names and aliases stand for, each once.
+
+    Raises
+    ------
+    Usage
+        Naming an unknown one.
+    """
+    resolved: dict[str, None] = {}
+    for name in names:
+        if name not in QUANTITY and name not in ALIASES:
+            known = ", ".join((*QUANTITY, *ALIASES))
+            raise Usage("--outputs", f'"{name}" is not an output', f"choose from {known}")
+        resolved.update(dict.fromkeys(ALIASES.get(name, (name,))))
+    return tuple(resolved)
+
+
+def predict(request: PredictRequest, notify: Notify) -> None:
+    """Write a prediction for every row of the table.
+
+    Raises
+    ------
+    GmmError
+        A failed command leaves no partial target.
+    """
+    outputs = resolve_outputs(request.outputs)
+    checkpoint = ModelDir(request.model_dir).load(request.checkpoint).checkpoint
+    n_threads = request.n_threads or available_cpus()
+    with (
+        one_blas_thread(),
+        open_tables(
+            request.tables, input_format=request.input_format, stdin=request.stdin, n_threads=n_threads
+        ) as tables,
+    ):
+        if request.output is not None:
+            _refuse_input_as_output(tables, request.output)
+        features = match_features(tables, checkpoint.features)
+        passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
+        columns = _Columns(checkpoint, outputs, request.outlier_quantile)
+        _refuse_clashes(passed, columns.names, tables)
+        evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, n_threads)
+        missing = request.missing or str(checkpoint.settings["missing"])
+        n_dropped = 0
+        with open_sink(request.output, request.output_format, stdout=request.stdout) as sink:
+            for batch in tables.iter_batches(features, passed, max_rows=request.batch_size):
+                if missing == "error":
+                    check_complete(batch, features)
+                incomplete = np.isnan(batch.X).any(axis=0)
+                n_dropped += int(incomplete.sum())
+                found = evaluator.evaluate(batch.X, batch.first_row)
+                sink.write({**batch.extra, **columns.make(found, incomplete)}, batch.n_rows)
+    if n_dropped:
+        rows = f"{n_dropped} row" if n_dropped == 1 else f"{n_dropped} rows"
+        text = f"{rows} with missing values: empty outputs"
+        notify(Notice("rows_dropped", text, details={"rows": n_dropped}))
+
+
+class _Columns:
+    """The output columns: their names, and their values from what the core found.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    outputs : tuple of str
+    outlier_quantile : float
+    """
+
+    def __init__(self, checkpoint: Checkpoint, outputs: tuple[str, ...], outlier_quantile: float) -> None:
+        self._outputs = outputs
+        self._log_jacobian = checkpoint.units.log_jacobian
+        self._n_components = checkpoint.state.n_components
+        self._threshold = quantiles.quantile(checkpoint.quantiles, outlier_quantile)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Quantities of the core that the outputs need."""
+        return tuple(dict.fromkeys(QUANTITY[output] for output in self._outputs))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        names: list[str] = []
+        for output in self._outputs:
+            stem = {"probabilities": "probability", "distances": "distance"}.get(output)
+            names += [output] if stem is None else [f"{stem}_{k}" for k in range(self._n_components)]
+        return tuple(names)
+
+    def make(self, found: dict[str, Any], incomplete: Booleans) -> dict[str, Any]:
+        """Return the columns of a batch; cells of incomplete rows are empty."""
+        arrays: list[Any] = []
+        for output in self._outputs:
+            values = found[QUANTITY[output]]
+            match output:
+                case "probabilities" | "distances":
+                    arrays.extend(values)
+                case "log_density":
+                    arrays.append(values - self._log_jacobian)
+                case "uncertainty":
+                    arrays.append(1.0 - values)
+                case "outlier":
+                    arrays.append(values < self._threshold)
+                case _:
+                    arrays.append(values)
+        if incomplete.any():
+            arrays = [np.ma.masked_array(values, mask=incomplete) for values in arrays]
+        return dict(zip(self.names, arrays, strict=True))
+
+
+def _refuse_input_as_output(tables: Tables, output: Path) -> None:
+    """Raise `Usage` where the output would replace an input."""
+    for path in tables.paths:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise Usage(f"-o {output}", "is an input too", "write to another file")
+
+
+def _refuse_clashes(passed: Sequence[str], names: Sequence[str], tables: Tables) -> None:
+    """Raise `TableUnusable` where a passed column has the name of an output."""
+    for name in passed:
+        if name in names:
+            raise TableUnusable(
+                tables.operands[0].name,
+                f'column "{name}" has the name of an output',
+                f"--pass without {name}",
+            )

@@ -1,0 +1,144 @@
+"""The run itself: pairs from the core, checkpoints to the store, and when to stop."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from gmmcli.core import em
+from gmmcli.errors import NotConverged, Stopped
+from gmmcli.jobs import interrupt
+
+HISTORY = 1000
+Ending = Literal["converged", "steps", "max_iter", "time_limit"]
+
+
+class TimeUp(Exception):
+    """The time limit has passed."""
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a run ends by itself.
+
+    Parameters
+    ----------
+    tol : float
+        A run to convergence ends where the estimated remaining gain is below it.
+    last_step : int or None
+        A counted run ends at this step, and only there.
+    cap : int
+        A run to convergence ends at this step at the latest.
+    """
+
+    tol: float
+    last_step: int | None
+    cap: int
+
+    def ending(self, pair: em.Pair) -> Ending | None:
+        """Return why the run ends with this pair, or None."""
+        if self.last_step is not None:
+            return "steps" if pair.step >= self.last_step else None
+        if pair.has_converged(self.tol):
+            return "converged"
+        return "max_iter" if pair.step >= self.cap else None
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """How often a running fit writes a checkpoint: every so many steps, or seconds."""
+
+    steps: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A complete pair and the log-likelihoods up to it."""
+
+    pair: em.Pair
+    history: tuple[float, ...]
+
+
+class Recorder:
+    """Publishes moments of a run, each at most once.
+
+    Parameters
+    ----------
+    publish : callable
+    cadence : Cadence
+    published_step : int or None
+        Step of the newest checkpoint; None where there is none of this lineage.
+    """
+
+    def __init__(
+        self, publish: Callable[[Moment], None], cadence: Cadence, published_step: int | None
+    ) -> None:
+        self._publish, self._cadence, self._published_step = publish, cadence, published_step
+        self._published_time = time.monotonic()
+
+    def record(self, moment: Moment) -> None:
+        """Publish, unless that step has been."""
+        if self._published_step is not None and moment.pair.step <= self._published_step:
+            return
+        with interrupt.hold():
+            self._publish(moment)
+            self._published_step, self._published_time = moment.pair.step, time.monotonic()
+
+    def record_if_due(self, moment: Moment) -> None:
+        """Publish where the cadence says so."""
+        if self._cadence.steps is not None:
+            due = moment.pair.step - (self._published_step or 0) >= self._cadence.steps
+        else:
+            due = time.monotonic() - self._published_time >= self._cadence.seconds
+        if due:
+            self.record(moment)
+
+
+def run(
+    pairs: Iterator[em.Pair],
+    history: tuple[float, ...],
+    rule: StopRule,
+    recorder: Recorder,
+    progress: Callable[[em.Pair], None],
+) -> tuple[Moment, Ending]:
+    """Follow the pairs to the end of the run and record the last complete one, whatever ends it.
+
+    Parameters
+    ----------
+    pairs : iterator of Pair
+    history : tuple of float
+        Log-likelihoods before the first pair's.
+    rule : StopRule
+    recorder : Recorder
+    progress : callable
+        Told of every pair.
+
+    Raises
+    ------
+    NotConverged
+        The time limit passed before the first pair.
+    Stopped
+        After the last complete pair has been recorded.
+    """
+    moment: Moment | None = None
+    try:
+        while True:
+            pair = next(pairs)
+            history = (*history, pair.expectation.statistics.log_likelihood)[-HISTORY:]
+            moment = Moment(pair, history)
+            progress(pair)
+            ending = rule.ending(pair)
+            if ending is not None:
+                recorder.record(moment)
+                return moment, ending
+            recorder.record_if_due(moment)
+    except TimeUp as error:
+        if moment is None:
+            raise NotConverged("--time-limit", "passed before the first pass; nothing written") from error
+        recorder.record(moment)
+        return moment, "time_limit"
+    except Stopped:
+        if moment is not None:
+            recorder.record(moment)
+        raise

@@ -1,0 +1,263 @@
+"""score: how well a mixture explains a table."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gmmcli.core import agreement
+from gmmcli.core.mixture import Array, Booleans, Integers
+from gmmcli.engine.evaluate import Evaluator
+from gmmcli.engine.local import available_cpus, one_blas_thread
+from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
+from gmmcli.jobs.fitness import Fitness
+from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.store.model_dir import ModelDir
+from gmmcli.tables.blocks import check_complete, rechunk
+from gmmcli.tables.columns import encode_texts, match_features, select_column
+from gmmcli.tables.source import Batch, open_tables
+
+METRICS = (
+    "rows",
+    "total_weight",
+    "log_likelihood",
+    "mean_log_likelihood",
+    "distance_sum",
+    "aic",
+    "bic",
+    "icl",
+    "entropy",
+)
+LABEL_METRICS = ("adjusted_rand_index", "normalized_mutual_information", "accuracy")
+# Quantities of the core that are summed.
+_SUMMED = ("log_density", "distance", "log_max_posterior", "entropy")
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """What was asked for; None is "not given".
+
+    Parameters
+    ----------
+    labels, by : str or None
+        A column.
+    steps, batch_size : int or None
+        Together: the first steps · batch_size rows only.
+    metric : str or None
+        The one that is asked for.
+    """
+
+    model_dir: Path
+    tables: tuple[str, ...] = ()
+    stdin: BinaryIO | None = None
+    input_format: str | None = None
+    metric: str | None = None
+    labels: str | None = None
+    by: str | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    min_mean_log_likelihood: float | None = None
+    checkpoint: int | None = None
+    missing: str | None = None
+    n_threads: int | None = None
+
+    def check(self) -> None:
+        """Raise `Usage` where options do not go together."""
+        if (self.steps is None) != (self.batch_size is None):
+            raise Usage("--steps", "goes with --batch-size: the first steps x batch size rows", "give both")
+        if self.metric in LABEL_METRICS and self.labels is None:
+            raise Usage(f"--metric {self.metric}", "needs labels", "add --labels COLUMN")
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """Metrics by name, of the whole table and, with --by, of each group."""
+
+    model_dir: str
+    checkpoint: int
+    metrics: dict[str, float | int]
+    groups: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    by: str | None = None
+    warnings: tuple[Notice, ...] = ()
+
+
+def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
+    """Measure a table with a mixture.
+
+    Raises
+    ------
+    TableUnusable
+        Zero rows, and what reading finds.
+    GmmError
+    """
+    request.check()
+    stored = ModelDir(request.model_dir).load(request.checkpoint)
+    checkpoint = stored.checkpoint
+    missing = request.missing or str(checkpoint.settings["missing"])
+    n_threads = request.n_threads or available_cpus()
+    notices: list[Notice] = []
+    n_dropped = 0
+    with (
+        one_blas_thread(),
+        open_tables(
+            request.tables, input_format=request.input_format, stdin=request.stdin, n_threads=n_threads
+        ) as tables,
+    ):
+        features = match_features(tables, checkpoint.features)
+        extra = tuple(
+            {select_column(tables, name) for name in (request.labels, request.by) if name is not None}
+        )
+        evaluator = Evaluator(checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), n_threads)
+        K = checkpoint.state.n_components
+        whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
+        for batch in _first_rows(rechunk(tables.iter_batches(features, extra)), request):
+            if missing == "error":
+                check_complete(batch, features)
+            complete = ~np.isnan(batch.X).any(axis=0)
+            found = evaluator.evaluate(batch.X, batch.first_row)
+            rows = _Rows(found, _coded(batch, request.labels)).where(np.flatnonzero(complete))
+            whole.add(rows)
+            n_dropped += batch.n_rows - int(complete.sum())
+            if request.by is not None:
+                for group, members in _split(_coded(batch, request.by), complete):
+                    groups[group].add(_Rows(found, _coded(batch, request.labels)).where(members))
+        name = tables.operands[0].name
+    if n_dropped:
+        notices.append(_dropped(n_dropped))
+        notify(notices[0])
+    if not whole.rows:
+        raise TableUnusable(name, "no rows to score")
+
+    def measured(sums: _Sums) -> dict[str, float | int]:
+        return sums.metrics(
+            checkpoint.units.log_jacobian, checkpoint.state.n_parameters, request.labels is not None
+        )
+
+    return ScoreReport(
+        str(request.model_dir),
+        stored.generation,
+        measured(whole),
+        {group: measured(sums) for group, sums in groups.items()},
+        request.by,
+        tuple(notices),
+    )
+
+
+def check_threshold(request: ScoreRequest, report: ScoreReport) -> None:
+    """Raise `ThresholdMissed` where the mean log-likelihood is below what was asked for."""
+    least, mean = request.min_mean_log_likelihood, report.metrics["mean_log_likelihood"]
+    if least is not None and mean < least:
+        raise ThresholdMissed(
+            "--min-mean-log-likelihood", f"mean log-likelihood {mean:.6g} is below {least:g}"
+        )
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A text column as numbers into its distinct texts; None is an empty cell."""
+
+    codes: Integers
+    texts: list[str | None]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Quantities of some rows, and their labels."""
+
+    found: dict[str, Array | Integers]
+    labels: _Coded | None
+
+    def where(self, members: Integers) -> "_Rows":
+        """Return some of the rows."""
+        labels = None if self.labels is None else _Coded(self.labels.codes[members], self.labels.texts)
+        return _Rows({name: values[members] for name, values in self.found.items()}, labels)
+
+
+class _Sums:
+    """Sums over rows, from which every metric follows.
+
+    Parameters
+    ----------
+    n_components : int
+    """
+
+    def __init__(self, n_components: int) -> None:
+        self.rows = 0
+        self._totals = dict.fromkeys(_SUMMED, 0.0)
+        self._by_label = defaultdict[str, Integers](lambda: np.zeros(n_components, dtype=np.int64))
+        self._n_components = n_components
+
+    def add(self, rows: _Rows) -> None:
+        """Add some rows; those without a label do not count where agreement with labels is measured."""
+        self.rows += rows.found["assignment"].size
+        for name in _SUMMED:
+            self._totals[name] += float(rows.found[name].sum())
+        if rows.labels is not None:
+            K, texts = self._n_components, rows.labels.texts
+            cells = rows.labels.codes * K + rows.found["assignment"]
+            counts = np.bincount(cells.astype(np.int64), minlength=len(texts) * K).reshape(-1, K)
+            for text, row in zip(texts, counts, strict=True):
+                if text is not None and row.any():
+                    self._by_label[text] += row
+
+    def metrics(self, log_jacobian: float, n_parameters: int, labelled: bool) -> dict[str, float | int]:
+        """Return every metric by name."""
+        total = self._totals
+        fitness = Fitness(
+            total["log_density"] - self.rows * log_jacobian, self.rows, float(self.rows), n_parameters
+        )
+        found: dict[str, float | int] = {
+            "rows": fitness.rows,
+            "total_weight": fitness.total_weight,
+            "log_likelihood": fitness.log_likelihood,
+            "mean_log_likelihood": fitness.mean_log_likelihood,
+            "distance_sum": total["distance"],
+            "aic": fitness.aic,
+            "bic": fitness.bic,
+            "icl": fitness.icl(total["log_max_posterior"]),
+            "entropy": total["entropy"],
+        }
+        if labelled and self._by_label:
+            table = np.array(list(self._by_label.values()), dtype=np.float64)
+            found |= {name: getattr(agreement, name)(table) for name in LABEL_METRICS}
+        return found
+
+
+def _first_rows(batches: Iterator[Batch], request: ScoreRequest) -> Iterator[Batch]:
+    """Yield the batches that hold the first steps x batch size rows."""
+    if request.steps is None or request.batch_size is None:
+        yield from batches
+        return
+    left = request.steps * request.batch_size
+    for batch in batches:
+        yield batch.head(left)
+        left -= batch.n_rows
+        if left <= 0:
+            return
+
+
+def _coded(batch: Batch, column: str | None) -> _Coded | None:
+    """Return a column of the batch as codes."""
+    return None if column is None else _Coded(*encode_texts(batch.extra[column]))
+
+
+def _split(coded: _Coded | None, complete: Booleans) -> Iterator[tuple[str, Integers]]:
+    """Yield the rows of each group, those with missing values left out; an empty cell is a group too."""
+    if coded is None:
+        return
+    order = np.argsort(coded.codes, kind="stable")
+    bounds = np.searchsorted(coded.codes[order], np.arange(len(coded.texts) + 1))
+    for text, begin, end in zip(coded.texts, bounds[:-1], bounds[1:], strict=True):
+        members = order[begin:end]
+        members = members[complete[members]]
+        if members.size:
+            yield text or "", members
+
+
+def _dropped(rows: int) -> Notice:
+    """Return the warning about rows with missing values."""
+    text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values dropped"
+    return Notice("rows_dropped", text, details={"rows": rows})

@@ -144,4 +144,4 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     else:
         console.summary(render.fit_summary(report))
     if not report.converged and (request.require_convergence or report.ending == "time_limit"):
-        raise NotConverged(str(model_dir), f"not converged after {render.plural(report.steps_run, 'step')}")
+        click.get_current_context().exit(NotConverged.status)

@@ -51,6 +51,8 @@ def tell_of_ending(outcome: Outcome, reg_covar: float, tell: Notify) -> None:
     """Warn of a cap that was reached, of components without rows, of variances at the floor."""
     if outcome.ending == "max_iter":
         tell(Notice("cap_reached", f"not converged after {in_words(outcome)}: --max-iter reached"))
+    if outcome.ending == "time_limit":
+        tell(Notice("time_limit", f"not converged after {in_words(outcome)}: --time-limit reached"))
     if outcome.moment is None:
         return
     pair, features = outcome.moment.pair, outcome.stored.checkpoint.features
@@ -80,7 +82,7 @@ def make_report(
     """Return the report; likelihoods are those of the checkpoint, in the table's units."""
     checkpoint, moment = outcome.stored.checkpoint, outcome.moment
     mixture, fitness = checkpoint.mixture, fitness_of(checkpoint)
-    gain = em.remaining_gain(tuple(checkpoint.stopping))
+    gain = em.remaining_gain(checkpoint.stopping.tolist())
     certainty = None if moment is None else moment.pair.expectation.log_max_posterior
     return FitReport(
         model_dir=model_dir,

@@ -78,8 +78,8 @@ def continued(checkpoint: Checkpoint, *, same_table: bool, same_rules: bool) -> 
         checkpoint.mixture,
         checkpoint.units,
         checkpoint.global_step,
-        tuple(checkpoint.stopping[:-1]) if keep else (),
-        tuple(checkpoint.log_likelihoods[:-1]) if same_table else (),
+        tuple(checkpoint.stopping[:-1].tolist()) if keep else (),
+        tuple(checkpoint.log_likelihoods[:-1].tolist()) if same_table else (),
     )
 
 

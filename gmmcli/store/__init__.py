@@ -1,0 +1,1 @@
+"""The model directory: the only code that knows h5py."""

@@ -1,0 +1,333 @@
+"""The right to write to a model directory: the only code that publishes checkpoints.
+
+Publishing is: the whole file built in memory, read back, placed under the next number; then latest.h5, the
+log, and only then retention. A crash at any moment leaves the generations before it as they were.
+"""
+
+import contextlib
+import hashlib
+import os
+import shlex
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from gmmcli.errors import (
+    CannotCreate,
+    CheckpointCorrupt,
+    FormatUnknown,
+    GmmError,
+    NotFound,
+    ReadWriteFailed,
+)
+from gmmcli.store import creation, directory, lock, retention, run_log
+from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
+from gmmcli.store.directory import CHECKPOINTS, LATEST, LOG
+from gmmcli.store.generation import after_link, place
+from gmmcli.store.model_dir import Stored, check_head, load_generation, load_newest
+
+
+class Writer:
+    """The right to write to a model directory, held from `with` to the end of the block.
+
+    Entering makes what is missing, takes the lock, and clears what a crash left behind.
+
+    Parameters
+    ----------
+    path : Path
+        The directory itself may be a link; nothing inside it is followed.
+    keep : int
+        How many of the newest checkpoints stay; 0 keeps all. May be set later.
+    keep_every : int, optional
+        Generations divisible by it stay for ever. May be set later.
+    versions : mapping of str to str
+    blas_kernel : str
+        What the provenance says of the program that computed.
+    source_date_epoch : int, optional
+        Seconds since 1970 to record as `created`; the clock without it.
+
+    Attributes
+    ----------
+    warnings : list of str
+        What did not work and does not endanger a checkpoint.
+
+    Raises
+    ------
+    CannotCreate
+        The directory cannot be made, or holds something else already.
+    ModelDirBusy
+        Another process holds the lock.
+    PermissionRefused
+    ReadWriteFailed
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keep: int = 5,
+        keep_every: int | None = None,
+        versions: Mapping[str, str] | None = None,
+        blas_kernel: str = "",
+        source_date_epoch: int | None = None,
+    ) -> None:
+        self.path = path
+        self.keep = keep
+        self.keep_every = keep_every
+        self.warnings: list[str] = []
+        self._versions = dict(versions or {})
+        self._blas_kernel = blas_kernel
+        self._source_date_epoch = source_date_epoch
+        self._stack = contextlib.ExitStack()
+        self._root = -1
+        self._checkpoints = -1
+        self._number = 0
+        self._parent: Stored | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack, directory.reporting(self.path):
+            can_sync = creation.make(self.path)
+            self._root = stack.enter_context(directory.opened(self.path))
+            self._checkpoints = stack.enter_context(directory.opened(CHECKPOINTS, self._root))
+            descriptor, held = lock.take(self._root, self.path, _timestamp(time.time()))
+            stack.callback(os.close, descriptor)
+            self._number = directory.newest_number(self._checkpoints)
+            if not can_sync:
+                self._warn(f"{self.path}: the file system cannot sync a folder")
+            if held:
+                directory.clear_temporaries(self._root)
+                directory.clear_temporaries(self._checkpoints)
+                run_log.mend(self._root, str(self.path / LOG))
+            else:
+                self._warn(f"{self.path}: the file system has no locks")
+            self._point_latest()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Nothing was written through these descriptors: an error of closing them loses nothing.
+        with contextlib.suppress(OSError):
+            self._stack.close()
+
+    def latest(self) -> Stored | None:
+        """Return the newest checkpoint, to be continued; None where there is none yet.
+
+        Raises
+        ------
+        CheckpointCorrupt
+            It is damaged; names the newest good one. Never falls back by itself.
+        FormatUnknown
+        PermissionRefused
+        ReadWriteFailed
+        """
+        with directory.reporting(self.path):
+            self._parent = load_newest(self._checkpoints, self.path)
+        return self._parent
+
+    def rollback(self) -> Stored | None:
+        """Set damaged newest checkpoints aside as `.bad`; return the newest good one, to be continued.
+
+        Raises
+        ------
+        CheckpointCorrupt
+            None is good; nothing has been renamed.
+        FormatUnknown
+            The newest was written by a newer version: it is not damaged.
+        PermissionRefused
+        ReadWriteFailed
+        """
+        with directory.reporting(self.path):
+            good, damaged = self._find_good()
+            if damaged and good is None:
+                fact = f"none of its {len(damaged)} checkpoints is good"
+                raise CheckpointCorrupt(
+                    str(self.path), fact, f"gmmcli fit -m {shlex.quote(str(self.path))} --fresh"
+                )
+            for generation in damaged:
+                name = directory.checkpoint_name(generation)
+                os.rename(name, f"{name}.bad", src_dir_fd=self._checkpoints, dst_dir_fd=self._checkpoints)
+            directory.sync(self._checkpoints)
+            self._point_latest()
+        self._parent = good
+        return good
+
+    def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
+        """Make a checkpoint the next generation; return it as it is on disk.
+
+        It continues what `latest` or `rollback` returned, or what was published before.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+            Its provenance is filled in here.
+        fresh : bool
+            Start a new lineage, whatever the directory holds, damaged or not.
+
+        Raises
+        ------
+        ModelDirBusy
+            Another writer was first: nothing was written.
+        CannotCreate
+            The file system has no hard links.
+        ReadWriteFailed
+            Where it says "may have been written", the checkpoint has its name already.
+        PermissionRefused
+        CheckpointCorrupt
+            What is to be continued is damaged, or `checkpoint` does not read back.
+        TableUnusable
+            A column's name cannot be stored.
+        """
+        if self._parent is None and not fresh:
+            self.latest()
+        number = self._number + 1
+        if number > directory.MAX_GENERATION:
+            raise CannotCreate(str(self.path), f"checkpoint {directory.MAX_GENERATION} was the last number")
+        with directory.reporting(self.path):
+            provenance = self._provenance(number, fresh)
+        data = encode(replace(checkpoint, provenance=provenance))
+        # Read back before it takes its name: what cannot be read must not be acknowledged.
+        whole = decode(data, directory.checkpoint_path(self.path, number))
+        stored = Stored(whole, number, hashlib.sha256(data).hexdigest(), len(data))
+        if not place(self._checkpoints, self.path, number, data, stored.sha256):
+            self._warn(f"{self.path}: the file system cannot sync a folder")
+        self._number, self._parent = number, stored
+        with after_link(self.path, number):
+            self._point_latest()
+            self.log(_describe(stored))
+            self._remove_doomed()
+        return stored
+
+    def touch_newest(self) -> None:
+        """Set the newest file's time, so that make sees that there was nothing to do.
+
+        Raises
+        ------
+        PermissionRefused
+        ReadWriteFailed
+        """
+        with directory.reporting(self.path):
+            for generation in directory.list_generations(self._checkpoints)[-1:]:
+                name = directory.checkpoint_name(generation)
+                os.utime(name, dir_fd=self._checkpoints, follow_symlinks=False)
+
+    def log(self, event: Mapping[str, object]) -> None:
+        """Append one line to log.jsonl, `time` first.
+
+        Raises
+        ------
+        ValueError
+            The event holds NaN, an infinity or what JSON cannot say.
+        PermissionRefused
+        ReadWriteFailed
+        """
+        with directory.reporting(self.path):
+            run_log.append(self._root, {"time": _timestamp(self._now()), **event})
+
+    def _find_good(self) -> tuple[Stored | None, list[int]]:
+        """Return the newest good checkpoint, and the damaged generations after it."""
+        damaged: list[int] = []
+        for generation in reversed(directory.list_generations(self._checkpoints)):
+            try:
+                return load_generation(self._checkpoints, self.path, generation), damaged
+            except FormatUnknown:
+                raise
+            except (CheckpointCorrupt, ReadWriteFailed):
+                damaged.append(generation)
+        return None, damaged
+
+    def _provenance(self, number: int, fresh: bool) -> Provenance:
+        """Return where the next checkpoint comes from."""
+        continued = None if self._parent is None else self._parent.checkpoint.provenance
+        return Provenance(
+            generation=number,
+            parent_sha256=self._parent.sha256 if self._parent else self._unread_sha256(),
+            lineage=uuid.uuid4().hex if fresh or continued is None else continued.lineage,
+            created=_timestamp(self._now()),
+            versions=self._versions,
+            blas_kernel=self._blas_kernel,
+        )
+
+    def _unread_sha256(self) -> str:
+        """Return the digest of the newest file, good or damaged; empty where there is none to read."""
+        generations = directory.list_generations(self._checkpoints)
+        for generation in generations[-1:]:
+            name = directory.checkpoint_name(generation)
+            with contextlib.suppress(CheckpointCorrupt, NotFound, ReadWriteFailed):
+                return hashlib.sha256(directory.read_file(self._checkpoints, name, name)).hexdigest()
+        return ""
+
+    def _point_latest(self) -> None:
+        """Make latest.h5 name the newest checkpoint. People need it; gmmcli does not."""
+        newest = directory.list_generations(self._checkpoints)[-1:]
+        target = "".join(f"{CHECKPOINTS}/{directory.checkpoint_name(generation)}" for generation in newest)
+        temporary = directory.temporary_name(LATEST)
+        try:
+            if target and target != self._find_latest():
+                os.symlink(target, temporary, dir_fd=self._root)
+                os.replace(temporary, LATEST, src_dir_fd=self._root, dst_dir_fd=self._root)
+        except OSError as error:
+            directory.discard(self._root, temporary)
+            self._warn(f"{self.path / LATEST}: not brought up to date: {error.strerror}")
+
+    def _find_latest(self) -> str | None:
+        """Return where latest.h5 points to, or None."""
+        try:
+            return os.readlink(LATEST, dir_fd=self._root)
+        except OSError:
+            return None
+
+    def _remove_doomed(self) -> None:
+        """Let go of what retention does not keep."""
+        generations = directory.list_generations(self._checkpoints)
+        damaged = {generation for generation in generations if not self._looks_good(generation)}
+        doomed = retention.choose_doomed(generations, damaged, keep=self.keep, keep_every=self.keep_every)
+        for generation in doomed:
+            name = directory.checkpoint_name(generation)
+            try:
+                os.unlink(name, dir_fd=self._checkpoints)
+            except OSError as error:
+                self._warn(
+                    f"{directory.checkpoint_path(self.path, generation)}: not removed: {error.strerror}"
+                )
+
+    def _looks_good(self, generation: int) -> bool:
+        """Tell whether a checkpoint's user block and size are right; reading all at every publish costs."""
+        try:
+            check_head(self._checkpoints, self.path, generation)
+        except GmmError:
+            return False
+        return True
+
+    def _now(self) -> float:
+        """Return the time to record, in seconds since 1970."""
+        return time.time() if self._source_date_epoch is None else self._source_date_epoch
+
+    def _warn(self, text: str) -> None:
+        """Note once what did not work."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+def _timestamp(seconds: float) -> str:
+    """Return a time as ISO 8601, UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _describe(stored: Stored) -> dict[str, object]:
+    """Return the log's line about a published checkpoint."""
+    checkpoint = stored.checkpoint
+    return {
+        "event": "checkpoint",
+        "checkpoint": stored.generation,
+        "sha256": stored.sha256,
+        "bytes": stored.size_bytes,
+        "lineage": checkpoint.provenance.lineage if checkpoint.provenance else "",
+        "global_step": checkpoint.global_step,
+        "converged": checkpoint.converged,
+        "log_likelihood": checkpoint.statistics.log_likelihood,
+        "rows": checkpoint.statistics.rows,
+        "total_weight": checkpoint.statistics.total_weight,
+    }

@@ -1,0 +1,253 @@
+"""Items <-> the bytes of an HDF5 file, wholly in memory.
+
+HDF5 gets no path, neither to write (it swallows write errors and never syncs) nor to read. Reading trusts
+nothing: links, types, ranks, layouts, filters and sizes are checked against the layout before the first
+number is read. Knows nothing of what the items mean.
+"""
+
+import io
+import math
+from collections.abc import Iterator
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z
+
+from gmmcli.store import layout, user_block, values
+from gmmcli.store.layout import AnyArray, Damage, Items, Rule
+
+# Bytes in memory per byte of the file. What gmmcli writes is not compressed and takes less than one; gzip is
+# read, but may not blow a small file up.
+MAX_EXPANSION = 64
+MAX_ATTRIBUTE_BYTES = 1 << 24
+_CHUNK_BYTES = 1 << 20
+_FILTERS = frozenset((h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32))
+
+
+def write(items: Items) -> bytes:
+    """Return an HDF5 file of the items, its first 512 bytes left to the user block.
+
+    The same items give the same bytes: HDF5 records no time, and nothing depends on their order.
+    """
+    image = io.BytesIO()
+    with h5py.File(image, "w", userblock_size=user_block.SIZE, libver=("v110", "v110")) as file:
+        for group, encoding_type in sorted(layout.GROUPS.items()):
+            attributes = file.require_group(group).attrs
+            _write_attribute(attributes, "encoding_type", values.from_text(encoding_type))
+            _write_attribute(attributes, "encoding_version", values.from_text(layout.ENCODING_VERSION))
+        for path, item in sorted(items.items()):
+            group, name = layout.split(path)
+            if item.ndim == 0:
+                _write_attribute(file[group].attrs, name, item)
+            else:
+                _write_dataset(file[group], name, item)
+    return image.getvalue()
+
+
+def read(data: bytes) -> Items:
+    """Return the items of a whole checkpoint file.
+
+    Raises
+    ------
+    Damage
+        The file holds what a checkpoint may not hold, or lacks what it must.
+    UnknownFormat
+        Its format_version is one that this version does not know.
+    """
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            return _read_items(file.id, len(data))
+    except Damage:
+        raise
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise Damage(f"not readable as HDF5: {error}") from error
+
+
+def _write_attribute(attributes: h5py.AttributeManager, name: str, item: AnyArray) -> None:
+    """Write an item of rank 0."""
+    attributes.create(name, _tagged(item))
+
+
+def _write_dataset(group: h5py.Group, name: str, item: AnyArray) -> None:
+    """Write an item of higher rank, chunked along its first axis and with a checksum per chunk."""
+    # HDF5 allows no chunk of size 0, hence the room for one row in an empty dataset.
+    room = tuple(max(size, 1) for size in item.shape)
+    row_bytes = item.itemsize * math.prod(room[1:])
+    chunk = (min(room[0], max(1, _CHUNK_BYTES // row_bytes)), *room[1:])
+    group.create_dataset(name, data=_tagged(item), chunks=chunk, maxshape=room, fletcher32=True)
+
+
+def _tagged(item: AnyArray) -> AnyArray:
+    """Return the item with its text marked as UTF-8."""
+    if item.dtype.kind != "S":
+        return item
+    return item.astype(h5py.string_dtype("utf-8", item.dtype.itemsize))
+
+
+def _read_items(file: h5py.h5f.FileID, size_bytes: int) -> Items:
+    """Admit everything, then read it."""
+    root = h5g.open(file, b"/")
+    skip_unknown = _check_version(root)
+    items: Items = {}
+    datasets: dict[str, h5d.DatasetID] = {}
+    budget_bytes = MAX_EXPANSION * size_bytes
+    for group, path in _iter_groups(root):
+        items.update(_read_attributes(group, path))
+        for name, rule in _iter_known_links(group, path, skip_unknown):
+            dataset = h5o.open(group, name.encode())
+            budget_bytes -= _admit(dataset, rule, _join(path, name), budget_bytes)
+            datasets[_join(path, name)] = dataset
+    _check_one_name_each(datasets)
+    items.update((path, _read_dataset(dataset)) for path, dataset in datasets.items())
+    missing = next((path for path, rule in layout.RULES.items() if rule.required and path not in items), None)
+    if missing:
+        raise Damage(f"has no {missing}")
+    return items
+
+
+def _check_version(root: h5g.GroupID) -> bool:
+    """Check format and format_version; return whether unknown datasets are to be skipped."""
+    attributes = _read_attributes(root, "/")
+    for path in ("/format", "/format_version"):
+        if path not in attributes:
+            raise Damage(f"has no {path}")
+    if values.to_text(attributes["/format"]) != layout.FORMAT:
+        raise Damage("is an HDF5 file, but not a checkpoint of gmmcli")
+    version = values.to_text(attributes["/format_version"])
+    major, _, minor = version.partition(".")
+    if not (major.isdecimal() and minor.isdecimal() and len(version) < 12):
+        raise Damage(f"format_version is {version!r}")
+    if int(major) != layout.MAJOR:
+        raise layout.UnknownFormat(f"has format {version}; this version reads {layout.MAJOR}.x")
+    return int(minor) > layout.MINOR
+
+
+def _iter_groups(root: h5g.GroupID) -> Iterator[tuple[h5g.GroupID, str]]:
+    """Yield every group of the layout with its path, each checked."""
+    opened = {"/": root}
+    for path, encoding_type in sorted(layout.GROUPS.items()):
+        if path != "/":
+            parent, name = layout.split(path)
+            link = name.encode()
+            # links.exists looks at the name alone; `in` would follow an external link into another file.
+            links = opened[parent].links
+            if not links.exists(link) or links.get_info(link).type != h5l.TYPE_HARD:
+                raise Damage(f"has no group {path}")
+            opened[path] = h5o.open(opened[parent], link)
+            if not isinstance(opened[path], h5g.GroupID):
+                raise Damage(f"{path} is not a group")
+        _check_encoding(opened[path], path, encoding_type)
+        yield opened[path], path
+
+
+def _check_encoding(group: h5g.GroupID, path: str, encoding_type: str) -> None:
+    """Check what a group says it is."""
+    found_type = _read_attribute(group, path, "encoding_type", "text")
+    if found_type is None or values.to_text(found_type) != encoding_type:
+        raise Damage(f"{path} does not have the encoding_type {encoding_type}")
+    version = _read_attribute(group, path, "encoding_version", "text")
+    if version is None:
+        raise Damage(f"{path} has no encoding_version")
+    if values.to_text(version) != layout.ENCODING_VERSION:
+        raise layout.UnknownFormat(f"{path} has encoding_version {values.to_text(version)}")
+
+
+def _iter_known_links(group: h5g.GroupID, path: str, skip_unknown: bool) -> Iterator[tuple[str, Rule]]:
+    """Yield the names that should be datasets, with their rules; every link must be a hard one."""
+    for link in group:
+        name = link.decode("utf-8", "replace")
+        child = _join(path, name)
+        if group.links.get_info(link).type != h5l.TYPE_HARD:
+            raise Damage(f"{child} is a soft or external link")
+        if child in layout.GROUPS:
+            continue
+        rule = layout.find_rule(child)
+        if rule is not None and rule.high > 0:
+            yield name, rule
+        elif not skip_unknown:
+            raise Damage(f"{child} is not part of format {layout.FORMAT_VERSION}")
+
+
+def _check_one_name_each(datasets: dict[str, h5d.DatasetID]) -> None:
+    """Refuse one object under two names."""
+    addresses: dict[int, str] = {}
+    for path, dataset in datasets.items():
+        other = addresses.setdefault(h5o.get_info(dataset).addr, path)
+        if other != path:
+            raise Damage(f"{other} and {path} are the same object")
+
+
+def _read_attributes(group: h5g.GroupID, path: str) -> Items:
+    """Return the known attributes of a group; unknown ones are ignored."""
+    items: Items = {}
+    for child, rule in layout.RULES.items():
+        parent, name = layout.split(child)
+        if rule.high == 0 and parent == path:
+            value = _read_attribute(group, path, name, rule.kind)
+            if value is not None:
+                items[child] = value
+    return items
+
+
+def _read_attribute(group: h5g.GroupID, path: str, name: str, kind: str) -> AnyArray | None:
+    """Return a scalar attribute, or None where there is none."""
+    if not h5a.exists(group, name.encode()):
+        return None
+    attribute = h5a.open(group, name.encode())
+    dtype = _admit_type(attribute.get_type(), kind, f"attribute {name} of {path}")
+    if attribute.get_space().get_simple_extent_type() != h5s.SCALAR:
+        raise Damage(f"attribute {name} of {path} is not a scalar")
+    if dtype.itemsize > MAX_ATTRIBUTE_BYTES:
+        raise Damage(f"attribute {name} of {path} declares {dtype.itemsize} bytes")
+    value = np.empty((), dtype)
+    attribute.read(value, mtype=attribute.get_type())
+    return value
+
+
+def _admit(dataset: h5d.DatasetID, rule: Rule, path: str, budget_bytes: int) -> int:
+    """Check a dataset without reading it; return how many bytes it takes."""
+    if not isinstance(dataset, h5d.DatasetID):
+        raise Damage(f"{path} is not a dataset")
+    plist = dataset.get_create_plist()
+    # The layout comes first: asking a virtual dataset for its shape opens other files.
+    if plist.get_layout() != h5d.CHUNKED:
+        raise Damage(f"{path} is not stored in chunks of this file")
+    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    if filters - _FILTERS:
+        raise Damage(
+            f"{path} has filters {sorted(filters - _FILTERS)}; only gzip, shuffle, fletcher32 are read"
+        )
+    dtype = _admit_type(dataset.get_type(), rule.kind, path)
+    if not rule.low <= dataset.rank <= rule.high:
+        raise Damage(f"{path} has rank {dataset.rank}")
+    n_bytes = int(dtype.itemsize * math.prod(dataset.shape))
+    chunk_bytes = dtype.itemsize * math.prod(plist.get_chunk())
+    if max(n_bytes, chunk_bytes) > budget_bytes:
+        raise Damage(f"{path} declares {max(n_bytes, chunk_bytes)} bytes, more than such a file can hold")
+    return n_bytes
+
+
+def _admit_type(stored: h5t.TypeID, kind: str, what: str) -> "np.dtype[np.generic]":
+    """Return the numpy type of an admitted HDF5 type; only four are admitted."""
+    if stored.committed():
+        raise Damage(f"{what} has a committed type")
+    if kind == "text":
+        if stored.get_class() == h5t.STRING and not stored.is_variable_str():
+            return np.dtype(f"S{stored.get_size()}")
+    elif stored.equal(h5t.py_create(layout.DTYPES[kind])):
+        return layout.DTYPES[kind]
+    raise Damage(f"{what} has another type than {kind}")
+
+
+def _read_dataset(dataset: h5d.DatasetID) -> AnyArray:
+    """Read an admitted dataset."""
+    stored = dataset.get_type()
+    text = stored.get_class() == h5t.STRING
+    numbers = np.empty(dataset.shape, f"S{stored.get_size()}" if text else stored.dtype)
+    dataset.read(h5s.ALL, h5s.ALL, numbers, mtype=stored)
+    return numbers
+
+
+def _join(group: str, name: str) -> str:
+    """Return the path of a name in a group."""
+    return f"{group.rstrip('/')}/{name}"

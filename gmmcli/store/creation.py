@@ -1,0 +1,71 @@
+"""Make a model directory where there is none, durably, and never in the middle of something else."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from gmmcli.errors import CannotCreate
+from gmmcli.store import directory
+from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES
+
+
+def make(path: Path) -> bool:
+    """Make what is missing of a model directory; return False where the file system cannot sync a folder.
+
+    An existing empty directory is as good as none. Names that begin with a dot do not count.
+
+    Raises
+    ------
+    CannotCreate
+        A file is in the way, or the directory holds something that is not gmmcli's.
+    OSError
+    """
+    try:
+        synced = _make_folders(path)
+        with directory.opened(path) as root:
+            _check_own(root, path)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(CHECKPOINTS, dir_fd=root)
+            with directory.opened(CHECKPOINTS, root) as checkpoints:
+                # Synced when they are not new either: whoever made them may have died before the sync.
+                return all((synced, _sync_parent(root), directory.sync(root), directory.sync(checkpoints)))
+    except NotADirectoryError as error:
+        raise CannotCreate(str(path), f'"{error.filename}" is not a directory') from error
+
+
+def _make_folders(path: Path) -> bool:
+    """Make the directory and the missing ones above it, each synced into its parent."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    synced = True
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        with directory.opened(folder) as descriptor:
+            synced &= _sync_parent(descriptor)
+    return synced
+
+
+def _sync_parent(descriptor: int) -> bool:
+    """Make the name of a folder durable. A parent that may not be read cannot be synced by us."""
+    try:
+        with directory.opened("..", descriptor) as parent:
+            return directory.sync(parent)
+    except PermissionError:
+        return True
+
+
+def _check_own(root: int, path: Path) -> None:
+    """Refuse a directory that is somebody else's: it has no checkpoint of ours, but other things."""
+    inside: list[str] = []
+    with contextlib.suppress(FileNotFoundError), directory.opened(CHECKPOINTS, root) as checkpoints:
+        if directory.newest_number(checkpoints):
+            return
+        inside = [f"{CHECKPOINTS}/{name}" for name in _visible(checkpoints)]
+    strangers = sorted(_visible(root) - OWN_NAMES) + sorted(inside)
+    if strangers:
+        raise CannotCreate(str(path), f'not a model directory: it holds "{strangers[0]}"')
+
+
+def _visible(descriptor: int) -> set[str]:
+    """Return the names in a folder that do not begin with a dot."""
+    return {name for name in os.listdir(descriptor) if not name.startswith(".")}

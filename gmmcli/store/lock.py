@@ -1,0 +1,88 @@
+"""The lock of a model directory: a courtesy between writers of one machine.
+
+It dies with its holder, so that none is ever stale. Who wins is decided by the hard link in commit, not
+here. What stands in the file is for the message only.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+from pathlib import Path
+
+from gmmcli.errors import CannotCreate, ModelDirBusy
+from gmmcli.store.directory import LOCK
+
+_MAX_NOTE_BYTES = 4096
+_NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
+
+
+def take(root: int, model_dir: Path, start: str) -> tuple[int, bool]:
+    """Lock a model directory.
+
+    Parameters
+    ----------
+    root : int
+        Descriptor of the directory.
+    model_dir : Path
+        Its name in messages.
+    start : str
+        Since when, for whoever finds it locked.
+
+    Returns
+    -------
+    descriptor : int
+        The lock is held until it is closed.
+    held : bool
+        False where the file system has no locks.
+
+    Raises
+    ------
+    ModelDirBusy
+        Naming the process, host and start time of the holder.
+    CannotCreate
+        `lock` is not a regular file.
+    OSError
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(LOCK, flags, 0o666, dir_fd=root)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise CannotCreate(str(model_dir / LOCK), "is not a regular file")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ModelDirBusy(str(model_dir), f"busy: {_describe_holder(descriptor)}") from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return descriptor, False
+        _leave_note(descriptor, start)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, True
+
+
+def _leave_note(descriptor: int, start: str) -> None:
+    """Write who holds the lock, if that is possible: a full disk has its own message later."""
+    note = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "start": start})
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode() + b"\n", 0)
+
+
+def _describe_holder(descriptor: int) -> str:
+    """Return who the file says holds the lock."""
+    try:
+        note = json.loads(os.pread(descriptor, _MAX_NOTE_BYTES, 0))
+        return f"pid {int(note['pid'])} on {_word(note['host'])} since {_word(note['start'])}"
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return "another process writes to it"
+
+
+def _word(text: object) -> str:
+    """Return a text of the lock file, fit for a terminal."""
+    return "".join(character for character in str(text)[:64] if character.isprintable())

@@ -1,0 +1,232 @@
+"""A checkpoint and its bytes: nothing is lost, nothing depends on chance, and the digest sees what counts."""
+
+import hashlib
+import struct
+from dataclasses import fields, is_dataclass, replace
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.errors import TableUnusable
+from gmmcli.store import layout, user_block
+from gmmcli.store.checkpoint import MAX_HISTORY, OperandRecord, content_digest, decode, encode
+
+SUBJECT = "m/checkpoints/ckpt-000000001.h5"
+
+
+def assert_same(first, second, path="checkpoint"):
+    """Compare two values field by field, arrays bit for bit."""
+    if is_dataclass(first):
+        for item in fields(first):
+            assert_same(getattr(first, item.name), getattr(second, item.name), f"{path}.{item.name}")
+    elif isinstance(first, np.ndarray):
+        assert first.dtype == second.dtype, path
+        assert first.shape == second.shape, path
+        assert first.tobytes() == second.tobytes(), path
+    elif isinstance(first, dict | tuple | list):
+        assert len(first) == len(second), path
+        keys = first if isinstance(first, dict) else range(len(first))
+        for key in keys:
+            assert_same(first[key], second[key], f"{path}[{key!r}]")
+    else:
+        assert first == second, path
+        assert type(first) is type(second), path
+
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+doubles = st.floats(allow_nan=True, allow_infinity=True, width=64)
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+operands = st.builds(OperandRecord, names, st.integers(-1, 2**62), st.integers(0, 2**62), digests)
+runs = st.dictionaries(
+    st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True),
+    st.lists(doubles, max_size=5).map(np.array),
+    max_size=3,
+)
+json_values = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(-1e300, 1e300) | names
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_every_checkpoint_comes_back_bit_for_bit(build, provenance, data):
+    """Whatever the type, the shape and the texts, decode(encode(c)) is c."""
+    n_features = data.draw(st.integers(1, 4))
+    checkpoint = build(
+        data.draw(st.sampled_from(COVARIANCE_TYPES)),
+        data.draw(st.integers(1, 5)),
+        n_features,
+        seed=data.draw(st.integers(0, 99)),
+        features=tuple(data.draw(st.lists(names, min_size=n_features, max_size=n_features))),
+        weights_column=data.draw(st.none() | names),
+        global_step=data.draw(st.integers(0, 2**62)),
+        converged=data.draw(st.booleans()),
+        settings=data.draw(st.dictionaries(names, json_values, max_size=4)),
+        log_likelihoods=np.array(data.draw(st.lists(doubles, max_size=5))),
+        stopping=np.array(data.draw(st.lists(doubles, max_size=3))),
+        run=data.draw(runs),
+        random_state=data.draw(names),
+        operands=tuple(data.draw(st.lists(operands, max_size=3))),
+        absorbed_digests=tuple(data.draw(st.lists(digests, max_size=3))),
+        quantiles=data.draw(st.sampled_from([np.empty(0), np.linspace(-1, 1, 1001)])),
+        provenance=provenance,
+    )
+
+    back = decode(encode(checkpoint), SUBJECT)
+
+    assert_same(replace(checkpoint, run={}), replace(back, run={}))
+    assert_same(dict(sorted(checkpoint.run.items())), back.run)
+    assert content_digest(back) == content_digest(checkpoint)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_same_checkpoint_gives_the_same_bytes(build, provenance, covariance_type):
+    """Neither the order of settings and run state nor a passage through a file changes a byte."""
+    run = {"b": np.ones((2, 3)), "a": np.zeros((0, 2))}
+    first = build(covariance_type, provenance=provenance, run=run)
+    second = build(
+        covariance_type,
+        provenance=provenance,
+        run=dict(reversed(run.items())),
+        settings=dict(reversed(first.settings.items())),
+    )
+
+    data = encode(first)
+
+    assert encode(second) == data
+    assert encode(decode(data, SUBJECT)) == data
+
+
+def test_the_user_block_says_what_follows_it(build, provenance):
+    """Magic, length and SHA-256 stand in the first 48 bytes; the other 464 are zero."""
+    data = encode(build(provenance=provenance))
+
+    magic, length, digest = struct.unpack_from("<8sQ32s", data)
+
+    assert magic == b"GMMCLI\0\1"
+    assert length == len(data) - 512
+    assert digest == hashlib.sha256(data[512:]).digest()
+    assert data[48:512] == bytes(464)
+    assert data[512:520] == b"\x89HDF\r\n\x1a\n"
+
+
+def test_other_hdf5_tools_open_the_file(build, provenance, tmp_path):
+    """A checkpoint on disk is ordinary HDF5: h5py finds groups, numbers and texts."""
+    checkpoint = build(provenance=provenance)
+    path = tmp_path / "c.h5"
+    path.write_bytes(encode(checkpoint))
+
+    with h5py.File(path) as file:
+        assert file.userblock_size == user_block.SIZE
+        assert file.attrs["format"] == b"gmmcli-checkpoint"
+        np.testing.assert_array_equal(file["mixture/means"], checkpoint.mixture.means)
+        assert tuple(file["schema/features"].asstr()) == checkpoint.features
+        assert all(file[group].attrs["encoding_version"] == b"1" for group in layout.GROUPS)
+        assert file["state/means"].fletcher32
+
+
+def test_only_the_last_thousand_log_likelihoods_are_kept(build, provenance):
+    """A longer history loses its beginning."""
+    history = np.arange(MAX_HISTORY + 5.0)
+
+    back = decode(encode(build(provenance=provenance, log_likelihoods=history)), SUBJECT)
+
+    np.testing.assert_array_equal(back.log_likelihoods, history[5:])
+
+
+def test_large_texts_and_arrays_take_more_than_one_chunk(build, provenance):
+    """Settings above 64 KiB and arrays above 1 MiB come back whole."""
+    run = {"big": np.arange(300_000.0).reshape(-1, 100)}
+    checkpoint = build(provenance=provenance, run=run, settings={"long": "x" * 200_000})
+
+    back = decode(encode(checkpoint), SUBJECT)
+
+    assert back.settings == checkpoint.settings
+    np.testing.assert_array_equal(back.run["big"], run["big"])
+
+
+def test_a_file_name_that_is_not_unicode_is_kept_as_backslashes(build, provenance):
+    """Operands' names are for people; their bytes need not survive."""
+    operand = OperandRecord("caf\udce9.csv", 1, 1, "0" * 64)
+
+    back = decode(encode(build(provenance=provenance, operands=(operand,))), SUBJECT)
+
+    assert back.operands[0].name == "caf\\udce9.csv"
+
+
+@pytest.mark.parametrize("name", ["x\0", "\ud800"])
+def test_a_column_name_that_cannot_be_stored_is_refused(build, provenance, name):
+    """Fixed-length UTF-8 text keeps neither a last NUL byte nor half a surrogate pair."""
+    checkpoint = build(n_features=1, features=(name,), provenance=provenance)
+
+    with pytest.raises(TableUnusable, match=r"column names: text .* (ends with a NUL byte|is not Unicode)"):
+        encode(checkpoint)
+
+
+def test_a_checkpoint_without_provenance_has_no_bytes(build):
+    """Only the writer knows generation and parent."""
+    with pytest.raises(ValueError, match="needs its provenance"):
+        encode(build())
+
+
+def reference_digest(items):
+    """Return the digest by its definition, one item after the other."""
+    digest = hashlib.sha256()
+    for path in sorted(items, key=str.encode):
+        array = np.asarray(items[path])
+        digest.update(path.encode() + b"\0" + array.dtype.str.encode())
+        digest.update(b"".join(int(size).to_bytes(8, "little") for size in (array.ndim, *array.shape)))
+        digest.update(array.tobytes(order="C"))
+    return digest.hexdigest()
+
+
+def test_the_content_digest_is_what_its_definition_says(build):
+    """An independent reading of the definition gives the same digest."""
+    c = build("diag", run={"cycle": np.ones((2, 2))})
+    s = c.statistics
+    items = {
+        "/mixture/covariance_type": np.array(b"diag"),
+        "/schema/features": np.array([name.encode() for name in c.features]),
+        "/schema/weights_column": np.array(b"w"),
+        "/statistics/log_likelihood": np.array(s.log_likelihood, "<f8"),
+        "/statistics/rows": np.array(s.rows, "<i8"),
+        "/statistics/total_weight": np.array(s.total_weight, "<f8"),
+        "/training/converged": np.array(1, "|u1"),
+        "/training/global_step": np.array(41, "<i8"),
+        "/training/run/cycle": np.ones((2, 2)),
+        "/training/stopping": c.stopping,
+        "/units/center": c.units.center,
+        "/units/scale": c.units.scale,
+    }
+    for name in ("counts", "sums", "squares", "reference"):
+        items[f"/statistics/{name}"] = getattr(s, name)
+    for name in ("weights", "means", "covariances"):
+        items[f"/state/{name}"] = getattr(c.state, name)
+        items[f"/mixture/{name}"] = getattr(c.mixture, name)
+
+    assert content_digest(c) == reference_digest(items)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts"),
+    [
+        ({"global_step": 42}, True),
+        ({"converged": False}, True),
+        ({"features": ("a", "b")}, True),
+        ({"weights_column": None}, True),
+        ({"stopping": np.array([1.0])}, True),
+        ({"run": {"patience": np.array([1.0])}}, True),
+        ({"seed": 1}, True),
+        ({"settings": {"threads": 7}}, False),
+        ({"log_likelihoods": np.empty(0)}, False),
+        ({"operands": ()}, False),
+        ({"random_state": "{}"}, False),
+        ({"quantiles": np.empty(0)}, False),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_the_content_digest_sees_what_a_run_must_reproduce_and_nothing_else(build, changes, counts):
+    """Settings, history and operands differ between a split run and a whole one."""
+    assert (content_digest(build(**changes)) != content_digest(build())) is counts

@@ -1,0 +1,356 @@
+"""Writing: numbers only grow, damage is set aside on demand, and what a crash left behind is cleared."""
+
+import hashlib
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from gmmcli.errors import CannotCreate, CheckpointCorrupt, FormatUnknown
+from gmmcli.store import layout
+from gmmcli.store.commit import Writer
+from gmmcli.store.model_dir import ModelDir
+from gmmcli.store.verify import check
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return the path of a model directory that is still to be made."""
+    return tmp_path / "models" / "geyser"
+
+
+def names(folder):
+    """Return the names in a folder, hidden ones included."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def file_of(model, generation):
+    """Return the path of a checkpoint."""
+    return model / "checkpoints" / f"ckpt-{generation:09d}.h5"
+
+
+def flip(path):
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[3000] ^= 1
+    path.write_bytes(data)
+
+
+def publish(model, build, *steps, **options):
+    """Publish one checkpoint for each step."""
+    with Writer(model, **options) as writer:
+        return [writer.publish(build(global_step=step)) for step in steps]
+
+
+def test_a_directory_is_made_with_everything_above_it(model, build):
+    """Nothing stands in it before the first checkpoint but the folder, the lock."""
+    with Writer(model) as writer:
+        assert writer.latest() is None
+        assert names(model) == ["checkpoints", "lock"]
+        stored = writer.publish(build())
+
+    assert stored.generation == 1
+    assert names(model) == ["checkpoints", "latest.h5", "lock", "log.jsonl"]
+    assert names(model / "checkpoints") == ["ckpt-000000001.h5"]
+    assert writer.warnings == []
+    assert check(model, "full") == []
+
+
+def test_each_checkpoint_names_its_parent_and_keeps_the_lineage(model, build):
+    """Over several processes' writers; a fresh one starts a new lineage with the same chain of files."""
+    first, second = publish(model, build, 1, 2)
+    (third,) = publish(model, build, 3)
+    with Writer(model) as writer:
+        fourth = writer.publish(build(global_step=0), fresh=True)
+
+    chain = [stored.checkpoint.provenance for stored in (first, second, third, fourth)]
+    assert [p.generation for p in chain] == [1, 2, 3, 4]
+    assert [p.parent_sha256 for p in chain] == ["", first.sha256, second.sha256, third.sha256]
+    assert len({p.lineage for p in chain[:3]}) == 1
+    assert chain[3].lineage != chain[0].lineage
+    assert third.sha256 == hashlib.sha256(file_of(model, 3).read_bytes()).hexdigest()
+    assert check(model, "full") == []
+
+
+def test_provenance_says_when_and_by_what(model, build):
+    """The time is SOURCE_DATE_EPOCH where the caller passes it."""
+    options = {"versions": {"numpy": "2.4"}, "blas_kernel": "Haswell", "source_date_epoch": 981173106}
+
+    (stored,) = publish(model, build, 1, **options)
+
+    provenance = stored.checkpoint.provenance
+    assert provenance.created == "2001-02-03T04:05:06Z"
+    assert provenance.versions == {"numpy": "2.4"}
+    assert provenance.blas_kernel == "Haswell"
+
+
+def test_latest_points_to_the_newest_and_is_mended(model, build):
+    """Whether it is stale, gone, or was replaced by a copy."""
+    publish(model, build, 1, 2)
+    latest = model / "latest.h5"
+    assert str(latest.readlink()) == "checkpoints/ckpt-000000002.h5"
+
+    for spoil in (
+        lambda: latest.symlink_to("checkpoints/ckpt-000000001.h5"),
+        lambda: latest.symlink_to("/etc/passwd"),
+        lambda: latest.write_bytes(b"copy"),
+        lambda: None,
+    ):
+        latest.unlink()
+        spoil()
+        with Writer(model):
+            assert str(latest.readlink()) == "checkpoints/ckpt-000000002.h5"
+
+
+def test_leftovers_of_a_crash_are_cleared_and_nothing_else(model, build):
+    """Temporaries of the own pattern go, a torn log line goes, other people's files stay."""
+    publish(model, build, 1)
+    torn = [
+        model / "checkpoints" / ".ckpt-000000002.h5.4711-0123abcd.tmp",
+        model / ".latest.h5.4711-0123abcd.tmp",
+    ]
+    kept = [model / "checkpoints" / ".ckpt-000000002.h5.swp", model / ".nfs0001", model / "events" / "x"]
+    (model / "events").mkdir()
+    for path in (*torn, *kept):
+        path.write_text("half")
+    log = (model / "log.jsonl").read_bytes()
+    (model / "log.jsonl").write_bytes(log + b'{"event": ')
+
+    with Writer(model) as writer:
+        assert not any(path.exists() for path in torn)
+        assert all(path.exists() for path in kept)
+        assert (model / "log.jsonl").read_bytes() == log
+        writer.log({"event": "end"})
+
+    assert [event["event"] for event in ModelDir(model).read_log()] == ["checkpoint", "end"]
+
+
+@pytest.mark.parametrize("torn", [b"x" * 200_000, b"\n" + b"x" * 200_000, b"\0" * 5000, b"\n"])
+def test_a_torn_line_of_any_length_is_cut_off(model, build, torn):
+    """Back to the last newline, however far it is; a log of one torn line becomes empty."""
+    publish(model, build, 1)
+    (model / "log.jsonl").write_bytes(torn)
+
+    with Writer(model):
+        pass
+
+    assert (model / "log.jsonl").read_bytes() == torn[: torn.rfind(b"\n") + 1]
+
+
+def test_the_log_has_a_line_per_checkpoint(model, build):
+    """Enough for a history without opening a checkpoint."""
+    (stored,) = publish(model, build, 41, source_date_epoch=0)
+
+    (event,) = ModelDir(model).read_log()
+
+    assert list(event)[:3] == ["time", "event", "checkpoint"]
+    assert event["time"] == "1970-01-01T00:00:00Z"
+    assert event["sha256"] == stored.sha256
+    assert (event["global_step"], event["rows"], event["log_likelihood"]) == (41, 150, -187.5)
+
+
+def test_retention_keeps_the_newest_and_the_multiples(model, build):
+    """And no file of another name; keep may be changed while the directory is open."""
+    (model / "checkpoints").mkdir(parents=True)
+    with Writer(model, keep=0) as writer:
+        stranger = model / "checkpoints" / "ckpt-1.h5"
+        stranger.write_text("mine")
+        for step in range(6):
+            writer.publish(build(global_step=step))
+        assert len(ModelDir(model).list()) == 6
+        writer.keep, writer.keep_every = 2, 3
+        writer.publish(build(global_step=6))
+
+    assert [listing.generation for listing in ModelDir(model).list()] == [3, 6, 7]
+    assert stranger.read_text() == "mine"
+
+
+def test_a_truncated_checkpoint_does_not_push_out_a_good_one(model, build):
+    """Only those count whose user block and size are right."""
+    publish(model, build, 1, 2, 3)
+    os.truncate(file_of(model, 2), 5000)
+
+    publish(model, build, 4, keep=3)
+
+    assert [listing.generation for listing in ModelDir(model).list()] == [1, 2, 3, 4]
+
+
+def test_what_cannot_be_removed_is_a_warning(model, build):
+    """A folder under a checkpoint's name costs no checkpoint."""
+    publish(model, build, 2, 3)
+    file_of(model, 1).unlink()
+    file_of(model, 1).mkdir()
+
+    with Writer(model, keep=1) as writer:
+        writer.publish(build())
+
+    assert len(writer.warnings) == 1
+    assert writer.warnings[0].startswith(f"{file_of(model, 1)}: not removed: ")
+    assert [listing.generation for listing in ModelDir(model).list()] == [1, 3]
+
+
+def test_a_rollback_sets_damaged_checkpoints_aside_and_numbers_grow(model, build):
+    """The next one follows the newest good one and leaves the damaged numbers unused."""
+    publish(model, build, 1, 2, 3)
+    flip(file_of(model, 3))
+    flip(file_of(model, 2))
+
+    with Writer(model) as writer:
+        with pytest.raises(CheckpointCorrupt, match="newest good one is checkpoint 1"):
+            writer.latest()
+        good = writer.rollback()
+        assert good.generation == 1
+        assert str((model / "latest.h5").readlink()) == "checkpoints/ckpt-000000001.h5"
+        stored = writer.publish(build(global_step=4))
+
+    assert stored.generation == 4
+    assert stored.checkpoint.provenance.parent_sha256 == good.sha256
+    assert stored.checkpoint.provenance.lineage == good.checkpoint.provenance.lineage
+    assert names(model / "checkpoints") == [
+        "ckpt-000000001.h5",
+        "ckpt-000000002.h5.bad",
+        "ckpt-000000003.h5.bad",
+        "ckpt-000000004.h5",
+    ]
+    assert check(model, "full") == []
+
+
+def test_a_rollback_without_damage_is_the_newest(model, build):
+    """And nothing is renamed; an empty directory has nothing to go back to."""
+    with Writer(model) as writer:
+        assert writer.rollback() is None
+    publish(model, build, 1, 2)
+
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 2
+
+    assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
+
+
+def test_a_rollback_to_nothing_renames_nothing(model, build):
+    """Damage never restarts from scratch."""
+    publish(model, build, 1, 2)
+    for generation in (1, 2):
+        flip(file_of(model, generation))
+
+    with Writer(model) as writer:
+        with pytest.raises(CheckpointCorrupt, match="none of its 2 checkpoints is good") as caught:
+            writer.rollback()
+        with pytest.raises(CheckpointCorrupt):
+            writer.publish(build())
+
+    assert caught.value.hint == f"gmmcli fit -m {model} --fresh"
+    assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
+
+
+def test_a_rollback_does_not_touch_a_newer_format(model, build, monkeypatch):
+    """A whole file is not damaged because this version is old."""
+    publish(model, build, 1)
+    with Writer(model) as writer, monkeypatch.context() as patch:
+        patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build())
+        patch.setattr(layout, "FORMAT_VERSION", "2.0")
+        writer.publish(build())
+
+    with Writer(model) as writer, pytest.raises(FormatUnknown):
+        writer.rollback()
+
+    assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
+
+
+def test_a_fresh_start_works_over_damage(model, build):
+    """It was asked for; the parent is the damaged file as it is."""
+    publish(model, build, 1, 2)
+    flip(file_of(model, 2))
+
+    with Writer(model) as writer:
+        stored = writer.publish(build(global_step=0), fresh=True)
+
+    assert stored.generation == 3
+    damaged = hashlib.sha256(file_of(model, 2).read_bytes()).hexdigest()
+    assert stored.checkpoint.provenance.parent_sha256 == damaged
+    assert ModelDir(model).load().checkpoint.global_step == 0
+
+
+def test_a_checkpoint_that_does_not_read_back_is_not_written(model, build):
+    """Nothing is acknowledged that the next run could not load."""
+    publish(model, build, 1)
+
+    with Writer(model) as writer, pytest.raises(CheckpointCorrupt, match="7 quantiles, not 1001"):
+        writer.publish(build(quantiles=np.arange(7.0)))
+
+    assert names(model / "checkpoints") == ["ckpt-000000001.h5"]
+
+
+def test_nothing_to_do_touches_the_newest_file(model, build):
+    """So that make sees a target newer than its tables."""
+    publish(model, build, 1, 2)
+    for generation in (1, 2):
+        os.utime(file_of(model, generation), (1000, 1000))
+
+    with Writer(model) as writer:
+        writer.touch_newest()
+
+    assert file_of(model, 1).stat().st_mtime == 1000
+    assert (model / "latest.h5").stat().st_mtime > 1_000_000_000
+
+
+@pytest.mark.parametrize("content", ["paper.tex", "checkpoints/epoch3.pt"])
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, content):
+    """A mistyped -m must not litter a home directory."""
+    (tmp_path / content).parent.mkdir(exist_ok=True)
+    (tmp_path / content).touch()
+    before = names(tmp_path)
+
+    with pytest.raises(CannotCreate, match=f'not a model directory: it holds "{content}"'), Writer(tmp_path):
+        pass
+
+    assert names(tmp_path) == before
+
+
+def test_an_empty_folder_becomes_a_model_directory(tmp_path, build):
+    """Hidden files do not count."""
+    (tmp_path / ".gitkeep").touch()
+
+    publish(tmp_path, build, 1)
+
+    assert ModelDir(tmp_path).load().generation == 1
+
+
+@pytest.mark.parametrize("in_the_way", ["model", "model/checkpoints", "model/lock"])
+def test_a_file_of_another_kind_in_the_way_is_refused(tmp_path, in_the_way):
+    """A file for a folder, a pipe for the lock; nothing hangs."""
+    path = tmp_path / in_the_way
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+
+    with pytest.raises(CannotCreate, match=r"not a (directory|regular file)"), Writer(tmp_path / "model"):
+        pass
+
+
+def test_no_link_inside_leads_a_write_out_of_the_directory(model, build, tmp_path):
+    """Lock, log and checkpoints are opened without following links."""
+    publish(model, build, 1)
+    outside = tmp_path / "outside"
+    outside.write_text("theirs")
+    for name in ("lock", "log.jsonl"):
+        (model / name).unlink()
+        (model / name).symlink_to(outside)
+        with pytest.raises(Exception, match="symbolic links"), Writer(model):
+            pass
+        (model / name).unlink()
+    assert outside.read_text() == "theirs"
+
+
+def test_the_umask_decides_who_may_read(model, build):
+    """Files 0666 and folders 0777, less the umask."""
+    before = os.umask(0o027)
+    try:
+        publish(model, build, 1)
+    finally:
+        os.umask(before)
+
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in model.rglob("*") if not path.is_symlink()
+    }
+    assert modes == {"checkpoints": 0o750, "ckpt-000000001.h5": 0o640, "lock": 0o640, "log.jsonl": 0o640}

@@ -1,0 +1,139 @@
+"""Two writers: the lock is a courtesy, the hard link decides, and no update is lost."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gmmcli.errors import ModelDirBusy
+from gmmcli.store import layout
+from gmmcli.store.commit import Writer
+from gmmcli.store.model_dir import ModelDir
+from gmmcli.store.verify import check
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return the path of a model directory that is still to be made."""
+    return tmp_path / "geyser"
+
+
+def names(folder):
+    """Return the names in a folder, hidden ones included."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def publish(model, build, *steps, **options):
+    """Publish one checkpoint for each step."""
+    with Writer(model, **options) as writer:
+        return [writer.publish(build(global_step=step)) for step in steps]
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(model, build):
+    """Status 75: safe to retry. Readers are not held up."""
+    publish(model, build, 1)
+    with Writer(model):
+        with (
+            pytest.raises(ModelDirBusy, match=rf"busy: pid {os.getpid()} on .* since \d{{4}}-.*Z$"),
+            Writer(model),
+        ):
+            pass
+        assert ModelDir(model).load().generation == 1
+    with Writer(model) as writer:
+        assert writer.latest().generation == 1
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff", b"{}", b'{"pid": "x"}', b"[" * 5000])
+def test_the_lock_holds_whatever_its_file_says(model, note):
+    """What stands in it is for the message only."""
+    with Writer(model):
+        (model / "lock").write_bytes(note)
+        with pytest.raises(ModelDirBusy, match="busy: another process writes to it"), Writer(model):
+            pass
+
+
+def test_a_killed_writer_leaves_no_lock(model):
+    """The kernel frees it; the file that stays behind means nothing."""
+    program = (
+        "import os, pathlib, sys\nfrom gmmcli.store.commit import Writer\n"
+        "with Writer(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    root = os.fspath(layout.__file__).removesuffix("gmmcli/store/layout.py")
+    died = subprocess.run([sys.executable, "-c", program, model], cwd=root, check=False)
+    assert died.returncode == -9
+    assert json.loads((model / "lock").read_text())["pid"] != os.getpid()
+
+    with Writer(model) as writer:
+        assert writer.latest() is None
+
+
+def without_lock(monkeypatch):
+    """Let every flock succeed, as on a file system where it means nothing."""
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+
+
+def test_of_two_writers_without_a_lock_the_second_loses(model, build, monkeypatch):
+    """Both continue checkpoint 1; the hard link decides, and no update is lost."""
+    publish(model, build, 1)
+    without_lock(monkeypatch)
+    with Writer(model) as slow, Writer(model) as fast:
+        slow.latest()
+        fast.latest()
+        fast.publish(build(global_step=2))
+        with pytest.raises(ModelDirBusy, match="another writer published checkpoint 2"):
+            slow.publish(build(global_step=99))
+
+    assert ModelDir(model).load().checkpoint.global_step == 2
+    assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
+    assert check(model, "full") == []
+
+
+def test_a_number_that_another_writers_retention_freed_is_not_taken(model, build, monkeypatch):
+    """The slow writer's link succeeds, but the others have gone on without it."""
+    publish(model, build, 1)
+    without_lock(monkeypatch)
+    with Writer(model) as slow:
+        slow.latest()
+        publish(model, build, 2, 3, 4, keep=1)
+        with pytest.raises(ModelDirBusy, match="has come to checkpoint 4 already"):
+            slow.publish(build(global_step=99))
+
+    assert names(model / "checkpoints") == ["ckpt-000000004.h5"]
+
+
+def test_a_checkpoint_that_others_have_continued_at_once_stands(model, build, monkeypatch):
+    """Between the link and the second look somebody may have read it and published the next one."""
+    publish(model, build, 1)
+    without_lock(monkeypatch)
+    real_link, pending = os.link, [True]
+
+    def link_and_wait(*names, **options):
+        real_link(*names, **options)
+        if pending:
+            pending.clear()
+            publish(model, build, 3)
+
+    monkeypatch.setattr(os, "link", link_and_wait)
+
+    (stored,) = publish(model, build, 2)
+
+    assert stored.generation == 2
+    assert [listing.generation for listing in ModelDir(model).list()] == [1, 2, 3]
+    assert check(model, "full") == []
+
+
+def test_a_link_whose_answer_was_lost_has_succeeded(model, build, monkeypatch):
+    """NFS may say that the name exists because the first copy of the request made it."""
+    real_link = os.link
+
+    def link_twice(*names, **options):
+        real_link(*names, **options)
+        real_link(*names, **options)
+
+    monkeypatch.setattr(os, "link", link_twice)
+
+    (stored,) = publish(model, build, 1)
+
+    assert ModelDir(model).load().sha256 == stored.sha256

@@ -1,0 +1,225 @@
+"""Reading a model directory: the newest, or the one asked for, or an error that names the way out."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from gmmcli.errors import CheckpointCorrupt, FormatUnknown, NotFound
+from gmmcli.store import directory, layout
+from gmmcli.store.checkpoint import content_digest
+from gmmcli.store.commit import Writer
+from gmmcli.store.model_dir import ModelDir
+
+
+@pytest.fixture
+def model(tmp_path, build):
+    """Return a model directory with checkpoints 1, 2 and 3 of 10, 20 and 30 steps."""
+    path = tmp_path / "geyser"
+    with Writer(path) as writer:
+        for step in (10, 20, 30):
+            writer.publish(build(global_step=step))
+    return path
+
+
+def file_of(model, generation):
+    """Return the path of a checkpoint."""
+    return model / "checkpoints" / f"ckpt-{generation:09d}.h5"
+
+
+def flip(path, position=3000):
+    """Flip one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def test_every_file_is_listed_with_its_size(model):
+    """Ascending by generation, unread."""
+    listings = ModelDir(model).list()
+
+    assert [listing.generation for listing in listings] == [1, 2, 3]
+    assert listings[1].name == "ckpt-000000002.h5"
+    assert listings[1].size_bytes == file_of(model, 2).stat().st_size
+
+
+@pytest.mark.parametrize(("generation", "step"), [(None, 30), (3, 30), (1, 10)])
+def test_the_newest_is_loaded_unless_another_is_asked_for(model, generation, step):
+    """latest.h5 has no part in it."""
+    (model / "latest.h5").unlink()
+
+    stored = ModelDir(model).load(generation)
+
+    assert stored.checkpoint.global_step == step
+    assert stored.generation == step // 10
+    assert stored.size_bytes == file_of(model, stored.generation).stat().st_size
+
+
+@pytest.mark.parametrize("method", ["list", "load", "read_log"])
+def test_a_missing_directory_is_not_found(tmp_path, method):
+    """The hint is how one comes into being."""
+    with pytest.raises(NotFound, match="no such model directory") as caught:
+        getattr(ModelDir(tmp_path / "a b"), method)()
+
+    assert caught.value.hint == f"gmmcli fit -m '{tmp_path}/a b' TABLE"
+
+
+@pytest.mark.parametrize("method", ["list", "load"])
+def test_a_directory_without_a_checkpoint_is_not_found(tmp_path, method):
+    """An interrupted first run leaves one."""
+    with Writer(tmp_path):
+        pass
+
+    with pytest.raises(NotFound, match="holds no checkpoint"):
+        getattr(ModelDir(tmp_path), method)()
+
+
+def test_a_file_is_not_a_model_directory(model):
+    """Nor is a checkpoint."""
+    with pytest.raises(NotFound, match="no such model directory"):
+        ModelDir(file_of(model, 1)).load()
+
+
+def test_a_generation_that_is_not_there_is_not_found(model):
+    """The fact names what is."""
+    with pytest.raises(NotFound, match="no checkpoint 9; it holds 1, 2, 3"):
+        ModelDir(model).load(9)
+
+
+def test_a_damaged_newest_checkpoint_is_an_error_that_names_the_way_out(model):
+    """Never a silent step back."""
+    flip(file_of(model, 3))
+    flip(file_of(model, 2))
+
+    with pytest.raises(CheckpointCorrupt, match="the newest good one is checkpoint 1") as caught:
+        ModelDir(model).load()
+
+    assert caught.value.subject == str(file_of(model, 3))
+    assert caught.value.hint == f"gmmcli fit -m {model} --rollback, or --checkpoint 1 to read that one"
+    assert ModelDir(model).load(1).checkpoint.global_step == 10
+
+
+def test_a_damaged_older_checkpoint_needs_no_rollback(model):
+    """Another one can be read instead."""
+    flip(file_of(model, 2))
+
+    with pytest.raises(CheckpointCorrupt) as caught:
+        ModelDir(model).load(2)
+
+    assert caught.value.hint == "--checkpoint 3 to read that one"
+
+
+def test_where_nothing_is_good_only_a_fresh_start_is_left(model):
+    """And only the user can ask for it."""
+    for generation in (1, 2, 3):
+        flip(file_of(model, generation))
+
+    with pytest.raises(CheckpointCorrupt, match="no other checkpoint is good") as caught:
+        ModelDir(model).load()
+
+    assert caught.value.hint == f"gmmcli fit -m {model} --fresh"
+
+
+def test_a_swapped_file_is_refused(model):
+    """A whole checkpoint under another one's name is damage."""
+    shutil.copy(file_of(model, 1), file_of(model, 3))
+
+    with pytest.raises(CheckpointCorrupt, match="another checkpoint than its name"):
+        ModelDir(model).load()
+
+
+@pytest.mark.parametrize("make", ["link", "folder", "pipe", "empty", "large"])
+def test_only_a_regular_file_of_bearable_size_is_read(model, make, monkeypatch):
+    """Anything else under a checkpoint's name is refused, without following it or waiting for it."""
+    path = file_of(model, 4)
+    monkeypatch.setattr(directory, "MAX_FILE_BYTES", 1 << 20)
+    match make:
+        case "link":
+            path.symlink_to(file_of(model, 3))
+        case "folder":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "empty":
+            path.touch()
+        case "large":
+            path.touch()
+            os.truncate(path, (1 << 20) + 1)
+
+    with pytest.raises(CheckpointCorrupt, match=r"link|not a regular file|0 bytes long|at most 1048576"):
+        ModelDir(model).load()
+
+
+def test_checkpoints_behind_a_link_are_not_read(model, tmp_path):
+    """The model directory may be a link that the user made; what is inside may not."""
+    (tmp_path / "alias").symlink_to(model)
+    assert ModelDir(tmp_path / "alias").load().generation == 3
+
+    (model / "checkpoints").rename(tmp_path / "elsewhere")
+    (model / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotFound):
+        ModelDir(model).load()
+
+
+def test_a_newer_format_is_not_called_damage(model, build, monkeypatch):
+    """No rollback is offered: the way out is a newer version."""
+    with Writer(model) as writer, monkeypatch.context() as patch:
+        patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build())
+        patch.setattr(layout, "FORMAT_VERSION", "2.0")
+        writer.publish(build())
+
+    with pytest.raises(FormatUnknown, match=r"has format 2\.0; this version reads 1\.x") as caught:
+        ModelDir(model).load()
+
+    assert "rollback" not in (caught.value.hint or "")
+
+
+def test_a_checkpoint_that_retention_takes_while_it_is_opened_is_no_error(model, build, monkeypatch):
+    """The list is taken again, and the newest is another one by then."""
+    real_open, pending = os.open, [True]
+
+    def open_slowly(path, *rest, **options):
+        if pending and str(path).startswith("ckpt-"):
+            pending.clear()
+            with Writer(model, keep=1) as writer:
+                writer.publish(build(global_step=40))
+        return real_open(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", open_slowly)
+
+    assert ModelDir(model).load().checkpoint.global_step == 40
+
+
+def test_a_torn_last_line_of_the_log_is_left_out(model):
+    """It is not damage."""
+    whole = ModelDir(model).read_log()
+    with (model / "log.jsonl").open("a") as log:
+        log.write('{"event": "chec')
+
+    assert ModelDir(model).read_log() == whole
+    assert [event["global_step"] for event in whole] == [10, 20, 30]
+
+
+def test_a_model_directory_without_a_log_has_no_events(model):
+    """The log is for people."""
+    (model / "log.jsonl").unlink()
+
+    assert ModelDir(model).read_log() == []
+
+
+def test_reading_a_model_loads_neither_scipy_nor_pyarrow():
+    """Predict pays for what the store imports."""
+    program = (
+        "import sys, gmmcli.store.model_dir\n"
+        "assert not {'scipy', 'pyarrow', 'click'} & set(sys.modules), sorted(sys.modules)"
+    )
+    root = os.fspath(layout.__file__).removesuffix("gmmcli/store/layout.py")
+
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=True)
+
+
+def test_what_is_read_is_what_was_published(model, build):
+    """The digest of the content survives the disk."""
+    assert content_digest(ModelDir(model).load(2).checkpoint) == content_digest(build(global_step=20))

@@ -1,0 +1,228 @@
+"""Findings: everything that is wrong is found, and nothing else."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.errors import NotFound
+from gmmcli.store.agreement import find_contradictions
+from gmmcli.store.commit import Writer
+from gmmcli.store.verify import Finding, check
+
+
+@pytest.fixture
+def model(tmp_path, build):
+    """Return a model directory with three checkpoints."""
+    with Writer(tmp_path / "m") as writer:
+        for step in (1, 2, 3):
+            writer.publish(build(global_step=step))
+    return tmp_path / "m"
+
+
+def file_of(model, generation):
+    """Return the path of a checkpoint."""
+    return model / "checkpoints" / f"ckpt-{generation:09d}.h5"
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+def test_what_is_not_damage_is_not_found(model, level):
+    """Leftovers, files set aside, hidden names, a stale or missing latest.h5, a torn log line, events/."""
+    (model / "checkpoints" / ".ckpt-000000004.h5.1-01234567.tmp").touch()
+    (model / "checkpoints" / "ckpt-000000009.h5.bad").touch()
+    (model / ".DS_Store").touch()
+    (model / "events").mkdir()
+    (model / "latest.h5").unlink()
+    (model / "latest.h5").symlink_to("checkpoints/ckpt-000000001.h5")
+    with (model / "log.jsonl").open("a") as log:
+        log.write('{"torn')
+
+    assert check(model, level) == []
+
+
+def put_stranger(model):
+    (model / "notes.txt").touch()
+
+
+def put_strange_checkpoint(model):
+    (model / "checkpoints" / "ckpt-7.h5").touch()
+
+
+def put_zeroth(model):
+    (model / "checkpoints" / "ckpt-000000000.h5").touch()
+
+
+def truncate(model):
+    os.truncate(file_of(model, 2), 700)
+
+
+def put_link(model):
+    file_of(model, 3).unlink()
+    file_of(model, 3).symlink_to(file_of(model, 2))
+
+
+def lead_latest_away(model):
+    (model / "latest.h5").unlink()
+    (model / "latest.h5").symlink_to("../other/ckpt-000000001.h5")
+
+
+def copy_latest(model):
+    (model / "latest.h5").unlink()
+    (model / "latest.h5").touch()
+
+
+def spoil_log(model):
+    (model / "log.jsonl").write_text("{}\nnonsense\n[1]\n{}\n")
+
+
+def link_log(model):
+    (model / "log.jsonl").unlink()
+    (model / "log.jsonl").symlink_to("lock")
+
+
+def put_events_file(model):
+    (model / "events").touch()
+
+
+QUICK = [
+    (put_stranger, "notes.txt", "is not part of a model directory"),
+    (put_strange_checkpoint, "checkpoints/ckpt-7.h5", "is not the name of a checkpoint"),
+    (put_zeroth, "checkpoints/ckpt-000000000.h5", "is not the name of a checkpoint"),
+    (truncate, "checkpoints/ckpt-000000002.h5", "188 bytes after the user block, recorded are"),
+    (put_link, "checkpoints/ckpt-000000003.h5", "is a symbolic link"),
+    (lead_latest_away, "latest.h5", "points to ../other/ckpt-000000001.h5"),
+    (copy_latest, "latest.h5", "is not a symbolic link"),
+    (spoil_log, "log.jsonl", "2 lines are not JSON objects, the first is line 2"),
+    (link_log, "log.jsonl", "is a symbolic link"),
+    (put_events_file, "events", "is a link or another kind of file"),
+]
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+@pytest.mark.parametrize(("spoil", "file", "text"), QUICK, ids=[case[0].__name__ for case in QUICK])
+def test_what_a_quick_look_shows_is_found(model, spoil, file, text, level):
+    """Each by the name of its file; both levels see it."""
+    spoil(model)
+
+    findings = check(model, level)
+
+    assert any(finding.file == file and text in finding.text for finding in findings), findings
+    assert {finding.file for finding in findings} == {file}
+
+
+def test_a_flipped_bit_takes_a_full_check(model):
+    """The user block and the size are right; the digest is not."""
+    data = bytearray(file_of(model, 2).read_bytes())
+    data[5000] ^= 4
+    file_of(model, 2).write_bytes(data)
+
+    assert check(model, "quick") == []
+    (finding,) = check(model, "full")
+    assert finding.file == "checkpoints/ckpt-000000002.h5"
+    assert finding.text.startswith("SHA-256 is ")
+
+
+def test_a_checkpoint_of_another_run_breaks_the_chain(model, build, tmp_path):
+    """Whole, of the right number, but not made from the one before it."""
+    with Writer(tmp_path / "other") as writer:
+        for step in (7, 8):
+            writer.publish(build(global_step=step))
+    file_of(model, 2).write_bytes(file_of(tmp_path / "other", 2).read_bytes())
+
+    findings = check(model, "full")
+
+    assert [finding.file[-5:] for finding in findings] == ["02.h5", "03.h5"]
+    assert all("its parent should be" in finding.text for finding in findings)
+
+
+def test_a_gap_in_the_chain_is_not_a_finding(model):
+    """Retention leaves gaps; across them no parent can be compared."""
+    file_of(model, 2).unlink()
+
+    assert check(model, "full") == []
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+def test_a_missing_or_empty_directory_is_not_found(tmp_path, level):
+    """There is nothing to have findings about."""
+    with pytest.raises(NotFound, match="no such model directory"):
+        check(tmp_path / "nowhere", level)
+    with Writer(tmp_path / "empty"):
+        pass
+    with pytest.raises(NotFound, match="holds no checkpoint"):
+        check(tmp_path / "empty", level)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_consistent_checkpoint_of_any_type_has_no_contradictions(build, covariance_type):
+    """Also far from the origin, where rounding of the table's units shows."""
+    checkpoint = build(covariance_type)
+    units = replace(checkpoint.units, center=checkpoint.units.center + 1e9)
+
+    assert find_contradictions(checkpoint) == []
+    far = replace(checkpoint, units=units, mixture=units.to_table(checkpoint.state))
+    assert find_contradictions(far) == []
+
+
+def altered(part, **changes):
+    """Return a change of one part of a checkpoint; each value is a function of the old one."""
+
+    def change(checkpoint):
+        old = getattr(checkpoint, part)
+        return replace(
+            checkpoint, **{part: replace(old, **{k: f(getattr(old, k)) for k, f in changes.items()})}
+        )
+
+    return change
+
+
+CONTRADICTIONS = [
+    (altered("mixture", means=lambda x: x * (1 + 1e-6)), "the means of /mixture and /state differ by"),
+    (
+        altered("mixture", covariances=lambda x: x * (1 + 1e-6)),
+        "the covariances of /mixture and /state differ by",
+    ),
+    (altered("mixture", weights=lambda x: x[::-1]), "the weights of /mixture and /state differ by"),
+    (altered("state", weights=lambda x: x * (1 + 1e-7)), "the weights of /state sum to"),
+    (altered("statistics", total_weight=lambda x: x + 1), "the counts sum to 150"),
+    (
+        altered("statistics", counts=lambda x: x + np.array([-200, 100, 100])),
+        "a count of the statistics is negative",
+    ),
+    (
+        lambda c: replace(c, quantiles=c.quantiles[::-1]),
+        "the quantiles of the log densities are not ascending",
+    ),
+    (lambda c: replace(c, quantiles=c.quantiles * np.nan), "not ascending"),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), CONTRADICTIONS)
+def test_parts_that_contradict_each_other_are_found(build, change, text):
+    """One part in a million is far above any rounding."""
+    findings = find_contradictions(change(build("full")))
+
+    assert any(text in finding for finding in findings), findings
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_covariance_that_is_not_positive_definite_is_found(build, covariance_type):
+    """In both units, with the component."""
+    checkpoint = build(covariance_type)
+    state = replace(checkpoint.state, covariances=-checkpoint.state.covariances)
+    spoilt = replace(checkpoint, state=state, mixture=checkpoint.units.to_table(state))
+
+    findings = find_contradictions(spoilt)
+
+    components = {"tied": 1}.get(covariance_type, 3)
+    assert len(findings) == 2 * components
+    assert findings[0] == "the covariance of component 0 in /state is not positive definite"
+
+
+def test_a_finding_is_comparable(model):
+    """Two findings of the same fact are equal."""
+    put_stranger(model)
+
+    assert check(model, "quick") == [Finding("notes.txt", "is not part of a model directory")]

@@ -89,11 +89,14 @@ class Writer:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, directory.reporting(self.path):
+            is_new = not self.path.exists()
             can_sync = creation.make(self.path)
             self._root = stack.enter_context(directory.opened(self.path))
             self._checkpoints = stack.enter_context(directory.opened(CHECKPOINTS, self._root))
             descriptor, held = lock.take(self._root, self.path, _timestamp(time.time()))
             stack.callback(os.close, descriptor)
+            if is_new:
+                stack.callback(self._forget_if_empty)
             self._number = directory.newest_number(self._checkpoints)
             if not can_sync:
                 self._warn(f"{self.path}: the file system cannot sync a folder")
@@ -111,6 +114,11 @@ class Writer:
         # Nothing was written through these descriptors: an error of closing them loses nothing.
         with contextlib.suppress(OSError):
             self._stack.close()
+
+    def _forget_if_empty(self) -> None:
+        """Leave nothing of a directory that was made for a run which published nothing."""
+        if self._parent is None:
+            creation.unmake(self.path, self._root)
 
     def latest(self) -> Stored | None:
         """Return the newest checkpoint, to be continued; None where there is none yet.
@@ -316,6 +324,12 @@ def _timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def _mean_log_likelihood(checkpoint: Checkpoint) -> float:
+    """Return the log-likelihood per unit weight in the table's units, nats."""
+    statistics = checkpoint.statistics
+    return statistics.log_likelihood / statistics.total_weight - checkpoint.units.log_jacobian
+
+
 def _describe(stored: Stored) -> dict[str, object]:
     """Return the log's line about a published checkpoint."""
     checkpoint = stored.checkpoint
@@ -327,7 +341,7 @@ def _describe(stored: Stored) -> dict[str, object]:
         "lineage": checkpoint.provenance.lineage if checkpoint.provenance else "",
         "global_step": checkpoint.global_step,
         "converged": checkpoint.converged,
-        "log_likelihood": checkpoint.statistics.log_likelihood,
+        "mean_log_likelihood": _mean_log_likelihood(checkpoint),
         "rows": checkpoint.statistics.rows,
         "total_weight": checkpoint.statistics.total_weight,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gmmcli.errors import CannotCreate
 from gmmcli.store import directory
-from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES
+from gmmcli.store.directory import CHECKPOINTS, LOCK, LOG, OWN_NAMES
 
 
 def make(path: Path) -> bool:
@@ -31,6 +31,16 @@ def make(path: Path) -> bool:
                 return all((synced, _sync_parent(root), directory.sync(root), directory.sync(checkpoints)))
     except NotADirectoryError as error:
         raise CannotCreate(str(path), f'"{error.filename}" is not a directory') from error
+
+
+def unmake(path: Path, root: int) -> None:
+    """Remove a directory that was made for a run which published nothing; what is not ours keeps it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(CHECKPOINTS, dir_fd=root)
+        for name in (LOG, LOCK):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=root)
+        path.rmdir()
 
 
 def _make_folders(path: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Rows in, rows out: the only code that knows pyarrow."""

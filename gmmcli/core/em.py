@@ -89,7 +89,7 @@ def remaining_gain(likelihoods: Sequence[float]) -> float | None:
     d1, d2 = l1 - l0, l2 - l1
     if abs(d2) <= 64 * EPS * abs(l2):
         return 0.0
-    ratio = d2 / d1 if d1 else np.inf
+    ratio = d2 / d1 if d1 else d2 * np.inf
     if ratio >= 1:
         return None
     return abs(d2) if ratio < 0 else abs(d2) * ratio / (1 - ratio)

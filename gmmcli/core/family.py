@@ -81,15 +81,14 @@ def precision_factors(mixture: Mixture) -> Array:
 
 
 def _raise_not_positive(mixture: Mixture) -> None:
-    """Find the first covariance that is not positive definite and raise for it."""
-    d = mixture.n_features
-    for k, covariance in enumerate(covariances_of(mixture)):
-        smallest, vectors = np.linalg.eigh(covariance)
-        if smallest[0] <= d * np.finfo(float).eps * abs(smallest[-1]):
-            features = np.flatnonzero(np.abs(vectors[:, 0]) > 0.5 / np.sqrt(d))
-            component = None if mixture.covariance_type == "tied" else k
-            raise CovarianceNotPositive(component, tuple(int(j) for j in features))
-    raise CovarianceNotPositive(None, tuple(range(d)))
+    """Raise for the covariance that is furthest from positive definite."""
+    variances, directions = np.linalg.eigh(covariances_of(mixture))
+    # Relative to the largest variance: small in every direction is no fault, flat in one is.
+    largest = np.maximum(np.abs(variances).max(axis=1), np.finfo(float).tiny)
+    k = int(np.argmin(variances[:, 0] / largest))
+    features = np.flatnonzero(np.abs(directions[k, :, 0]) > 0.5 / np.sqrt(mixture.n_features))
+    component = None if mixture.covariance_type == "tied" else k
+    raise CovarianceNotPositive(component, tuple(map(int, features)))
 
 
 def covariances_of(mixture: Mixture) -> Array:

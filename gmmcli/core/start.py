@@ -128,7 +128,7 @@ def distinct_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Ar
     order = rng.permutation(rows.n_rows)
     for first in range(0, rows.n_rows, 4096):
         for row in rows.take(order[first : first + 4096]):
-            found.setdefault(row.tobytes(), row)
+            found.setdefault((row + 0.0).tobytes(), row)  # −0 + 0 is 0: equal rows, equal bytes
             if len(found) == n_components:
                 return np.array(list(found.values()))
     repeated = list(found.values())

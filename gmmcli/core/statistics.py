@@ -87,13 +87,18 @@ class Statistics:
         return replace(self, sums=s + n[:, None] * e, squares=self.squares + change, reference=reference)
 
     def __add__(self, other: Self) -> Self:
-        """Return the statistics of both sets of rows, about the reference of the left operand."""
-        other = other.shifted(self.reference)
+        """Return the statistics of both sets of rows, about the references of the left operand.
+
+        A component that has no mass on the left takes its reference from the right: otherwise adding to
+        nothing would lose the digits that the reference is there to keep.
+        """
+        reference = np.where(self.counts[:, None] > 0, self.reference, other.reference)
+        left, other = self.shifted(reference), other.shifted(reference)
         return replace(
-            self,
-            counts=self.counts + other.counts,
-            sums=self.sums + other.sums,
-            squares=self.squares + other.squares,
+            left,
+            counts=left.counts + other.counts,
+            sums=left.sums + other.sums,
+            squares=left.squares + other.squares,
             log_likelihood=self.log_likelihood + other.log_likelihood,
             rows=self.rows + other.rows,
             total_weight=self.total_weight + other.total_weight,

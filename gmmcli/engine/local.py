@@ -154,8 +154,9 @@ def run_in_order(
 
     Raises
     ------
-    Exception
-        The first one that a task raised, after all threads have ended.
+    BaseException
+        The first one that a task raised, or what arrived in this thread meanwhile (a signal's); no task
+        goes on behind it.
     """
     n_threads = min(n_threads, n_tasks)
     if n_threads <= 1:
@@ -181,41 +182,43 @@ class _Team(Generic[Work, Result]):
         # How far a thread may run ahead of the slowest: bounds the results that wait to be folded.
         self._window = window
         self._condition = threading.Condition()
-        self._next_task = self._next_fold = 0
+        self._next_task = self._next_fold = self._in_hand = 0
         self._results: dict[int, Result] = {}
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._stopped = False
+        # Not Thread.join: an exception that interrupts it can mark a running thread as ended (CPython 3.11).
+        self._ended = threading.Event()
 
     def run(self, n_threads: int) -> None:
-        """Do all tasks; an exception in this thread (a signal's) ends the others first."""
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(n_threads)]
-        for thread in threads:
-            thread.start()
+        """Do all tasks; an exception in this thread (a signal's) leaves once no task is in hand."""
         try:
-            for thread in threads:
-                thread.join()
-        except BaseException:
-            self._stop(None)
-            for thread in threads:
-                thread.join()
+            for _ in range(n_threads):
+                threading.Thread(target=self._work, daemon=True).start()
+            self._ended.wait()
+        except BaseException as error:
+            self._stop(error)
+            self._ended.wait()
             raise
         if self._error is not None:
             raise self._error
 
-    def _stop(self, error: Exception | None) -> None:
+    def _stop(self, error: BaseException) -> None:
         """Let every thread end after the task in its hands."""
         with self._condition:
             self._stopped = True
             self._error = self._error or error
-            self._condition.notify_all()
+            self._tell()
 
     def _work(self) -> None:
         """Take tasks until there are none."""
         try:
             work = self._make_work()
             while (i := self._take()) is not None:
-                self._hand_in(i, self._process(i, work))
-        except Exception as error:
+                try:
+                    self._hand_in(i, self._process(i, work))
+                finally:
+                    self._put_down()
+        except BaseException as error:
             self._stop(error)
 
     def _take(self) -> int | None:
@@ -227,6 +230,7 @@ class _Team(Generic[Work, Result]):
             if self._stopped or self._next_task == self._n_tasks:
                 return None
             self._next_task += 1
+            self._in_hand += 1
             return self._next_task - 1
 
     def _hand_in(self, i: int, result: Result) -> None:
@@ -236,4 +240,15 @@ class _Team(Generic[Work, Result]):
             while self._next_fold in self._results:
                 self._fold(self._results.pop(self._next_fold))
                 self._next_fold += 1
-            self._condition.notify_all()
+
+    def _put_down(self) -> None:
+        """Have one task less in hand."""
+        with self._condition:
+            self._in_hand -= 1
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake those who wait for a task or for the end; the condition is held."""
+        if not self._in_hand and (self._stopped or self._next_fold == self._n_tasks):
+            self._ended.set()
+        self._condition.notify_all()

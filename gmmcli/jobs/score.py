@@ -107,9 +107,9 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
         ) as tables,
     ):
         features = match_features(tables, checkpoint.features)
-        extra = tuple(
-            {select_column(tables, name) for name in (request.labels, request.by) if name is not None}
-        )
+        labels = request.labels and select_column(tables, request.labels, "--labels")
+        by = request.by and select_column(tables, request.by, "--by")
+        extra = tuple({name for name in (labels, by) if name is not None})
         evaluator = Evaluator(checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), n_threads)
         K = checkpoint.state.n_components
         whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
@@ -118,12 +118,12 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
                 check_complete(batch, features)
             complete = ~np.isnan(batch.X).any(axis=0)
             found = evaluator.evaluate(batch.X, batch.first_row)
-            rows = _Rows(found, _coded(batch, request.labels)).where(np.flatnonzero(complete))
+            rows = _Rows(found, _coded(batch, labels)).where(np.flatnonzero(complete))
             whole.add(rows)
             n_dropped += batch.n_rows - int(complete.sum())
-            if request.by is not None:
-                for group, members in _split(_coded(batch, request.by), complete):
-                    groups[group].add(_Rows(found, _coded(batch, request.labels)).where(members))
+            if by is not None:
+                for group, members in _split(_coded(batch, by), complete):
+                    groups[group].add(_Rows(found, _coded(batch, labels)).where(members))
         name = tables.operands[0].name
     if n_dropped:
         notices.append(_dropped(n_dropped))

@@ -77,7 +77,21 @@ def precision_factors(mixture: Mixture) -> Array:
         lower = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
         _raise_not_positive(mixture)
-    return np.tril(np.linalg.solve(lower, np.broadcast_to(np.eye(mixture.n_features), lower.shape)))
+    return _inverse_of_lower(lower)
+
+
+def _inverse_of_lower(lower: Array) -> Array:
+    """Return the inverses of lower triangular matrices, shape (..., d, d).
+
+    Forward substitution, without the pivoting of a general solver: errors stay relative to each row, so
+    that columns of very different spread do no harm.
+    """
+    inverse = np.zeros_like(lower)
+    for i in range(lower.shape[-1]):
+        inverse[..., i, :i] = -(lower[..., i, None, :i] @ inverse[..., :i, :i])[..., 0, :]
+        inverse[..., i, i] = 1.0
+        inverse[..., i, : i + 1] /= lower[..., i, i, None]
+    return inverse
 
 
 def _raise_not_positive(mixture: Mixture) -> None:

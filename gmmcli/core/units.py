@@ -98,29 +98,29 @@ class Spread:
             Finite, at least one row.
         """
         low, high = X.min(axis=1), X.max(axis=1)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             span = _power_of_two(high - low)
-        step = np.where(span > 0, span, 1.0)[:, None]
-        relative = (X - low[:, None]) / step
-        mean = relative.mean(axis=1, keepdims=True)
-        relative -= mean
-        squares = np.einsum("ij,ij->i", relative, relative)
-        return cls(float(X.shape[1]), low + mean[:, 0] * step[:, 0], low, high, squares, span)
+            step = np.where(span > 0, span, 1.0)
+            relative = (X - low[:, None]) / step[:, None]
+            mean = relative.mean(axis=1, keepdims=True)
+            relative -= mean
+            squares = np.einsum("ij,ij->i", relative, relative)
+            return cls(float(X.shape[1]), low + mean[:, 0] * step, low, high, squares, span)
 
     def __add__(self, other: "Spread") -> "Spread":
         """Return the spread of both sets of rows."""
         weight = self.weight + other.weight
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             span = _power_of_two(high - low)
-        step = np.where(span > 0, span, 1.0)
-        difference = (other.mean - self.mean) / step
-        squares = (
-            self.squares * (self.span / step) ** 2
-            + other.squares * (other.span / step) ** 2
-            + difference**2 * (self.weight * other.weight / weight)
-        )
-        mean = np.where(low == high, low, self.mean + difference * step * (other.weight / weight))
+            step = np.where(span > 0, span, 1.0)
+            difference = (other.mean - self.mean) / step
+            squares = (
+                self.squares * (self.span / step) ** 2
+                + other.squares * (other.span / step) ** 2
+                + difference**2 * (self.weight * other.weight / weight)
+            )
+            mean = np.where(low == high, low, self.mean + difference * step * (other.weight / weight))
         return Spread(weight, mean, low, high, squares, span)
 
     @property
@@ -139,9 +139,9 @@ class Spread:
 
         Notes
         -----
-        A scale may be infinite or zero where the table leaves the doubles: see `find_extreme_column`.
+        A scale may be infinite or NaN where the table leaves the doubles: see `find_extreme_column`.
         """
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             scale = self.span * np.sqrt(self.squares / self.weight)
             if common:
                 largest = scale.max()

@@ -14,6 +14,9 @@ from gmmcli.core.posterior import PER_COMPONENT, evaluate
 from gmmcli.core.units import Units
 from gmmcli.engine.local import run_in_order
 
+# Further out, squares of distances would leave the doubles and a row's answers become NaN.
+FURTHEST_SD = 1e100
+
 
 class Evaluator:
     """A mixture and the threads that apply it.
@@ -45,7 +48,8 @@ class Evaluator:
         Parameters
         ----------
         X : ndarray of shape (n_features, n_rows), float64
-            In the table's units; a row with a missing value (NaN) comes out as some finite numbers.
+            In the table's units; a row with a missing value (NaN) comes out as some finite numbers, and one
+            further out than 1e100 sd as if it were there.
         first_row : int
             Number of the first row in its operand.
 
@@ -91,6 +95,7 @@ class Evaluator:
         inside = block[:, places]
         inside[:] = X
         self._units.standardise(inside)
-        np.nan_to_num(inside, copy=False, nan=0.0, posinf=None, neginf=None)
+        np.nan_to_num(inside, copy=False, nan=0.0)
+        np.clip(inside, -FURTHEST_SD, FURTHEST_SD, out=inside)
         for name, values in evaluate(self._kernel, block, workspace, self._wanted).items():
             found[name][..., where] = values[..., places]

@@ -117,7 +117,7 @@ def predict(request: PredictRequest, notify: Notify) -> None:
             for batch in tables.iter_batches(features, passed, max_rows=request.batch_size):
                 if missing == "error":
                     check_complete(batch, features)
-                incomplete = np.isnan(batch.X).any(axis=0)
+                incomplete = np.asarray(np.isnan(batch.X).any(axis=0))
                 n_dropped += int(incomplete.sum())
                 found = evaluator.evaluate(batch.X, batch.first_row)
                 sink.write({**batch.extra, **columns.make(found, incomplete)})

@@ -116,7 +116,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
         for batch in _first_rows(rechunk(tables.iter_batches(features, extra)), request):
             if missing == "error":
                 check_complete(batch, features)
-            complete = ~np.isnan(batch.X).any(axis=0)
+            complete = np.asarray(~np.isnan(batch.X).any(axis=0))
             found = evaluator.evaluate(batch.X, batch.first_row)
             rows = _Rows(found, _coded(batch, labels)).where(np.flatnonzero(complete))
             whole.add(rows)

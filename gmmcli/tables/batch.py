@@ -16,7 +16,7 @@ class Batch:
     X : ndarray of shape (n_features, n_rows), float64
         Feature-major, in the table's units; NaN is missing, nothing is infinite.
     extra : mapping of str to pyarrow.Array
-        Columns to pass through: verbatim text in CSV and TSV, their own type elsewhere; null is an empty cell.
+        Columns to pass through: text as it stands in CSV and TSV, else typed; null is an empty cell.
     operand : int
         Which of the tables.
     first_row : int

@@ -111,7 +111,7 @@ def load(
         kept = np.flatnonzero(gathering.seen)
         if not kept.size:
             raise TableUnusable(tables.name, "no column has a value")
-    names = tuple(features[j] for j in kept)
+    names = tuple(features[int(j)] for j in kept)
     if missing == "error":
         _refuse_missing(gathering, kept, features)
     operands, dropped = [], 0
@@ -219,7 +219,7 @@ def _missing(where: str, column: str) -> TableUnusable:
 def _drop_incomplete(chunks: list[Array]) -> int:
     """Take rows with missing values out, close the gaps chunk by chunk; return how many."""
     complete = [chunk[:, ~np.isnan(chunk).any(axis=0)] for chunk in chunks]
-    dropped = sum(chunk.shape[1] for chunk in chunks) - sum(chunk.shape[1] for chunk in complete)
+    dropped = sum(int(chunk.shape[1]) for chunk in chunks) - sum(int(chunk.shape[1]) for chunk in complete)
     if dropped:
         batches = (Batch(chunk, {}, 0, i, str) for i, chunk in enumerate(complete))
         chunks[:] = [np.ascontiguousarray(batch.X) for batch in rechunk(batches)]

@@ -1,6 +1,5 @@
 """The tables of a command line as one: operands in, batches out."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path

@@ -147,7 +147,7 @@ def _decompressed(stream: BinaryIO, compression: str) -> BinaryIO:
     if compression == "gzip":
         return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
     if compression == "bz2":
-        return bz2.BZ2File(stream)  # type: ignore[return-value]
+        return bz2.BZ2File(stream)
     import pyarrow as pa
 
     return pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")  # type: ignore[no-any-return]
@@ -157,7 +157,7 @@ def _recognise(head: bytes, suffix: str, name: str) -> str:
     """Return the format that the first bytes tell, then the suffix."""
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith(b"ARROW1") or head.startswith(b"\xff\xff\xff\xff"):
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "arrow"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise TableUnusable(name, "UTF-16 text", f"iconv -f UTF-16 -t UTF-8 {name} | gmmcli ... -")

@@ -75,7 +75,7 @@ class TextReader:
         self._sample: Chunk | None = None
 
     def find_text_cell(self, column: str) -> tuple[str, str] | None:
-        """Return where, and what, keeps a column from being numeric in the first MiB; None if it is numeric."""
+        """Return where, and what, keeps a column from being numeric; None if it is numeric."""
         index = self.column_names.index(column)
         sample = self._read_sample()
         if index not in self._text_columns(sample):

@@ -144,7 +144,7 @@ class _damage:  # noqa: N801 - reads as a sentence: with reading(name), _damage(
 
 
 def is_numeric_type(kind: Any) -> bool:
-    """Tell whether a column of this type is numeric: integers, floats, decimals, booleans, and nothing but nulls."""
+    """Tell whether a column is numeric: integers, floats, decimals, booleans, or nothing but nulls."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(

@@ -74,7 +74,7 @@ def precision_factors(mixture: Mixture) -> Array:
             _raise_not_positive(mixture)
         return np.asarray(1.0 / np.sqrt(covariances))
     try:
-        lower = np.linalg.cholesky(covariances)
+        lower = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
     except np.linalg.LinAlgError:
         _raise_not_positive(mixture)
     return _inverse_of_lower(lower)

@@ -120,7 +120,7 @@ def predict(request: PredictRequest, notify: Notify) -> None:
                 incomplete = np.asarray(np.isnan(batch.X).any(axis=0))
                 n_dropped += int(incomplete.sum())
                 found = evaluator.evaluate(batch.X, batch.first_row)
-                sink.write({**batch.extra, **columns.make(found, incomplete)})
+                sink.write({**batch.extra, **columns.make(found, incomplete)}, batch.n_rows)
     if n_dropped:
         rows = f"{n_dropped} row" if n_dropped == 1 else f"{n_dropped} rows"
         text = f"{rows} with missing values: empty outputs"

@@ -107,8 +107,8 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
         ) as tables,
     ):
         features = match_features(tables, checkpoint.features)
-        labels = request.labels and select_column(tables, request.labels, "--labels")
-        by = request.by and select_column(tables, request.by, "--by")
+        labels = request.labels and select_column(tables, request.labels)
+        by = request.by and select_column(tables, request.by)
         extra = tuple({name for name in (labels, by) if name is not None})
         evaluator = Evaluator(checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), n_threads)
         K = checkpoint.state.n_components

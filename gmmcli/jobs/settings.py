@@ -6,7 +6,7 @@ used again. Run settings never contradict; those remembered here are the next ru
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from gmmcli.core.mixture import CovarianceType
 from gmmcli.core.start import AUTO_STARTS
@@ -14,6 +14,7 @@ from gmmcli.errors import CheckpointCorrupt, Usage
 
 IDENTITY = {"components": "--components", "covariance_type": "--covariance-type"}
 START = {"init": "--init", "restarts": "--restarts", "seed": "--seed"}
+Missing = Literal["error", "drop"]
 DEFAULTS: dict[str, Any] = {
     "covariance_type": "full",
     "init": "auto",
@@ -53,7 +54,7 @@ class Settings:
     seed: int
     params: str
     reg_covar: float
-    missing: str
+    missing: Missing
     tol: float
     keep: int
     keep_every: int | None

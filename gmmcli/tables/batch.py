@@ -1,10 +1,51 @@
-"""Some consecutive rows of one operand, and the readers' common shape."""
+"""Some consecutive rows of one operand, as every reader hands them on."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gmmcli.core.mixture import Array
+from gmmcli.errors import TableUnusable
+
+Locate = Callable[[int], str]
+
+
+class Part(NamedTuple):
+    """Rows as a reader finds them, columns by position.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_features, n_rows), float64
+    extra : list of pyarrow.Array
+    locate : callable
+        From a row of the part to "file:line" or "file: row n".
+    """
+
+    X: Array
+    extra: list[Any]
+    locate: Locate
+
+
+class Reader(Protocol):
+    """One operand, opened: its columns, and its rows once."""
+
+    column_names: tuple[str, ...]
+
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Positions of the columns of numbers."""
+
+    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+        """Return the error that says why a column is not one of numbers; hint at --exclude, or not."""
+
+    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+        """Yield the rows, some in each part; the first problem of the table leaves as `TableUnusable`."""
+
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
+        """Return a part without rows, its columns typed like any other's."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,62 +55,40 @@ class Batch:
     Parameters
     ----------
     X : ndarray of shape (n_features, n_rows), float64
-        Feature-major, in the table's units; NaN is missing, nothing is infinite.
+        C order, feature-major; NaN is missing, never infinite.
     extra : mapping of str to pyarrow.Array
-        Columns to pass through: text as it stands in CSV and TSV, else typed; null is an empty cell.
+        Passed columns. Text formats: verbatim strings, null where a cell is empty; others: their own type.
     operand : int
-        Which of the tables.
+        Position among the operands.
     first_row : int
-        Number of the first row in its operand, from 0.
-    locate : callable
-        From the number of a row in the batch to where a person finds it: "data.csv:7".
+        0-based number of the first row in its operand.
     """
 
     X: Array
     extra: Mapping[str, Any]
     operand: int
     first_row: int
-    locate: Callable[[int], str]
+    _locate: Locate
 
     @property
     def n_rows(self) -> int:
-        """Rows in the batch."""
+        """Number of rows."""
         return int(self.X.shape[1])
 
-    def slice(self, start: int, stop: int) -> "Batch":
-        """Return some of the rows; nothing is copied."""
+    def locate(self, row: int) -> str:
+        """Return where a row of the batch is: "data.csv:7", "-:3" or "flights.parquet: row 7"."""
+        return self._locate(row)
+
+    def slice(self, begin: int, end: int) -> "Batch":
+        """Return the rows from `begin` up to `end`, sharing memory."""
         return replace(
             self,
-            X=self.X[:, start:stop],
-            extra={name: column[start:stop] for name, column in self.extra.items()},
-            first_row=self.first_row + start,
-            locate=lambda row: self.locate(row + start),
+            X=self.X[:, begin:end],
+            extra={name: values[begin:end] for name, values in self.extra.items()},
+            first_row=self.first_row + begin,
+            _locate=lambda row: self._locate(begin + row),
         )
 
     def head(self, n_rows: int) -> "Batch":
-        """Return the first rows."""
-        return self.slice(0, min(n_rows, self.n_rows))
-
-
-class Reader(Protocol):
-    """One operand, opened: its columns, and its rows once."""
-
-    @property
-    def column_names(self) -> Sequence[str]:
-        """Columns in order."""
-
-    @property
-    def is_typed(self) -> bool:
-        """Whether the columns bring their types."""
-
-    def numeric_columns(self) -> set[int]:
-        """Return the positions of the numeric columns."""
-
-    def find_text_cell(self, column: str) -> tuple[str, str] | None:
-        """Return where, and what, keeps a column from being numeric; None if it is numeric."""
-
-    def iter_batches(self, features: Sequence[str], extra: Sequence[str], operand: int) -> Iterator[Batch]:
-        """Yield all rows; at least one batch, which may be empty."""
-
-    def close(self) -> None:
-        """Let go of the operand."""
+        """Return the first rows, at most `n_rows`."""
+        return self if n_rows >= self.n_rows else self.slice(0, n_rows)

@@ -1,36 +1,34 @@
-"""Batches as feature-major float64 chunks: in memory for fit, re-cut to fixed rows for score.
+"""Batches re-chunked to a fixed length, and a whole table in memory. Knows no mixture, no format."""
 
-A chunk never spans two operands, and its rows do not depend on how the reader cut its batches.
-"""
-
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.mixture import Array, Booleans
 from gmmcli.errors import TableUnusable
-from gmmcli.tables.source import Batch, Tables
+from gmmcli.tables import wording
+from gmmcli.tables.batch import Batch
+from gmmcli.tables.digest import digest, make_canonical
+from gmmcli.tables.source import Tables
 
 CHUNK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
 class LoadedOperand:
-    """One operand as it was read.
+    """What one operand was.
 
     Parameters
     ----------
     name : str
     size_bytes : int
-        −1 where unknown.
+        -1 where it is not known.
     rows : int
-        All of them, before any are dropped.
+        All, before any was dropped.
     digest : str
-        SHA-256 over the feature names and all rows, independent of the format: 64 hexadecimal digits.
     """
 
     name: str
@@ -41,17 +39,18 @@ class LoadedOperand:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A table in memory, in its own units.
+    """The rows in use, in memory, in the table's units.
 
     Parameters
     ----------
     features : tuple of str
-    chunks : list of list of ndarray
-        Per operand, arrays of shape (n_features, n_rows), float64: rows without missing values.
+        Those asked for, less `empty_columns`.
+    chunks : list of list of ndarray of shape (n_features, n_rows), float64
+        For each operand its rows without a missing value, CHUNK_ROWS in each chunk but the last; C order.
     operands : tuple of LoadedOperand
     rows_dropped : int
     empty_columns : tuple of str
-        Columns that were asked for and have no value in any operand.
+        Columns left out, because no operand has a value there.
     """
 
     features: tuple[str, ...]
@@ -61,166 +60,170 @@ class Loaded:
     empty_columns: tuple[str, ...]
 
 
-@dataclass(eq=False)
-class _Gathering:
-    """What is known while batches arrive."""
-
-    seen: np.ndarray[Any, np.dtype[np.bool_]]
-    first_missing: dict[int, tuple[int, int, str]] = field(default_factory=dict)
-
-    def note(self, batch: Batch) -> None:
-        """Note which columns have values, and where each first lacks one."""
-        missing = np.isnan(batch.X)
-        self.seen |= ~missing.all(axis=1)
-        for j in np.flatnonzero(missing.any(axis=1)):
-            if int(j) not in self.first_missing:
-                row = int(missing[j].argmax())
-                self.first_missing[int(j)] = (batch.operand, batch.first_row + row, batch.locate(row))
-
-
 def load(
     tables: Tables,
     features: Sequence[str],
     *,
-    missing: Literal["error", "drop"] | str,
+    missing: Literal["error", "drop"],
     skip_empty_columns: bool,
 ) -> Loaded:
-    """Read a table into memory, once.
+    """Read a table into memory, where it exists once.
 
     Parameters
     ----------
     tables : Tables
     features : sequence of str
     missing : {"error", "drop"}
-        What to do about rows with missing values.
+        What becomes of rows with a missing value.
     skip_empty_columns : bool
-        Leave out columns without any value.
+        Leave out columns without any value, as a first run does.
 
     Raises
     ------
     TableUnusable
-        A missing value under "error", no column with a value, or what reading finds.
+        A value is missing under "error" (the first in order of rows, then of columns), no column has a
+        value, or what `Tables.iter_batches` finds.
+    GmmError
     """
-    gathering = _Gathering(np.zeros(len(features), dtype=np.bool_))
-    gathered: list[list[Array]] = [[] for _ in tables.operands]
-    for batch in rechunk(tables.iter_batches(features), CHUNK_ROWS):
-        gathering.note(batch)
-        gathered[batch.operand].append(np.ascontiguousarray(batch.X))
-    kept = np.arange(len(features))
-    if skip_empty_columns and any(chunk.shape[1] for chunks in gathered for chunk in chunks):
-        kept = np.flatnonzero(gathering.seen)
-        if not kept.size:
-            raise TableUnusable(tables.name, "no column has a value")
-    names = tuple(features[int(j)] for j in kept)
+    chunks: list[list[Array]] = [[] for _ in tables.operands]
+    gaps = _Gaps(features, skip_empty_columns)
+    for batch in rechunk(tables.iter_batches(features, may_exclude=skip_empty_columns)):
+        if batch.n_rows:
+            gaps.add(batch)
+            if missing == "error":
+                gaps.check(is_last=False)
+            chunks[batch.operand].append(make_canonical(batch.X))
     if missing == "error":
-        _refuse_missing(gathering, kept, features)
-    operands, dropped = [], 0
-    for operand, chunks in zip(tables.operands, gathered, strict=True):
-        if kept.size < len(features):
-            chunks[:] = [chunk[kept] for chunk in chunks]
-        rows = sum(chunk.shape[1] for chunk in chunks)
-        operands.append(LoadedOperand(operand.name, operand.size_bytes, rows, digest(names, chunks)))
+        gaps.check(is_last=True)
+    kept = gaps.kept(tables.name)
+    used = tuple(np.array(features, dtype=object)[kept])
+    operands = []
+    rows_dropped = 0
+    for operand, blocks in zip(tables.operands, chunks, strict=True):
+        rows = sum(block.shape[1] for block in blocks)
+        if not kept.all():
+            for i, block in enumerate(blocks):
+                blocks[i] = block[kept]
+        operands.append(LoadedOperand(operand.name, operand.size_bytes, rows, digest(used, blocks)))
         if missing == "drop":
-            dropped += _drop_incomplete(chunks)
-    empty = tuple(name for name in features if name not in names)
-    return Loaded(names, gathered, tuple(operands), dropped, empty)
+            rows_dropped += _drop_incomplete(blocks)
+    empty = tuple(name for name in features if name not in used)
+    return Loaded(used, chunks, tuple(operands), rows_dropped, empty)
 
 
-def digest(features: Sequence[str], chunks: Sequence[Array]) -> str:
-    """Return the digest of an operand: SHA-256 of names and values, independent of its format.
+def check_complete(batch: Batch, features: Sequence[str]) -> None:
+    """Raise `TableUnusable` about the first missing value of a batch, in order of rows, then of columns."""
+    absent = np.isnan(batch.X)
+    if absent.any():
+        row = int(np.flatnonzero(absent.any(axis=0))[0])
+        column = int(np.flatnonzero(absent[:, row])[0])
+        raise _missing_value(batch.locate(row), features[column])
+
+
+def rechunk(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the same rows in batches of CHUNK_ROWS, of which each operand's last may be shorter.
+
+    Their arrays are new ones in C order. An operand without rows gives one batch without rows.
+    """
+    for _, group in groupby(batches, key=lambda batch: batch.operand):
+        waiting: list[Batch] = []
+        n_waiting = 0
+        for batch in group:
+            begin = 0
+            while n_waiting + batch.n_rows - begin >= CHUNK_ROWS:
+                end = begin + CHUNK_ROWS - n_waiting
+                yield _join([*waiting, batch.slice(begin, end)])
+                waiting, n_waiting, begin = [], 0, end
+            if begin < batch.n_rows or not batch.n_rows:
+                waiting.append(batch.slice(begin, batch.n_rows))
+                n_waiting += batch.n_rows - begin
+        if waiting:
+            yield _join(waiting)
+
+
+def _join(batches: list[Batch]) -> Batch:
+    """Return consecutive batches of one operand as one."""
+    starts = [0, *accumulate(batch.n_rows for batch in batches)]
+
+    def locate(row: int) -> str:
+        i = int(np.searchsorted(starts, row, side="right")) - 1
+        return batches[i].locate(row - starts[i])
+
+    X = np.concatenate([batch.X for batch in batches], axis=1)
+    first = batches[0]
+    extra = {name: _concatenate([batch.extra[name] for batch in batches]) for name in first.extra}
+    return Batch(X, extra, first.operand, first.first_row, locate)
+
+
+def _concatenate(arrays: list[Any]) -> Any:
+    """Return Arrow arrays of one type as one."""
+    import pyarrow as pa
+
+    return pa.concat_arrays(arrays)
+
+
+class _Gaps:
+    """Which columns have a value, and where the first one is missing.
 
     Parameters
     ----------
     features : sequence of str
-        Each goes in as UTF-8 and a NUL byte.
-    chunks : sequence of ndarray of shape (n_features, n_rows), float64
-        Of 65,536 rows but for the last, little-endian, −0 as 0, one NaN.
+    may_be_empty : bool
+        Whether a column without any value is left out rather than missed.
     """
-    found = hashlib.sha256()
-    for name in features:
-        found.update(name.encode() + b"\0")
-    for chunk in chunks:
-        plain = chunk + 0.0  # −0 + 0 is 0
-        plain[np.isnan(plain)] = np.nan
-        found.update(np.ascontiguousarray(plain, dtype="<f8").data)
-    return found.hexdigest()
+
+    def __init__(self, features: Sequence[str], may_be_empty: bool) -> None:
+        self._features = features
+        self._has_value = np.full(len(features), not may_be_empty)
+        # Column: (number of the row in the table, place) of its first missing value.
+        self._first: dict[int, tuple[int, str]] = {}
+        self._n_rows = 0
+
+    def add(self, batch: Batch) -> None:
+        """Take note of the next batch."""
+        absent = np.isnan(batch.X)
+        self._has_value |= ~absent.all(axis=1)
+        for column in np.flatnonzero(absent.any(axis=1)).tolist():
+            if column not in self._first:
+                row = int(np.flatnonzero(absent[column])[0])
+                self._first[column] = (self._n_rows + row, batch.locate(row))
+        self._n_rows += batch.n_rows
+
+    def check(self, *, is_last: bool) -> None:
+        """Raise `TableUnusable` about the first missing value, if it is known which columns stay."""
+        if is_last or self._has_value.all():
+            first = [(*where, column) for column, where in self._first.items() if self._has_value[column]]
+            if first:
+                _, place, column = min(first, key=lambda found: (found[0], found[2]))
+                raise _missing_value(place, self._features[column])
+
+    def kept(self, subject: str) -> Booleans:
+        """Return which columns stay; all of a table without rows."""
+        if self._n_rows and not self._has_value.any():
+            raise TableUnusable(subject, "no column has a value")
+        return self._has_value if self._n_rows else np.ones_like(self._has_value)
 
 
-def check_complete(batch: Batch, features: Sequence[str]) -> None:
-    """Raise for the first missing value of a batch.
-
-    Raises
-    ------
-    TableUnusable
-    """
-    missing = np.isnan(batch.X)
-    if missing.any():
-        row = int(missing.any(axis=0).argmax())
-        raise _missing(batch.locate(row), features[int(missing[:, row].argmax())])
-
-
-def rechunk(batches: Iterator[Batch], n_rows: int = CHUNK_ROWS) -> Iterator[Batch]:
-    """Yield the same rows in batches of `n_rows`; the last of an operand may have fewer."""
-    waiting: list[Batch] = []
-    held = 0
-    for batch in batches:
-        if waiting and batch.operand != waiting[0].operand:
-            yield _joined(waiting)
-            waiting, held = [], 0
-        start = 0
-        while held + batch.n_rows - start >= n_rows:
-            stop = start + n_rows - held
-            yield _joined([*waiting, batch.slice(start, stop)])
-            waiting, held, start = [], 0, stop
-        if start < batch.n_rows or (not batch.first_row and not batch.n_rows):
-            waiting.append(batch.slice(start, batch.n_rows))
-            held += batch.n_rows - start
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    """Return consecutive batches of one operand as one."""
-    first = batches[0]
-    if len(batches) == 1:
-        return first
-    starts = np.cumsum([0, *(batch.n_rows for batch in batches)])
-
-    def locate(row: int) -> str:
-        i = int(np.searchsorted(starts, row, side="right")) - 1
-        return batches[i].locate(row - int(starts[i]))
-
-    extra = {name: pa.concat_arrays([_plain(batch.extra[name]) for batch in batches]) for name in first.extra}
-    return replace(
-        first, X=np.concatenate([batch.X for batch in batches], axis=1), extra=extra, locate=locate
-    )
-
-
-def _plain(column: Any) -> Any:
-    """Return a column as one array."""
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _refuse_missing(gathering: _Gathering, kept: Any, features: Sequence[str]) -> None:
-    """Raise for the first missing value, in the order of rows, then of columns."""
-    found = [
-        (*gathering.first_missing[int(j)], features[j]) for j in kept if int(j) in gathering.first_missing
-    ]
-    if found:
-        _, _, where, column = min(found, key=lambda item: item[:2])
-        raise _missing(where, column)
-
-
-def _missing(where: str, column: str) -> TableUnusable:
+def _missing_value(place: str, feature: str) -> TableUnusable:
     """Return the error about a missing value."""
-    return TableUnusable(where, f'column "{column}": missing value', "--missing drop")
+    return TableUnusable(place, f"{wording.column(feature)}: missing value", "--missing drop")
 
 
-def _drop_incomplete(chunks: list[Array]) -> int:
-    """Take rows with missing values out, close the gaps chunk by chunk; return how many."""
-    complete = [chunk[:, ~np.isnan(chunk).any(axis=0)] for chunk in chunks]
-    dropped = sum(int(chunk.shape[1]) for chunk in chunks) - sum(int(chunk.shape[1]) for chunk in complete)
-    if dropped:
-        batches = (Batch(chunk, {}, 0, i, str) for i, chunk in enumerate(complete))
-        chunks[:] = [np.ascontiguousarray(batch.X) for batch in rechunk(batches)]
-    return dropped
+def _drop_incomplete(blocks: list[Array]) -> int:
+    """Repack blocks to the rows without a missing value, in place; return how many others there were."""
+    n_rows = sum(int(block.shape[1]) for block in blocks)
+    n_kept = 0
+    for block in blocks:
+        complete = block[:, ~np.isnan(block).any(axis=0)]
+        taken = 0
+        while taken < complete.shape[1]:
+            target, place = divmod(n_kept, CHUNK_ROWS)
+            count = min(complete.shape[1] - taken, blocks[target].shape[1] - place)
+            blocks[target][:, place : place + count] = complete[:, taken : taken + count]
+            taken += count
+            n_kept += count
+    if n_kept < n_rows:
+        del blocks[-(-n_kept // CHUNK_ROWS) :]
+        if n_kept % CHUNK_ROWS:
+            blocks[-1] = np.ascontiguousarray(blocks[-1][:, : n_kept % CHUNK_ROWS])
+    return n_rows - n_kept

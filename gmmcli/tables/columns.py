@@ -1,173 +1,201 @@
-"""Which columns are meant: features, columns to pass, labels."""
+"""Which columns of a table are features, which are passed through. Knows names, not cells."""
 
 import difflib
-import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
 
 from gmmcli.core.mixture import Integers
 from gmmcli.errors import TableUnusable, Usage
-from gmmcli.tables.number import shown
-from gmmcli.tables.source import Tables, check_columns
+from gmmcli.tables import wording
+from gmmcli.tables.source import Tables, find_columns
 
-_POSITIONS = re.compile(r"#([0-9]+)(?:-#([0-9]+))?")
+_NUMBERED = re.compile(r"#(\d+)(?:-#(\d+))?")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Columns to learn from, and those that were left out because they are text."""
+    """Columns to learn from.
+
+    Parameters
+    ----------
+    features : tuple of str
+        In the order they were listed, or that of the table.
+    explicit : bool
+        Whether columns were listed.
+    skipped : tuple of str
+        Columns passed over because they are not numeric.
+    """
 
     features: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
+    explicit: bool
+    skipped: tuple[str, ...]
 
 
 def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequence[str] = ()) -> Selection:
-    """Return the columns to learn from: those listed, or every numeric one, less those excluded.
+    """Choose columns to learn from.
 
     Parameters
     ----------
     tables : Tables
-    columns, exclude : sequence of str
-        Each an exact name, `#i` or `#i-#j` (from 1), or a glob.
+    columns : sequence of str
+        Exact names, `#i` or `#i-#j` (from 1), globs; none means every numeric column. A range or glob passes
+        over columns that are not numeric.
+    exclude : sequence of str
+        Likewise.
 
     Raises
     ------
     Usage
         An item matches no column.
     TableUnusable
-        A listed column is text, a name is empty or stands for several columns, or nothing is left.
+        A column named by itself is not numeric, two have the same name, one has none, or none is left.
     """
-    excluded = set(_resolve(tables, exclude, "--exclude"))
-    names = tables.column_names
-    if columns:
-        chosen = [i for i in _resolve(tables, columns, "--columns") if i not in excluded]
-        skipped: list[int] = []
-        for i in chosen:
-            _require_numeric(tables, names[i])
-    else:
-        chosen = [i for i in range(len(names)) if i in tables.numeric and i not in excluded]
-        skipped = [i for i in range(len(names)) if i not in tables.numeric and i not in excluded]
-    if not chosen:
-        raise TableUnusable(tables.name, "no numeric column to learn from", f"it has {', '.join(names)}")
-    for i in chosen:
-        if not names[i]:
-            raise TableUnusable(
-                tables.name, f"column {i + 1} has no name", f"--exclude '#{i + 1}', or name it"
-            )
-    features = tuple(names[i] for i in chosen)
-    check_columns(names, features, tables.name)
-    return Selection(features, tuple(names[i] for i in skipped))
+    excluded = {column for item in exclude for column in _match(tables, item, "--exclude")}
+    chosen, skipped = [], []
+    for column in _listed(tables, columns) if columns else range(len(tables.column_names)):
+        if column in excluded:
+            continue
+        if column in tables.numeric_columns:
+            chosen.append(column)
+        elif column in _named_alone(tables, columns):
+            raise tables.explain_not_numeric(column)
+        else:
+            skipped.append(tables.column_names[column])
+    names = tuple(tables.column_names[column] for column in chosen)
+    if not names:
+        raise TableUnusable(tables.name, f"no numeric column among {wording.listed(tables.column_names)}")
+    _check_names(tables, chosen)
+    return Selection(names, bool(columns), tuple(skipped))
 
 
 def match_features(tables: Tables, features: Sequence[str]) -> tuple[str, ...]:
-    """Return a model's features, in its order, once the table is known to have them.
+    """Return a model's features, in the model's order, if the first operand has them all.
+
+    A column that turns out not to be one of numbers is found where it is read.
 
     Raises
     ------
     TableUnusable
-        One is absent, its name stands for several columns, or its type is not numeric.
+        Naming all columns that are absent, or one that there is more than once.
     """
-    check_columns(tables.column_names, features, tables.name)
-    if tables.is_typed:
-        for name in features:
-            _require_numeric(tables, name)
+    try:
+        find_columns(tables.column_names, features, tables.name)
+    except TableUnusable as error:
+        raise TableUnusable(error.subject, error.fact, "gmmcli inspect -m DIR") from error
     return tuple(features)
 
 
 def select_extra(tables: Tables, patterns: Sequence[str] | Literal["all"]) -> tuple[str, ...]:
-    """Return the columns to pass through.
+    """Choose columns to pass through, numeric or not.
 
     Raises
     ------
     Usage
         An item matches no column.
     TableUnusable
-        A name stands for several columns.
+        Two have the same name.
     """
-    names = tables.column_names
-    chosen = names if patterns == "all" else tuple(names[i] for i in _resolve(tables, patterns, "--pass"))
-    check_columns(names, chosen, tables.name)
-    return chosen
+    if patterns == "all":
+        names = list(tables.column_names)
+    else:
+        names = [tables.column_names[column] for column in _listed(tables, patterns, "--pass")]
+    find_columns(tables.column_names, names, tables.name)
+    return tuple(names)
 
 
-def select_column(tables: Tables, name: str, option: str) -> str:
-    """Return the one column that an option names.
+def select_column(tables: Tables, item: str) -> str:
+    """Return the one column that an exact name or `#i` stands for.
 
     Raises
     ------
-    Usage
-        It matches none, or several.
     TableUnusable
+        There is none, or more than one.
     """
-    found = _resolve(tables, [name], option)
-    if len(found) > 1:
-        raise Usage(f"{option} {name}", f"matches {len(found)} columns", "name one")
-    column = tables.column_names[found[0]]
-    check_columns(tables.column_names, [column], tables.name)
-    return column
+    numbered = _NUMBERED.fullmatch(item)
+    names = tables.column_names
+    if item not in names and numbered and not numbered[2] and 0 < int(numbered[1]) <= len(names):
+        item = names[int(numbered[1]) - 1]
+    find_columns(names, [item], tables.name)
+    return item
 
 
-def encode_texts(column: Any) -> tuple[Integers, list[str | None]]:
-    """Return a passed column as numbers into its distinct texts; None is an empty cell.
+def encode_texts(values: Any) -> tuple[Integers, list[str | None]]:
+    """Return a passed column as numbers into its distinct texts, which are in order of appearance.
 
     Parameters
     ----------
-    column : pyarrow.Array or pyarrow.ChunkedArray
+    values : pyarrow.Array
+        A column of `Batch.extra`.
 
     Returns
     -------
     codes : ndarray of shape (n_rows,), int64
     texts : list of str or None
+        None stands for an empty cell.
     """
-    cells = column.to_pylist()
-    texts: dict[Any, int] = {}
-    codes = np.fromiter((texts.setdefault(cell, len(texts)) for cell in cells), np.int64, len(cells))
-    return codes, [None if cell is None else _text(cell) for cell in texts]
+    position: dict[str | None, int] = {}
+    codes = [
+        position.setdefault(None if value is None else str(value), len(position))
+        for value in values.to_pylist()
+    ]
+    return np.array(codes, dtype=np.int64), list(position)
 
 
-def _text(cell: object) -> str:
-    """Return a cell as text; true and false as tables write them."""
-    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+def _listed(tables: Tables, items: Sequence[str], option: str = "--columns") -> list[int]:
+    """Return the columns that items stand for, each once, in the order listed."""
+    return list(dict.fromkeys(column for item in items for column in _match(tables, item, option)))
 
 
-def _require_numeric(tables: Tables, name: str) -> None:
-    """Raise where a column is text, naming its first bad cell."""
-    check_columns(tables.column_names, [name], tables.name)
-    bad = tables.find_text_cell(name)
-    if bad is not None:
-        where, what = bad
-        fact = f"not numeric: {what}" if tables.is_typed else f"not a number: {shown(what)}"
-        raise TableUnusable(where, f'column "{name}": {fact}', f"--exclude {name}")
+def _named_alone(tables: Tables, items: Sequence[str]) -> set[int]:
+    """Return the columns that an item names by itself, not by a range or a glob."""
+    names = tables.column_names
+    exact = {column for column, name in enumerate(names) if name in items}
+    numbered = [_NUMBERED.fullmatch(item) for item in items if item not in names]
+    return exact | {int(found[1]) - 1 for found in numbered if found and found[2] is None}
 
 
-def _resolve(tables: Tables, items: Sequence[str], option: str) -> list[int]:
-    """Return the positions that items stand for, in the order listed, each once."""
-    found: dict[int, None] = {}
-    for item in items:
-        matches = _match(tables.column_names, item)
-        if not matches:
-            near = difflib.get_close_matches(item, tables.column_names, 1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"{tables.name} has {', '.join(tables.column_names[:10])}"
-            )
-            raise Usage(f"{option} {item}", f"no such column in {tables.name}", hint)
-        found.update(dict.fromkeys(matches))
-    return list(found)
+def _match(tables: Tables, item: str, option: str) -> list[int]:
+    """Return the columns that an item stands for.
+
+    Raises
+    ------
+    Usage
+        None.
+    """
+    names = tables.column_names
+    found = [column for column, name in enumerate(names) if name == item]
+    numbered = _NUMBERED.fullmatch(item)
+    if not found and numbered:
+        first, last = int(numbered[1]), int(numbered[2] or numbered[1])
+        if not 1 <= first <= last <= len(names):
+            n = len(names)
+            fact = f'"{item}": {tables.name} has {n} {"column" if n == 1 else "columns"}'
+            raise Usage(option, fact, f"{option} '#1-#{n}'")
+        return list(range(first - 1, last))
+    found = found or [column for column, name in enumerate(names) if fnmatchcase(name, item)]
+    if not found:
+        near = difflib.get_close_matches(item, names, n=1)
+        raise Usage(
+            option,
+            f'"{wording.shown(item)}" matches no column of {tables.name}: it has {wording.listed(names)}',
+            wording.option(option, near[0]) if near else None,
+        )
+    return found
 
 
-def _match(names: Sequence[str], item: str) -> list[int]:
-    """Return the positions of one item: exact name, then positions, then glob."""
-    exact = [i for i, name in enumerate(names) if name == item]
-    if exact:
-        return exact
-    if positions := _POSITIONS.fullmatch(item):
-        first = int(positions[1])
-        last = int(positions[2] or first)
-        return list(range(first - 1, last)) if 1 <= first <= last <= len(names) else []
-    return [i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, item)]
+def _check_names(tables: Tables, chosen: list[int]) -> None:
+    """Raise `TableUnusable` where a feature cannot be found again by its name."""
+    names = tables.column_names
+    for column in chosen:
+        if not names[column]:
+            place = f"column {column + 1} has no name"
+            raise TableUnusable(tables.name, place, f"--exclude '#{column + 1}'")
+        count = names.count(names[column])
+        if count > 1:
+            fact = f'{count} columns are named "{wording.shown(names[column])}"'
+            raise TableUnusable(tables.name, fact, wording.option("--exclude", names[column]))

@@ -1,183 +1,247 @@
-"""JSON lines: one object per line, its values typed."""
+"""JSON lines: an object per line. Typed: a text that looks like a number is a text."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.json as pa_json
 
+from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.tables.batch import Batch
-from gmmcli.tables.number import shown
-from gmmcli.tables.stream import Stream, read_available, reading
-from gmmcli.tables.text import CHUNK_BYTES, NEWLINE, SAMPLE_BYTES, Chunk, not_numeric
-from gmmcli.tables.typed import as_doubles, is_numeric_type
+from gmmcli.tables import wording
+from gmmcli.tables.batch import Part
+from gmmcli.tables.chunks import Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.stream import ByteStream
+
+INFERENCE_BYTES = 1 << 20
+_NUMBERS = frozenset((int, float, bool, type(None)))
+_ARROW_TYPES = (
+    (frozenset((bool,)), pa.bool_()),
+    (frozenset((int,)), pa.int64()),
+    (frozenset((int, float)), pa.float64()),
+)
+_LARGEST_INT = 2**63
 
 
 class JsonLinesReader:
-    """A JSON lines operand; its columns are the keys of the objects in the first MiB.
+    """One table of JSON lines.
+
+    The columns are the keys of the objects in the first MiB; an absent key is a missing value.
 
     Parameters
     ----------
-    stream : Stream
+    stream : ByteStream
+    name : str
+        For messages.
+    n_threads : int
 
     Raises
     ------
     TableUnusable
-        A line of the first MiB is not an object.
+        A line of the first MiB is not an object, or there is none.
     """
 
-    is_typed = True
-
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: ByteStream, name: str, n_threads: int) -> None:
         self._stream = stream
-        self._name = stream.operand.name
-        self._chunks = self._iter_chunks()
-        first = next(self._chunks, None)
-        if first is None:
-            raise TableUnusable(self._name, "empty: not even a header")
-        self._first = first
-        self._schema: Any = self._infer(first)
-        self.column_names: Sequence[str] = self._schema.names
+        self._name = name
+        self._n_threads = n_threads
+        head = stream.peek(INFERENCE_BYTES)
+        whole = head if len(head) < INFERENCE_BYTES else head[: _find_end(head)]
+        rows = [row for _, row in _iter_objects(Chunk(whole, 1, name))]
+        self.column_names = tuple(dict.fromkeys(itertools.chain.from_iterable(rows)))
+        if not rows:
+            raise TableUnusable(name, "no object in it" if head else "empty")
+        self._types = [_arrow_type([row.get(key) for row in rows]) for key in self.column_names]
+        self._not_numbers = self._find_not_numbers(Chunk(whole, 1, name))
 
-    def find_text_cell(self, column: str) -> tuple[str, str] | None:
-        """Return where, and what, keeps a column from being numeric; None if it is numeric."""
-        if is_numeric_type(self._schema.field(column).type):
-            return None
-        for line, row in self._objects(self._first):
-            value = row.get(column)
-            if value is not None and not isinstance(value, (int, float)):
-                return f"{self._name}:{line}", str(value)
-        return self._name, str(self._schema.field(column).type)
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Positions of the columns that hold numbers, true, false and null only."""
+        return frozenset(range(len(self.column_names))) - self._not_numbers.keys()
 
-    def numeric_columns(self) -> set[int]:
-        """Return the positions of columns of a numeric type."""
-        return {i for i, field in enumerate(self._schema) if is_numeric_type(field.type)}
+    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+        """Return the error about the first value of a column that is not a number."""
+        place, value = self._not_numbers[column]
+        return self._not_a_number(place, column, value, may_exclude)
 
-    def iter_batches(self, features: Sequence[str], extra: Sequence[str], operand: int) -> Iterator[Batch]:
-        """Yield all rows; at least one batch, which may be empty."""
-        kinds = {name: self._schema.field(name).type for name in extra} | dict.fromkeys(
-            features, pa.float64()
-        )
-        schema = pa.schema(list(kinds.items()))
-        passed_kinds = {name: self._schema.field(name).type for name in extra}
-        first_row = 0
-        for chunk in self._iter_all():
-            if not chunk.data.strip():
-                continue
-            table = self._read(chunk, schema)
-            if table is None or any(np.isinf(as_doubles(table.column(name))).any() for name in features):
-                table = self._read_slowly(chunk, features, passed_kinds)
-            X = np.empty((len(features), table.num_rows))
-            for i, name in enumerate(features):
-                X[i] = as_doubles(table.column(name))
-            passed = {name: table.column(name).combine_chunks() for name in extra}
-            yield Batch(X, passed, operand, first_row, self._locator(chunk))
-            first_row += table.num_rows
-        if not first_row:
-            columns = {name: pa.array([], kind) for name, kind in passed_kinds.items()}
-            yield Batch(np.empty((len(features), 0)), columns, operand, 0, lambda row: self._name)
+    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+        """Parse the lines.
+
+        Raises
+        ------
+        TableUnusable
+            Of all that is wrong with the table, what comes first.
+        """
+        parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
+        chunks = iter_chunks(self._stream, _find_end, self._name, 1)
+        return (part for part in parse_ahead(parse, chunks, self._n_threads) if part.X.shape[1])
+
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
+        """Return a part without rows."""
+        nothing = [pa.array([], self._types[j]) for j in extra]
+        return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
     def close(self) -> None:
-        """Let go of the operand."""
+        """Close the stream."""
         self._stream.close()
 
-    def _iter_chunks(self) -> Iterator[Chunk]:
-        """Yield chunks of whole lines, the first of a MiB unless the operand is shorter."""
-        pending, line, least = b"", 1, SAMPLE_BYTES
-        while True:
-            with reading(self._name):
-                data = read_available(self._stream.bytes, CHUNK_BYTES)
-            if not data:
-                break
-            pending += data
-            if len(pending) >= least and (end := pending.rfind(NEWLINE) + 1):
-                yield Chunk(pending[:end], line)
-                line += pending.count(NEWLINE, 0, end)
-                pending, least = pending[end:], 1
-        if pending.strip():
-            yield Chunk(pending, line)
+    def _find_not_numbers(self, chunk: Chunk) -> dict[int, tuple[str, Any]]:
+        """Return place and value of the first value that is not a number, for each column that has one."""
+        position = {key: j for j, key in enumerate(self.column_names)}
+        found: dict[int, tuple[str, Any]] = {}
+        for offset, row in _iter_objects(chunk):
+            for key, value in row.items():
+                if type(value) not in _NUMBERS and position[key] not in found:
+                    found[position[key]] = (chunk.line_of(offset), value)
+        return found
 
-    def _iter_all(self) -> Iterator[Chunk]:
-        """Yield every chunk, once."""
-        yield self._first
-        yield from self._chunks
-
-    def _infer(self, chunk: Chunk) -> Any:
-        """Return the schema that a chunk's objects have."""
-        table = self._read(chunk, None)
-        if table is None:
-            rows = [row for _, row in self._objects(chunk)]
-            try:
-                table = pa.Table.from_pylist(rows)
-            except pa.ArrowException as error:
-                raise TableUnusable(self._name, f"mixed types: {str(error).splitlines()[0]}") from error
-        return table.schema
-
-    def _read(self, chunk: Chunk, schema: Any) -> Any:
-        """Parse with Arrow; None where it cannot."""
+    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:
+        """Parse a chunk."""
+        offsets: list[int] = []
+        rows: list[dict[str, Any]] = []
+        problem = None
         try:
-            table = pa_json.read_json(
-                pa.BufferReader(chunk.data),
-                read_options=pa_json.ReadOptions(use_threads=False, block_size=max(len(chunk.data), 1024)),
-                parse_options=pa_json.ParseOptions(
-                    explicit_schema=schema,
-                    unexpected_field_behavior="infer" if schema is None else "ignore",
-                ),
-            )
-        except pa.ArrowException:
-            return None
-        return table
+            for offset, row in _iter_objects(chunk):
+                offsets.append(offset)
+                rows.append(row)
+        except TableUnusable as error:
+            problem = error
+        X = np.empty((len(features), len(rows)))
+        is_sound = all(_fill(target, self._values(rows, j)) for target, j in zip(X, features, strict=True))
+        is_sound &= all(_fits(self._values(rows, j), self._types[j]) for j in extra)
+        if problem is not None or not is_sound:
+            for offset, row in zip(offsets, rows, strict=True):
+                self._check_features(chunk, offset, row, features, may_exclude)
+                self._check_extra(chunk, offset, row, extra)
+        if problem is not None:
+            raise problem
+        passed = [_to_arrow(self._values(rows, j), self._types[j]) for j in extra]
+        return Part(X, passed, lambda row: chunk.line_of(offsets[row]))
 
-    def _read_slowly(self, chunk: Chunk, features: Sequence[str], kinds: dict[str, Any]) -> Any:
-        """Parse line by line; raise for the first value that is not as it should be."""
-        values: dict[str, list[float]] = {name: [] for name in features}
-        passed: dict[str, list[Any]] = {name: [] for name in kinds}
-        for line, row in self._objects(chunk):
-            for name in features:
-                values[name].append(self._number(row.get(name), name, line))
-            for name in kinds:
-                passed[name].append(row.get(name))
-        columns = {name: pa.array(cells, kinds[name]) for name, cells in passed.items()}
-        columns |= {name: pa.array(cells, pa.float64()) for name, cells in values.items()}
-        return pa.table(columns)
+    def _values(self, rows: list[dict[str, Any]], column: int) -> list[Any]:
+        """Return the values of a column, None for an absent one."""
+        key = self.column_names[column]
+        return [row.get(key) for row in rows]
 
-    def _number(self, value: Any, column: str, line: int) -> float:
-        """Return a value as a double, NaN where it is missing."""
-        if value is None:
-            return float("nan")
-        if not isinstance(value, (int, float)):
-            raise not_numeric(f"{self._name}:{line}", column, f"not a number: {shown(str(value))}")
-        try:
-            number = float(value)
-        except OverflowError:
-            number = float("inf")
-        if np.isinf(number):
-            raise not_numeric(f"{self._name}:{line}", column, "infinite value, or too large for a double")
-        return number
+    def _check_features(
+        self, chunk: Chunk, offset: int, row: dict[str, Any], features: Sequence[int], may_exclude: bool
+    ) -> None:
+        """Raise `TableUnusable` about the first value of a row that is not a finite number."""
+        for column in features:
+            key = self.column_names[column]
+            value, place = row.get(key), chunk.line_of(offset)
+            if type(value) not in _NUMBERS:
+                raise self._not_a_number(place, column, value, may_exclude)
+            if _is_too_large(value):
+                written = json.loads(chunk.data[offset:].partition(b"\n")[0], parse_float=str)[key]
+                is_word = isinstance(written, float)
+                fact = (
+                    "infinite value" if is_word else f"does not fit a double: {wording.shown(str(written))}"
+                )
+                raise TableUnusable(place, f"{wording.column(key)}: {fact}")
 
-    def _objects(self, chunk: Chunk) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the line and the object of every line that is not blank."""
-        for line, text in enumerate(chunk.data.split(NEWLINE), chunk.first_line):
-            if not text.strip():
-                continue
-            try:
-                row = json.loads(text)
-            except ValueError as error:
-                raise TableUnusable(f"{self._name}:{line}", f"not JSON: {error}".lower()) from None
-            if not isinstance(row, dict):
-                raise TableUnusable(f"{self._name}:{line}", "not a JSON object")
-            yield line, row
+    def _check_extra(self, chunk: Chunk, offset: int, row: dict[str, Any], extra: Sequence[int]) -> None:
+        """Raise `TableUnusable` about the first passed value of a row that is not of its column's type."""
+        for column in extra:
+            key, kind = self.column_names[column], self._types[column]
+            value = row.get(key)
+            if not _fits([value], kind):
+                text = wording.shown(_as_json(value))
+                raise TableUnusable(
+                    chunk.line_of(offset), f"{wording.column(key)}: not {kind} as before: {text}"
+                )
 
-    def _locator(self, chunk: Chunk) -> Callable[[int], str]:
-        """Return what finds the line of a row of the chunk."""
+    def _not_a_number(self, place: str, column: int, value: Any, may_exclude: bool) -> TableUnusable:
+        """Return the error about a value."""
+        name = self.column_names[column]
+        hint = wording.option("--exclude", name) if may_exclude else None
+        text = wording.shown(_as_json(value))
+        return TableUnusable(place, f"{wording.column(name)}: not a number: {text}", hint)
 
-        def locate(row: int) -> str:
-            lines = [
-                line for line, text in enumerate(chunk.data.split(NEWLINE), chunk.first_line) if text.strip()
-            ]
-            return f"{self._name}:{lines[row]}"
 
-        return locate
+def _find_end(data: bytes) -> int:
+    """Return how many bytes are whole lines."""
+    return data.rfind(b"\n") + 1
+
+
+def _iter_objects(chunk: Chunk) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield offset and object of each line that is not blank."""
+    offset = 0
+    for line in chunk.data.split(b"\n"):
+        if line.strip():
+            yield offset, _parse_line(chunk, offset, line)
+        offset += len(line) + 1
+
+
+def _parse_line(chunk: Chunk, offset: int, line: bytes) -> dict[str, Any]:
+    """Return the object on a line."""
+    try:
+        value = json.loads(line.decode())
+        if b"\\u" in line:
+            _as_json(value).encode()  # half a surrogate pair has no UTF-8
+    except UnicodeError:
+        fact = "not UTF-8"
+    except (ValueError, RecursionError):
+        fact = f"not JSON: {wording.shown(line)}"
+    else:
+        if isinstance(value, dict):
+            return value
+        fact = f"not a JSON object: {wording.shown(line)}"
+    raise TableUnusable(chunk.line_of(offset), fact)
+
+
+def _fill(target: Array, values: list[Any]) -> bool:
+    """Set an array to values, null to NaN; False where one is not a finite number."""
+    if not _NUMBERS.issuperset(map(type, values)):
+        return False
+    try:
+        target[:] = np.array(values, dtype=np.float64)
+    except OverflowError:
+        return False
+    return not np.isinf(target).any()
+
+
+def _is_too_large(value: float | None) -> bool:
+    """Tell whether a number is infinite, or an integer that no double comes near to."""
+    try:
+        return value is not None and math.isinf(value)
+    except OverflowError:
+        return True
+
+
+def _arrow_type(values: list[Any]) -> Any:
+    """Return the Arrow type of a passed column; texts, mixtures and nested values are strings."""
+    found = frozenset(map(type, values)) - {type(None)}
+    if not all(map(_is_int64, values)):
+        return pa.string()
+    return next((kind for types, kind in _ARROW_TYPES if found and found <= types), pa.string())
+
+
+def _fits(values: list[Any], kind: Any) -> bool:
+    """Tell whether a passed column takes values: one of strings takes any."""
+    allowed = next((types for types, arrow_type in _ARROW_TYPES if arrow_type == kind), None)
+    if allowed is None:
+        return True
+    found = frozenset(map(type, values)) - {type(None)}
+    return found <= allowed and (int not in found or all(map(_is_int64, values)))
+
+
+def _is_int64(value: float | None) -> bool:
+    """Tell whether a value is none that 64 bits cannot hold."""
+    return type(value) is not int or -_LARGEST_INT <= value < _LARGEST_INT
+
+
+def _to_arrow(values: list[Any], kind: Any) -> Any:
+    """Return a passed column; what is not a text becomes JSON text in a column of strings."""
+    if kind == pa.string():
+        values = [v if v is None or isinstance(v, str) else _as_json(v) for v in values]
+    return pa.array(values, kind)
+
+
+def _as_json(value: Any) -> str:
+    """Return a value as JSON text."""
+    return json.dumps(value, ensure_ascii=False)

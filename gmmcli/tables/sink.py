@@ -1,8 +1,7 @@
-"""Predictions out: CSV, TSV, JSON lines, Parquet, Arrow; to a path, whole or not at all, or to stdout."""
+"""Rows out: CSV, TSV, JSON lines, Parquet, Arrow; to a file that appears whole, or to stdout."""
 
-import contextlib
-import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -10,196 +9,233 @@ import numpy as np
 import pyarrow as pa
 
 from gmmcli.atomic import open_atomic
-from gmmcli.errors import from_os_error
+from gmmcli.errors import ReadWriteFailed, TableUnusable, from_os_error
+from gmmcli.tables import rendering, wording
 
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet", "arrow")
+ROW_GROUP_ROWS = 1 << 17
+Columns = Mapping[str, Any]
 
 
 class Sink:
-    """Where batches of columns go.
+    """Where rows are written to.
 
     Parameters
     ----------
-    stream : binary stream
-    output_format : str
-    name : str
-        For messages.
+    encoder : Encoder
     """
 
-    def __init__(self, stream: BinaryIO, output_format: str, name: str) -> None:
-        self._stream, self._format, self._name = stream, output_format, name
-        self._writer: _Writer | None = None
+    def __init__(self, encoder: "Encoder") -> None:
+        self._encoder = encoder
 
-    def write(self, columns: Mapping[str, Any]) -> None:
-        """Write some rows; the first call, which may have none, fixes names and types.
+    def write(self, columns: Columns, n_rows: int) -> None:
+        """Write rows; the first call fixes names and types, and writes the header even for no rows.
 
         Parameters
         ----------
-        columns : mapping of str to ndarray, masked array or pyarrow array
-            Masked cells, and nulls, are empty.
+        columns : mapping of str to ndarray or pyarrow.Array, each of n_rows values
+            In order. Cells masked in a numpy masked array are empty.
+        n_rows : int
 
         Raises
         ------
-        ReadWriteFailed
+        TableUnusable
+            A column changes its type between operands, or has none that the format can write.
+        GmmError
+            The operating system cannot write.
         """
-        table = pa.table({name: _as_arrow(values) for name, values in columns.items()})
-        with _writing(self._name):
-            if self._writer is None:
-                self._writer = _make_writer(self._stream, self._format, table.schema)
-            self._writer.write(table)
-            self._stream.flush()
+        arrays = {name: _to_arrow(values) for name, values in columns.items()}
+        if any(len(values) != n_rows for values in arrays.values()):
+            raise ValueError(f"columns must have {n_rows} values each")
+        self._encoder.write(arrays)
+
+
+class Encoder(Protocol):
+    """One output format."""
+
+    def write(self, columns: Columns) -> None:
+        """Write Arrow arrays of equal length."""
 
     def finish(self) -> None:
-        """Write what ends the format.
-
-        Raises
-        ------
-        ReadWriteFailed
-        """
-        with _writing(self._name):
-            if self._writer is not None:
-                self._writer.close()
-            self._stream.flush()
+        """Write what is left."""
 
 
-@contextlib.contextmanager
+@contextmanager
 def open_sink(path: Path | None, output_format: str, *, stdout: BinaryIO | None) -> Iterator[Sink]:
-    """Open a path, or stdout where there is none.
+    """Open an output; a file takes its name when the block ends without an exception.
+
+    Parameters
+    ----------
+    path : Path or None
+        None is stdout.
+    output_format : str
+        One of OUTPUT_FORMATS. Arrow is the file format in a file, the streaming format on stdout.
+    stdout : binary file or None
+        None is a closed one.
 
     Raises
     ------
     CannotCreate, PermissionRefused, ReadWriteFailed
     """
-    with contextlib.ExitStack() as stack:
-        if path is not None:
-            stream = stack.enter_context(open_atomic(path))
-        elif stdout is not None:
-            stream = stdout
-        else:
-            raise ValueError("neither a path nor stdout")
-        sink = Sink(stream, output_format, "stdout" if path is None else str(path))
-        yield sink
-        sink.finish()
+    if path is None:
+        if stdout is None:
+            raise ReadWriteFailed("stdout", "closed")
+        outlet = _Outlet(stdout, "stdout")
+        encoder = _open_encoder(outlet, output_format, is_file=False)
+        yield Sink(encoder)
+        encoder.finish()
+    else:
+        with open_atomic(path) as stream:
+            encoder = _open_encoder(_Outlet(stream, str(path)), output_format, is_file=True)
+            yield Sink(encoder)
+            encoder.finish()
 
 
-@contextlib.contextmanager
-def _writing(name: str) -> Iterator[None]:
-    """Turn what the operating system says into our errors."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(name, error) from error
+def _open_encoder(outlet: "_Outlet", output_format: str, *, is_file: bool) -> Encoder:
+    """Return the encoder of a format."""
+    match output_format:
+        case "csv" | "tsv":
+            return _DelimitedEncoder(outlet, "," if output_format == "csv" else "\t")
+        case "jsonl":
+            return _JsonLinesEncoder(outlet)
+        case "parquet":
+            return _ParquetEncoder(outlet)
+        case "arrow":
+            return _ArrowEncoder(outlet, is_file)
+    raise ValueError(output_format)
 
 
-class _Writer(Protocol):
-    """What writes tables of one schema."""
+class _Outlet:
+    """A file to write to, which reports errors as those of gmmcli and flushes at once."""
 
-    def write(self, table: Any) -> None:
-        """Write some rows."""
+    closed = False
 
-    def close(self) -> None:
-        """Write what ends the format."""
-
-
-def _make_writer(stream: BinaryIO, output_format: str, schema: Any) -> _Writer:
-    """Return the writer of a format."""
-    if output_format in ("csv", "tsv"):
-        return _Text(stream, "," if output_format == "csv" else "\t", schema)
-    if output_format == "jsonl":
-        return _JsonLines(stream)
-    if output_format == "parquet":
-        import pyarrow.parquet as pq
-
-        return pq.ParquetWriter(pa.PythonFile(stream, mode="w"), schema)  # type: ignore[no-any-return]
-    return pa.ipc.new_file(pa.PythonFile(stream, mode="w"), schema)  # type: ignore[no-any-return]
-
-
-class _Text:
-    """CSV or TSV with a header; quotes where needed only."""
-
-    def __init__(self, stream: BinaryIO, delimiter: str, schema: Any) -> None:
-        self._stream, self._delimiter = stream, delimiter
-        header = delimiter.join(_quoted(name, delimiter) or '""' for name in schema.names)
-        stream.write(f"{header}\n".encode())
-
-    def write(self, table: Any) -> None:
-        """Write some rows."""
-        try:
-            content = self._unquoted(table)
-        except pa.ArrowInvalid:  # a cell with a delimiter, a quote or a line end
-            content = self._quoted_where_needed(table)
-        if table.num_columns == 1 and table.column(0).null_count:
-            # A blank line would be no row to most readers.
-            content = b"".join((line or b'""') + b"\n" for line in content.split(b"\n")[:-1])
-        self._stream.write(content)
-
-    def _unquoted(self, table: Any) -> bytes:
-        """Return the rows without quotes.
-
-        Raises
-        ------
-        pyarrow.ArrowInvalid
-            A cell needs them.
-        """
-        import pyarrow.csv as pa_csv
-
-        buffer = pa.BufferOutputStream()
-        options = pa_csv.WriteOptions(
-            include_header=False,
-            delimiter=self._delimiter,
-            quoting_style="none",
-            batch_size=max(table.num_rows, 1),
-        )
-        pa_csv.write_csv(table, buffer, options)
-        return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-    def _quoted_where_needed(self, table: Any) -> bytes:
-        """Return the rows with quotes where a cell needs them; numbers as Arrow writes them."""
-        columns = []
-        for column in table.columns:
-            if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-                columns.append([_quoted(cell or "", self._delimiter) for cell in column.to_pylist()])
-            else:
-                columns.append(self._unquoted(pa.table({"": column})).decode().split("\n")[:-1])
-        lines = (self._delimiter.join(cells) + "\n" for cells in zip(*columns, strict=True))
-        return "".join(lines).encode()
-
-    def close(self) -> None:
-        """Do nothing: text has no end of its own."""
-
-
-class _JsonLines:
-    """An object per line."""
-
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, subject: str) -> None:
         self._stream = stream
+        self._subject = subject
+        self._written = 0
 
-    def write(self, table: Any) -> None:
-        """Write some rows."""
-        names = table.column_names
-        keys = [json.dumps(name, ensure_ascii=False) + ": " for name in names]
-        columns = [
-            [key + json.dumps(value, ensure_ascii=False, default=str) for value in column.to_pylist()]
-            for key, column in zip(keys, table.columns, strict=True)
-        ]
-        lines = ["{" + ", ".join(cells) + "}\n" for cells in zip(*columns, strict=True)]
-        self._stream.write("".join(lines).encode())
+    def write(self, data: bytes) -> int:
+        """Write all of it."""
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except OSError as error:
+            raise from_os_error(self._subject, error) from error
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._written
+
+    def flush(self) -> None:
+        """Do nothing: every write flushes."""
 
     def close(self) -> None:
-        """Do nothing: text has no end of its own."""
+        """Do nothing: who opened the stream closes it."""
 
 
-def _quoted(text: str, delimiter: str) -> str:
-    """Return a cell, quoted where needed."""
-    if not any(c in text for c in (delimiter, '"', "\n", "\r")):
-        return text
-    return '"' + text.replace('"', '""') + '"'
+class _DelimitedEncoder:
+    """CSV and TSV."""
+
+    def __init__(self, outlet: _Outlet, delimiter: str) -> None:
+        self._outlet = outlet
+        self._delimiter = delimiter
+        self._has_header = False
+
+    def write(self, columns: Columns) -> None:
+        header = b"" if self._has_header else rendering.delimited_header(tuple(columns), self._delimiter)
+        self._has_header = True
+        self._outlet.write(header + rendering.delimited_rows(columns, self._delimiter))
+
+    def finish(self) -> None:
+        pass
 
 
-def _as_arrow(values: Any) -> Any:
-    """Return a column as Arrow has it."""
+class _JsonLinesEncoder:
+    """JSON lines."""
+
+    def __init__(self, outlet: _Outlet) -> None:
+        self._outlet = outlet
+
+    def write(self, columns: Columns) -> None:
+        self._outlet.write(rendering.json_rows(columns))
+
+    def finish(self) -> None:
+        pass
+
+
+class _ParquetEncoder:
+    """Parquet in row groups of a fixed length, whatever the length of what is written at a time."""
+
+    def __init__(self, outlet: _Outlet) -> None:
+        self._outlet = outlet
+        self._writer: Any = None
+        self._waiting: list[Any] = []
+        self._n_waiting = 0
+
+    def write(self, columns: Columns) -> None:
+        from pyarrow import parquet
+
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._outlet, _schema(columns))
+        batch = _to_batch(columns, self._writer.schema)
+        self._waiting.append(batch)
+        self._n_waiting += batch.num_rows
+        while self._n_waiting >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(self._waiting)
+            self._writer.write_table(table.slice(0, ROW_GROUP_ROWS))
+            self._waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            self._n_waiting -= ROW_GROUP_ROWS
+
+    def finish(self) -> None:
+        if self._writer is not None:
+            if self._n_waiting:
+                self._writer.write_table(pa.Table.from_batches(self._waiting))
+            self._writer.close()
+
+
+class _ArrowEncoder:
+    """Arrow IPC."""
+
+    def __init__(self, outlet: _Outlet, is_file: bool) -> None:
+        self._outlet = outlet
+        self._is_file = is_file
+        self._writer: Any = None
+        self._schema: Any = None
+
+    def write(self, columns: Columns) -> None:
+        if self._writer is None:
+            self._schema = _schema(columns)
+            new = pa.ipc.new_file if self._is_file else pa.ipc.new_stream
+            self._writer = new(pa.PythonFile(self._outlet, mode="w"), self._schema)
+        self._writer.write_batch(_to_batch(columns, self._schema))
+
+    def finish(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _to_arrow(values: Any) -> Any:
+    """Return a column as an Arrow array; masked cells become null."""
     if isinstance(values, np.ma.MaskedArray):
         return pa.array(values.data, mask=np.ma.getmaskarray(values))
-    if isinstance(values, np.ndarray):
-        return pa.array(values)
-    return values
+    return pa.array(values) if isinstance(values, np.ndarray) else values
+
+
+def _schema(columns: Columns) -> Any:
+    """Return the schema of columns."""
+    return pa.schema([(name, values.type) for name, values in columns.items()])
+
+
+def _to_batch(columns: Columns, schema: Any) -> Any:
+    """Return columns as a record batch, in the types that the first ones had."""
+    arrays = []
+    for (name, values), field in zip(columns.items(), schema, strict=True):
+        try:
+            arrays.append(values if values.type == field.type else values.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            fact = f"{wording.column(name)}: {field.type} in one table, {values.type} in another"
+            raise TableUnusable("--pass", fact, "--output-format csv") from error
+    return pa.record_batch(arrays, schema=schema)

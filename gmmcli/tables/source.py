@@ -1,123 +1,152 @@
-"""The tables of a command line as one: operands in, batches out."""
+"""Tables: operands in, batches of rows out, whatever the format. Knows no mixture."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Self
+from types import TracebackType
+from typing import BinaryIO
 
-from gmmcli.errors import NotFound, TableUnusable, Usage
-from gmmcli.tables.batch import Batch, Reader
-from gmmcli.tables.stream import FORMATS, Operand, Stream, expand_operands
+from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
+from gmmcli.tables import wording
+from gmmcli.tables.batch import Batch, Part, Reader
+from gmmcli.tables.formats import FORMATS, open_reader
+from gmmcli.tables.operands import STDIN, Operand, expand
 
-__all__ = ["FORMATS", "Batch", "Tables", "open_tables"]
+__all__ = ["FORMATS", "Batch", "Operand", "Tables", "find_columns", "open_tables"]
 
 
 class Tables:
-    """Operands that are one table, in the order given. A context manager.
+    """One table in several operands, opened. A context manager.
 
     Parameters
     ----------
-    operands : list of Operand
-    stdin : binary stream or None
+    operands : tuple of Operand
+        At least one.
     input_format : str or None
+        One of FORMATS; None to recognise it.
+    stdin : binary file or None
     n_threads : int
+        That parse.
 
-    Raises
-    ------
-    GmmError
-        The first operand cannot be opened, or is no table.
+    Attributes
+    ----------
+    column_names : tuple of str
+        Of the first operand.
     """
 
     def __init__(
-        self, operands: list[Operand], stdin: BinaryIO | None, input_format: str | None, n_threads: int
+        self, operands: tuple[Operand, ...], input_format: str | None, stdin: BinaryIO | None, n_threads: int
     ) -> None:
-        self.operands = tuple(operands)
-        self._stdin, self._input_format, self._n_threads = stdin, input_format, n_threads
-        self._first: Reader = self._open(operands[0])
+        self.operands = operands
+        self._input_format = input_format
+        self._stdin = stdin
+        self._n_threads = n_threads
+        self._spent: set[int] = set()
+        self._first: Reader = self._open(0)
+        self._is_fresh = True
+        self.column_names = self._first.column_names
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Tables":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._first.close()
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """Columns of the first operand."""
-        return tuple(self._first.column_names)
-
-    @cached_property
-    def numeric(self) -> frozenset[int]:
-        """Positions of the numeric columns of the first operand, in the sense of its format."""
-        return frozenset(self._first.numeric_columns())
-
-    @property
-    def is_typed(self) -> bool:
-        """Whether the first operand's columns bring their types."""
-        return self._first.is_typed
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def name(self) -> str:
-        """The first operand, for messages."""
+        """The first operand's name."""
         return self.operands[0].name
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are read."""
+        """Paths of the operands that have one."""
         return [operand.path for operand in self.operands if operand.path is not None]
 
-    def find_text_cell(self, column: str) -> tuple[str, str] | None:
-        """Return where, and what, keeps a column of the first operand from being numeric."""
-        return self._first.find_text_cell(column)
+    @cached_property
+    def numeric_columns(self) -> frozenset[int]:
+        """Positions of the first operand's columns of numbers."""
+        return self._first.numeric
+
+    @property
+    def numeric(self) -> frozenset[str]:
+        """Names of the first operand's columns of numbers."""
+        return frozenset(self.column_names[column] for column in self.numeric_columns)
+
+    def explain_not_numeric(self, column: int) -> TableUnusable:
+        """Return the error that says why a column of the first operand is not one of numbers."""
+        return self._first.explain(column, may_exclude=True)
 
     def iter_batches(
-        self, features: Sequence[str], extra: Sequence[str] = (), *, max_rows: int | None = None
+        self,
+        features: Sequence[str],
+        extra: Sequence[str] = (),
+        *,
+        max_rows: int | None = None,
+        may_exclude: bool = False,
     ) -> Iterator[Batch]:
-        """Yield all rows, once, operand by operand; each has at least one batch, which may be empty.
+        """Yield the rows in order; from each operand at least one batch, if only of no rows.
 
         Parameters
         ----------
-        features : sequence of str
-        extra : sequence of str
-            Columns to pass through.
-        max_rows : int, optional
-            Rows of a batch; the last of an operand may have fewer. As they come, if not given.
+        features, extra : sequence of str
+            Columns to read as numbers, and to pass; a column may be both.
+        max_rows : int or None
+            Longer batches are divided.
+        may_exclude : bool
+            Whether `--exclude` is to be hinted at where a cell is not a number.
 
         Raises
         ------
         TableUnusable
-            Naming file, line and column.
-        ReadWriteFailed
+            An operand lacks a column, or its content is not what it must be: what comes first in the table.
+        Usage
+            A second pass, but stdin or a pipe among the operands.
+        GmmError
+            An operand cannot be read.
         """
-        from gmmcli.tables.blocks import rechunk
-
-        batches = self._iter_operands(features, extra)
-        yield from batches if max_rows is None else rechunk(batches, max_rows)
-
-    def _iter_operands(self, features: Sequence[str], extra: Sequence[str]) -> Iterator[Batch]:
-        """Yield the batches of every operand."""
-        for i, operand in enumerate(self.operands):
-            reader = self._open(operand) if i else self._first
+        for index, operand in enumerate(self.operands):
+            reader = self._take_reader(index)
             try:
-                check_columns(reader.column_names, (*features, *extra), operand.name)
-                yield from reader.iter_batches(features, extra, i)
+                found = find_columns(reader.column_names, features, operand.name)
+                passed = find_columns(reader.column_names, extra, operand.name)
+                first_row = 0
+                for part in _at_least_one(reader, found, passed, may_exclude):
+                    texts = dict(zip(extra, part.extra, strict=True))
+                    batch = Batch(part.X, texts, index, first_row, part.locate)
+                    first_row += batch.n_rows
+                    yield from _divide(batch, max_rows or batch.n_rows)
             finally:
                 reader.close()
 
-    def _open(self, operand: Operand) -> Reader:
-        """Return a reader for what the operand turns out to be."""
-        stream = Stream(operand, self._stdin, self._input_format)
-        if stream.format in ("csv", "tsv"):
-            from gmmcli.tables.text import TextReader
+    def close(self) -> None:
+        """Close the first operand, which is open from the start."""
+        self._first.close()
 
-            return TextReader(stream, "," if stream.format == "csv" else "\t", self._n_threads)
-        if stream.format == "jsonl":
-            from gmmcli.tables.json_lines import JsonLinesReader
+    def _take_reader(self, index: int) -> Reader:
+        """Return the reader of an operand, open and at its start."""
+        if index == 0 and self._is_fresh:
+            self._is_fresh = False
+            return self._first
+        return self._open(index)
 
-            return JsonLinesReader(stream)
-        from gmmcli.tables.typed import TypedReader
-
-        return TypedReader(stream)
+    def _open(self, index: int) -> Reader:
+        """Open an operand."""
+        operand = self.operands[index]
+        if operand.size_bytes < 0 and index in self._spent:
+            raise Usage(operand.name, "can be read only once", "save it to a file")
+        self._spent.add(index)
+        file = _open_file(operand, self._stdin)
+        try:
+            return open_reader(file, operand.name, self._input_format, self._n_threads)
+        except BaseException:
+            if operand.path is not None:
+                file.close()
+            raise
 
 
 def open_tables(
@@ -127,37 +156,82 @@ def open_tables(
     stdin: BinaryIO | None = None,
     n_threads: int = 1,
 ) -> Tables:
-    """Open the tables that a command line names; none, or `-`, is stdin.
+    """Open tables that are to be read as one.
+
+    Parameters
+    ----------
+    operands : sequence of str
+        Paths, globs that the shell did not expand, directories of Parquet files, "-"; none is stdin.
+    input_format : str or None
+        One of FORMATS; None to recognise each operand's, by content, then by suffix.
+    stdin : binary file or None
+        None is a closed one.
+    n_threads : int
+        That parse.
 
     Raises
     ------
-    NotFound
-        A path does not exist, a glob matches nothing, or stdin is closed.
     Usage
         stdin is named twice.
+    NotFound
+        An operand does not exist, a glob matches nothing, stdin is closed.
     TableUnusable
-        The first operand is no table.
-    PermissionRefused, ReadWriteFailed
+        The first operand is not a table, or a directory has no Parquet files.
+    GmmError
+        The operating system refuses.
     """
-    expanded = expand_operands(tuple(operands))
-    n_stdin = sum(operand.path is None for operand in expanded)
-    if n_stdin > 1:
-        raise Usage("-", "stdin can be read once only", "name it once")
-    if n_stdin and stdin is None:
-        raise NotFound("-", "stdin is closed", "name a table, or pipe one in")
-    return Tables(expanded, stdin, input_format, n_threads)
+    return Tables(expand(operands), input_format, stdin, n_threads)
 
 
-def check_columns(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
-    """Raise `TableUnusable` where a wanted column is absent, or its name stands for several."""
-    absent = [name for name in dict.fromkeys(wanted) if name not in names]
+def find_columns(column_names: Sequence[str], wanted: Sequence[str], subject: str) -> list[int]:
+    """Return the positions of columns.
+
+    Raises
+    ------
+    TableUnusable
+        Naming all that are absent, or one that there is more than once.
+    """
+    position = {name: i for i, name in enumerate(column_names)}
+    absent = [name for name in wanted if name not in position]
     if absent:
-        listed = ", ".join(f'"{name}"' for name in absent)
-        there = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        raise TableUnusable(where, f"no column {listed}", f"the table has {there}")
+        word = "column" if len(absent) == 1 else "columns"
+        raise TableUnusable(
+            subject,
+            f"no {word} {wording.listed(absent)}: it has {wording.listed(column_names)}",
+        )
     for name in wanted:
-        count = list(names).count(name)
+        count = column_names.count(name)
         if count > 1:
-            raise TableUnusable(
-                where, f'{count} columns are named "{name}"', f"--exclude {name}, or rename them"
-            )
+            raise TableUnusable(subject, f'{count} columns are named "{wording.shown(name)}"')
+    return [position[name] for name in wanted]
+
+
+def _open_file(operand: Operand, stdin: BinaryIO | None) -> BinaryIO:
+    """Open the file of an operand."""
+    if operand.path is None:
+        if stdin is None:
+            raise NotFound(STDIN, "stdin is closed", "name a table, or pipe one in")
+        return stdin
+    try:
+        return operand.path.open("rb")
+    except OSError as error:
+        raise from_os_error(operand.name, error) from error
+
+
+def _at_least_one(reader: Reader, features: list[int], extra: list[int], may_exclude: bool) -> Iterator[Part]:
+    """Yield the parts of a reader, or an empty one."""
+    is_empty = True
+    for part in reader.parts(features, extra, may_exclude):
+        is_empty = False
+        yield part
+    if is_empty:
+        yield reader.empty(features, extra)
+
+
+def _divide(batch: Batch, max_rows: int) -> Iterator[Batch]:
+    """Yield batches of at most so many rows."""
+    if batch.n_rows <= max_rows:
+        yield batch
+        return
+    for begin in range(0, batch.n_rows, max_rows):
+        yield batch.slice(begin, min(begin + max_rows, batch.n_rows))

@@ -1,411 +1,311 @@
-"""CSV and TSV: cut into chunks of whole records, parsed by Arrow, looked through again where that fails.
+"""CSV and TSV: a header, then chunks of records that Arrow parses.
 
-Arrow does not tell the line of a cell that is no number. So the chunk in hand is read once more, slowly.
+Where Arrow refuses a chunk, or finds what is not finite, the chunk is read again slowly by the grammar of
+`delimited`, which decides what is a number and names the first cell that is none.
 """
 
-import csv
-import io
-import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
+from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.tables.batch import Batch
-from gmmcli.tables.number import MISSING, is_number, looks_numeric, read_cell, shown
-from gmmcli.tables.stream import Stream, read_available, reading
+from gmmcli.tables import delimited, wording
+from gmmcli.tables.batch import Part
+from gmmcli.tables.chunks import MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.delimited import Record
+from gmmcli.tables.stream import ByteStream
 
-# Types are told from this much of the first operand.
-SAMPLE_BYTES = 2**20
-CHUNK_BYTES = 2**22
-# A longer record means a quote that nothing closes.
-MAX_RECORD_BYTES = 2**26
-NEWLINE = b"\n"
-_BOM = b"\xef\xbb\xbf"
-_HINT_UTF8 = "iconv -f LATIN1 -t UTF-8"
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Whole records, as bytes, and where they stand.
-
-    Parameters
-    ----------
-    data : bytes
-    first_line : int
-        Physical line of the first byte, from 1.
-    """
-
-    data: bytes
-    first_line: int
+INFERENCE_BYTES = 1 << 20
 
 
 class TextReader:
-    """A CSV or TSV operand.
+    """One table of delimited text.
 
     Parameters
     ----------
-    stream : Stream
-    delimiter : str
+    stream : ByteStream
+        After the byte order mark.
+    name : str
+        For messages.
+    delimiter : bytes
     n_threads : int
 
     Raises
     ------
     TableUnusable
-        It is empty, or its first line is no header.
+        There is no header, or none that can be used.
     """
 
-    is_typed = False
+    def __init__(self, stream: ByteStream, name: str, delimiter: bytes, n_threads: int) -> None:
+        self._stream = stream
+        self._name = name
+        self._grammar = delimited.grammar(delimiter)
+        self._n_threads = n_threads
+        self._first_line = 1
+        self._header_bytes = 0
+        self.column_names = self._read_header()
 
-    def __init__(self, stream: Stream, delimiter: str, n_threads: int) -> None:
-        self._stream, self._delimiter, self._n_threads = stream, delimiter, n_threads
-        self._name = stream.operand.name
-        self._chunks = _iter_chunks(stream, delimiter)
-        self._held: list[Chunk] = []
-        header = self._take_header()
-        self.column_names: Sequence[str] = header
-        self._sample: Chunk | None = None
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Positions of the columns of numbers, judged by the first MiB."""
+        return frozenset(range(len(self.column_names))) - self._not_numbers.keys()
 
-    def find_text_cell(self, column: str) -> tuple[str, str] | None:
-        """Return where, and what, keeps a column from being numeric; None if it is numeric."""
-        index = self.column_names.index(column)
-        sample = self._read_sample()
-        if index not in self._text_columns(sample):
-            return None
-        for line, row in self._records(sample):
-            if not looks_numeric(row[index]):
-                return f"{self._name}:{line}", row[index]
-        return None
+    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+        """Return the error about the first cell of a column that is not a number."""
+        place, cell = self._not_numbers[column]
+        return self._not_a_number(place, column, cell, may_exclude)
 
-    def numeric_columns(self) -> set[int]:
-        """Return the positions of columns whose every cell in the first MiB is a number or missing."""
-        return set(range(len(self.column_names))) - self._text_columns(self._read_sample())
-
-    def iter_batches(self, features: Sequence[str], extra: Sequence[str], operand: int) -> Iterator[Batch]:
-        """Yield all rows; at least one batch, which may be empty."""
-        plan = _Plan(
-            tuple(self.column_names.index(name) for name in features),
-            {name: self.column_names.index(name) for name in extra},
-        )
-        first_row = 0
-        for chunk, (X, passed) in self._parse_ahead(plan):
-            yield Batch(X, passed, operand, first_row, self._locator(chunk))
-            first_row += X.shape[1]
-        if not first_row:
-            columns = {name: pa.array([], pa.string()) for name in extra}
-            yield Batch(np.empty((len(features), 0)), columns, operand, 0, lambda row: self._name)
-
-    def close(self) -> None:
-        """Let go of the operand."""
-        self._stream.close()
-
-    def _take_header(self) -> list[str]:
-        """Read the first record; keep what follows it."""
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            raise TableUnusable(self._name, "empty: not even a header")
-        skipped = re.match(rb"(?:[ \t]*\r?\n)*", chunk.data)
-        start = skipped.end() if skipped else 0
-        line = chunk.first_line + chunk.data.count(b"\n", 0, start)
-        found = _record_pattern(self._delimiter).match(chunk.data, start)
-        end = found.end() if found and found.end() > start else len(chunk.data)
-        record = Chunk(chunk.data[start:end], line)
-        _, header = next(self._iter_rows(record), (line, []))
-        self._check_header(header, line)
-        self._held.append(Chunk(chunk.data[end:], line + record.data.count(b"\n")))
-        return header
-
-    def _check_header(self, header: list[str], line: int) -> None:
-        """Raise where the first record is no header of ours."""
-        where = f"{self._name}:{line}"
-        if not any(header):
-            raise TableUnusable(where, "empty: not even a header")
-        if all(map(is_number, header)):
-            names = self._delimiter.join(f"x{i}" for i in range(len(header)))
-            escaped = names.replace("\t", "\\t")
-            raise TableUnusable(
-                where, "the header is made of numbers only", f"sed '1i {escaped}' {self._name}"
-            )
-        if len(header) == 1 and ";" in header[0]:
-            hint = f"tr ';' ',' < {self._name} | gmmcli ... -"
-            raise TableUnusable(where, "columns are separated by semicolons, not commas", hint)
-
-    def _read_sample(self) -> Chunk:
-        """Return the first MiB of records; what is read stays to be yielded."""
-        if self._sample is None:
-            size = sum(len(chunk.data) for chunk in self._held)
-            while size < SAMPLE_BYTES and (chunk := next(self._chunks, None)) is not None:
-                self._held.append(chunk)
-                size += len(chunk.data)
-            data = b"".join(chunk.data for chunk in self._held)
-            if len(data) > SAMPLE_BYTES:
-                data = data[: _last_boundary(data[:SAMPLE_BYTES], self._delimiter) or len(data)]
-            self._sample = Chunk(data, self._held[0].first_line)
-        return self._sample
-
-    def _text_columns(self, sample: Chunk) -> set[int]:
-        """Return the positions of columns with a cell that is neither number nor missing."""
-        try:
-            everything = tuple(range(len(self.column_names)))
-            self._parse_fast(sample, _Plan(everything, {}))
-        except pa.ArrowInvalid:
-            candidates = set(range(len(self.column_names)))
-            for _, row in self._records(sample):
-                candidates -= {i for i in candidates if not looks_numeric(row[i])}
-            return set(range(len(self.column_names))) - candidates
-        return set()
-
-    def _iter_held(self) -> Iterator[Chunk]:
-        """Yield every chunk after the header, once."""
-        held, self._held = self._held, []
-        yield from held
-        yield from self._chunks
-
-    def _parse_ahead(self, plan: "_Plan") -> Iterator[tuple[Chunk, "_Parsed"]]:
-        """Yield chunks, parsed, in order; a file's on several threads, a pipe's as they arrive."""
-        chunks = (chunk for chunk in self._iter_held() if chunk.data)
-        if self._n_threads == 1 or not self._stream.is_plain_file:
-            for chunk in chunks:
-                yield chunk, self._parse(chunk, plan)
-            return
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            waiting: deque[tuple[Chunk, Future[_Parsed]]] = deque()
-            try:
-                for chunk in chunks:
-                    waiting.append((chunk, pool.submit(self._parse, chunk, plan)))
-                    if len(waiting) > self._n_threads:
-                        first, future = waiting.popleft()
-                        yield first, future.result()
-                while waiting:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _parse(self, chunk: Chunk, plan: "_Plan") -> "_Parsed":
-        """Return the columns of a chunk."""
-        self._check_bytes(chunk)
-        try:
-            X, passed = self._parse_fast(chunk, plan)
-        except pa.ArrowInvalid:
-            return self._parse_slowly(chunk, plan)
-        if np.isinf(X).any():
-            return self._parse_slowly(chunk, plan)
-        return X, passed
-
-    def _parse_fast(self, chunk: Chunk, plan: "_Plan") -> "_Parsed":
-        """Parse with Arrow.
-
-        Raises
-        ------
-        pyarrow.ArrowInvalid
-        """
-        numbers = self._read_columns(chunk, plan.features, pa.float64(), sorted(MISSING))
-        X = np.empty((len(plan.features), numbers.num_rows))
-        for i, index in enumerate(plan.features):
-            X[i] = numbers.column(str(index)).to_numpy()
-        if not plan.extra:
-            return X, {}
-        texts = self._read_columns(chunk, tuple(dict.fromkeys(plan.extra.values())), pa.string(), [""])
-        return X, {name: texts.column(str(index)).combine_chunks() for name, index in plan.extra.items()}
-
-    def _read_columns(self, chunk: Chunk, indices: Sequence[int], kind: Any, missing: list[str]) -> Any:
-        """Return some columns of a chunk as one type, named by their positions."""
-        names = [str(index) for index in range(len(self.column_names))]
-        wanted = [str(index) for index in dict.fromkeys(indices)]
-        return pa_csv.read_csv(
-            pa.BufferReader(chunk.data),
-            read_options=pa_csv.ReadOptions(
-                column_names=names, use_threads=False, block_size=max(len(chunk.data), 1024)
-            ),
-            parse_options=pa_csv.ParseOptions(
-                delimiter=self._delimiter,
-                newlines_in_values=b'"' in chunk.data,
-                ignore_empty_lines=len(names) > 1,
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, kind),
-                include_columns=wanted,
-                null_values=missing,
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-                check_utf8=False,
-            ),
-        )
-
-    def _parse_slowly(self, chunk: Chunk, plan: "_Plan") -> "_Parsed":
-        """Parse record by record; raise for the first that is not as it should be."""
-        columns: list[list[float]] = [[] for _ in plan.features]
-        texts: dict[str, list[str | None]] = {name: [] for name in plan.extra}
-        for line, row in self._records(chunk):
-            for values, index in zip(columns, plan.features, strict=True):
-                try:
-                    values.append(read_cell(row[index]))
-                except ValueError as error:
-                    column = self.column_names[index]
-                    raise not_numeric(f"{self._name}:{line}", column, str(error)) from None
-            for name, index in plan.extra.items():
-                texts[name].append(row[index] or None)
-        X = np.array(columns, dtype=np.float64).reshape(len(plan.features), -1)
-        return X, {name: pa.array(cells, pa.string()) for name, cells in texts.items()}
-
-    def _records(self, chunk: Chunk) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line and cells of every record.
+    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+        """Parse the records.
 
         Raises
         ------
         TableUnusable
-            One has more or fewer cells than the header.
+            Of all that is wrong with the table, what comes first.
         """
-        self._check_bytes(chunk)
-        for line, row in self._iter_rows(chunk):
-            if len(row) != len(self.column_names):
-                fact = f"{_columns(len(self.column_names))} expected, {len(row)} found"
-                raise TableUnusable(f"{self._name}:{line}", fact)
-            yield line, row
+        parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
+        chunks = iter_chunks(self._stream, self._grammar.find_end, self._name, self._first_line)
+        return (part for part in parse_ahead(parse, chunks, self._n_threads) if part.X.shape[1])
 
-    def _iter_rows(self, chunk: Chunk) -> Iterator[tuple[int, list[str]]]:
-        """Yield the line and cells of every record, blank lines left out where they are none."""
-        csv.field_size_limit(MAX_RECORD_BYTES)
-        text = io.StringIO(chunk.data.decode("utf-8", "replace"), newline="")
-        rows = csv.reader(text, delimiter=self._delimiter)
-        line = chunk.first_line
-        for row in rows:
-            if row:
-                yield line, row
-            elif len(getattr(self, "column_names", ())) == 1:
-                yield line, [""]
-            line = chunk.first_line + rows.line_num
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
+        """Return a part without rows."""
+        nothing = [pa.array([], pa.string()) for _ in extra]
+        return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
-    def _locator(self, chunk: Chunk) -> Callable[[int], str]:
-        """Return what finds the line of a row of the chunk."""
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
-        def locate(row: int) -> str:
-            for i, (line, _) in enumerate(self._iter_rows(chunk)):
-                if i == row:
-                    return f"{self._name}:{line}"
-            return self._name
+    def _read_header(self) -> tuple[str, ...]:
+        """Take the first record that is not blank."""
+        while (record := self._first_record()).is_blank:
+            self._take(record)
+        header = Chunk(self._stream.held[: record.end], self._first_line, self._name)
+        _check_bytes(header, record)
+        self._check_names(record.fields)
+        self._take(record)
+        return tuple(field.decode() for field in record.fields)
 
-        return locate
+    def _first_record(self) -> Record:
+        """Return the record at the start of the stream, without waiting for more than that."""
+        while True:
+            held = self._stream.held
+            for record in self._grammar.iter_records(held):
+                return record
+            if len(held) > MAX_RECORD_BYTES:
+                raise TableUnusable(f"{self._name}:1", f"a header of more than {MAX_RECORD_BYTES} bytes")
+            if not self._stream.grow():
+                return self._last_record()
 
-    def _check_bytes(self, chunk: Chunk) -> None:
-        """Raise where the bytes are not text."""
-        position, fact, hint = chunk.data.find(b"\0"), "a NUL byte", "is it a text file?"
-        if position < 0:
-            if chunk.data.isascii():
-                return
-            try:
-                chunk.data.decode()
-            except UnicodeDecodeError as error:
-                position, fact = error.start, f"not UTF-8: byte 0x{chunk.data[error.start]:02x}"
-                hint = f"{_HINT_UTF8} {self._name}"
-            else:
-                return
-        line = chunk.first_line + chunk.data.count(b"\n", 0, position)
-        raise TableUnusable(f"{self._name}:{line}", fact, hint)
+    def _take(self, record: Record) -> None:
+        """Go past a record at the start."""
+        self._first_line += self._stream.held[: record.end].count(b"\n")
+        self._header_bytes += record.end
+        self._stream.skip(record.end)
+
+    def _last_record(self) -> Record:
+        """Return the record that no newline ends."""
+        held = self._stream.held
+        if not held:
+            raise TableUnusable(
+                self._name, "no header: every line is blank" if self._header_bytes else "empty"
+            )
+        record = next(self._grammar.iter_records(held + b"\n"), None)
+        if record is None:
+            chunk = Chunk(held, self._first_line, self._name)
+            raise _open_quote(chunk, self._grammar.find_open_quote(held))
+        return record._replace(end=len(held))
+
+    def _check_names(self, names: list[bytes]) -> None:
+        """Raise `TableUnusable` where the first record cannot be a header."""
+        shell_name = wording.quoted(self._name)
+        if all(delimited.is_finite_number(name) for name in names):
+            header = ",".join(f"x{i + 1}" for i in range(len(names)))
+            text = self._grammar.delimiter.join(names)
+            raise TableUnusable(
+                f"{self._name}:{self._first_line}",
+                f"the header is made of numbers: {wording.shown(text)}",
+                f"sed '1i {header}' {shell_name}".replace(",", self._grammar.delimiter.decode()),
+            )
+        if len(names) == 1 and b";" in names[0] and b"\t" not in names[0]:
+            raise TableUnusable(
+                f"{self._name}:{self._first_line}",
+                "the header has semicolons, but neither a comma nor a tab",
+                f"tr ';' '\\t' < {shell_name} > table.tsv",
+            )
+
+    @cached_property
+    def _not_numbers(self) -> dict[int, tuple[str, bytes]]:
+        """Place and content of the first cell that is not a number, for each column that has one."""
+        head = self._stream.peek(max(INFERENCE_BYTES - self._header_bytes, 0))
+        if len(head) < INFERENCE_BYTES - self._header_bytes and not head.endswith(b"\n"):
+            head += b"\n"
+        chunk = Chunk(head[: self._grammar.find_end(head)], self._first_line, self._name)
+        doubtful = self._doubtful_columns(chunk.data)
+        found: dict[int, tuple[str, bytes]] = {}
+        for record in self._grammar.iter_records(chunk.data):
+            if not doubtful:
+                break
+            if len(record.fields) != len(self.column_names):
+                continue
+            for column in [j for j in doubtful if not delimited.is_number(record.fields[j])]:
+                found[column] = (chunk.line_of(record.start), record.fields[column])
+                doubtful.remove(column)
+        return found
+
+    def _doubtful_columns(self, data: bytes) -> list[int]:
+        """Return the columns of which Arrow does not see at once that they are numbers."""
+        every = list(range(len(self.column_names)))
+        try:
+            table = self._read_arrow(data, every, None, delimited.MISSING)
+        except pa.ArrowInvalid:
+            return every
+        return [j for j in every if not _is_plainly_numeric(table.column(j))]
+
+    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:
+        """Parse a chunk."""
+        X = self._read_numbers(chunk.data, features) if chunk.is_whole and _is_plain(chunk.data) else None
+        if X is None:
+            X = self._read_slowly(chunk, features, may_exclude)
+        texts = []
+        if extra and X.shape[1]:
+            table = self._read_arrow(chunk.data, extra, pa.string(), ("",))
+            texts = [column.combine_chunks() for column in table.columns]
+        return Part(X, texts, partial(self._locate, chunk))
+
+    def _read_numbers(self, data: bytes, features: Sequence[int]) -> Array | None:
+        """Return the features' cells, or None where Arrow cannot tell or something is not finite."""
+        try:
+            table = self._read_arrow(data, features, pa.float64(), delimited.MISSING)
+        except pa.ArrowInvalid:
+            return None
+        X = np.empty((len(features), table.num_rows))
+        for row, column in zip(X, table.columns, strict=True):
+            row[:] = column.to_numpy()
+            if np.count_nonzero(np.isfinite(row)) + column.null_count < table.num_rows:
+                return None
+        return X
+
+    def _read_arrow(self, data: bytes, columns: Sequence[int], kind: Any, missing: Sequence[str]) -> Any:
+        """Return columns of whole records as an Arrow table; of any type where `kind` is None."""
+        names = [str(j) for j in range(len(self.column_names))]
+        wanted = [names[j] for j in columns]
+        return csv.read_csv(
+            pa.BufferReader(data),
+            read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+            parse_options=csv.ParseOptions(
+                delimiter=self._grammar.delimiter.decode(),
+                newlines_in_values=True,
+                ignore_empty_lines=len(names) > 1,
+            ),
+            convert_options=csv.ConvertOptions(
+                include_columns=wanted,
+                column_types={} if kind is None else dict.fromkeys(wanted, kind),
+                null_values=list(missing),
+                strings_can_be_null=True,
+            ),
+        )
+
+    def _read_slowly(self, chunk: Chunk, features: Sequence[int], may_exclude: bool) -> Array:
+        """Return the features' cells, or raise `TableUnusable` about what comes first."""
+        rows = []
+        for record in self._grammar.iter_records(chunk.data):
+            _check_bytes(chunk, record)
+            if self._is_skipped(record):
+                continue
+            if len(record.fields) != len(self.column_names):
+                n, found = len(self.column_names), len(record.fields)
+                raise TableUnusable(
+                    chunk.line_of(record.start),
+                    f"{n} {'column' if n == 1 else 'columns'} expected, {found} found",
+                )
+            rows.append([self._value(chunk, record, column, may_exclude) for column in features])
+        if not chunk.is_whole:
+            raise _open_quote(chunk, self._grammar.find_open_quote(chunk.data))
+        return np.array(rows, dtype=np.float64).reshape(-1, len(features)).T.copy()
+
+    def _value(self, chunk: Chunk, record: Record, column: int, may_exclude: bool) -> float:
+        """Return the number in a cell."""
+        cell = record.fields[column]
+        if not delimited.is_number(cell):
+            raise self._not_a_number(chunk.line_of(record.start), column, cell, may_exclude)
+        value = delimited.parse_number(cell)
+        if math.isinf(value):
+            is_word = delimited.is_infinite_word(cell)
+            fact = "infinite value" if is_word else f"does not fit a double: {wording.shown(cell.strip())}"
+            name = wording.column(self.column_names[column])
+            raise TableUnusable(chunk.line_of(record.start), f"{name}: {fact}")
+        return value
+
+    def _not_a_number(self, place: str, column: int, cell: bytes, may_exclude: bool) -> TableUnusable:
+        """Return the error about a cell."""
+        name = self.column_names[column]
+        hint = wording.option("--exclude", name) if may_exclude else None
+        return TableUnusable(place, f'{wording.column(name)}: not a number: "{wording.shown(cell)}"', hint)
+
+    def _is_skipped(self, record: Record) -> bool:
+        """Tell whether a record is a blank line that is no row: one column can be empty, several cannot."""
+        return record.is_blank and len(self.column_names) > 1
+
+    def _locate(self, chunk: Chunk, row: int) -> str:
+        """Return the line where a row of a chunk starts."""
+        rows = (record for record in self._grammar.iter_records(chunk.data) if not self._is_skipped(record))
+        for i, record in enumerate(rows):
+            if i == row:
+                return chunk.line_of(record.start)
+        raise IndexError(row)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Positions of the columns to read as numbers, and of those to pass by name."""
-
-    features: tuple[int, ...]
-    extra: Mapping[str, int]
-
-
-_Parsed = tuple[Array, dict[str, Any]]
+def _is_plain(data: bytes) -> bool:
+    """Tell whether bytes hold nothing that Arrow reads otherwise, or lets pass."""
+    if b"\0" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
+        return False
+    return _is_utf8(data)
 
 
-def not_numeric(where: str, column: str, fact: str) -> TableUnusable:
-    """Return the error about a cell of a column that has to be numeric."""
-    return TableUnusable(where, f'column "{column}": {fact}', f"--exclude {column}")
+def _is_utf8(data: bytes) -> bool:
+    """Tell whether bytes are UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _columns(count: int) -> str:
-    """Return "1 column", "2 columns"."""
-    return f"{count} column" if count == 1 else f"{count} columns"
+def _check_bytes(chunk: Chunk, record: Record) -> None:
+    """Raise `TableUnusable` where a record holds bytes that are not text."""
+    data = chunk.data[record.start : record.end]
+    if b"\0" in data:
+        place = chunk.line_of(record.start + data.index(b"\0"))
+        raise TableUnusable(place, "a NUL byte: not a text file")
+    if not _is_utf8(data):
+        raise TableUnusable(
+            chunk.line_of(record.start),
+            "not UTF-8",
+            f"iconv -f LATIN1 -t UTF-8 {wording.quoted(chunk.subject)}",
+        )
+    if delimited.has_bare_return(data):
+        place = chunk.line_of(record.start)
+        raise TableUnusable(place, "a carriage return without a newline", "tr '\\r' '\\n'")
 
 
-def _iter_chunks(stream: Stream, delimiter: str) -> Iterator[Chunk]:
-    """Yield chunks of whole records."""
-    pending, line, first = b"", 1, True
-    name = stream.operand.name
-    while True:
-        with reading(name):
-            if stream.is_plain_file:
-                data = stream.bytes.read(CHUNK_BYTES)
-            else:
-                data = read_available(stream.bytes, CHUNK_BYTES)
-        if not data:
-            break
-        pending += data
-        if first and len(pending) >= len(_BOM):
-            pending, first = pending.removeprefix(_BOM), False
-        end = _last_boundary(pending, delimiter)
-        if end:
-            yield Chunk(pending[:end], line)
-            line += pending.count(b"\n", 0, end)
-            pending = pending[end:]
-        elif len(pending) > MAX_RECORD_BYTES:
-            break
-    if pending:
-        _check_quotes(pending, line, name, delimiter)
-        yield Chunk(pending, line)
+def _open_quote(chunk: Chunk, offset: int) -> TableUnusable:
+    """Return the error about a quote that nothing closes."""
+    return TableUnusable(chunk.line_of(offset), "a quote opens here and is never closed")
 
 
-def _last_boundary(data: bytes, delimiter: str) -> int:
-    """Return where the last whole record ends."""
-    if b'"' not in data:
-        return data.rfind(b"\n") + 1
-    found = _records_pattern(delimiter).match(data)
-    return found.end() if found else 0
-
-
-def _check_quotes(data: bytes, line: int, name: str, delimiter: str) -> None:
-    """Raise where the rest of a table has a quote that nothing closes."""
-    whole = _records_pattern(delimiter).match(data + b"\n")
-    end = whole.end() if whole else 0
-    if end >= len(data):
-        return
-    opened = _record_start_pattern(delimiter).match(data, end)
-    position = opened.end() if opened else end
-    where = f"{name}:{line + data.count(NEWLINE, 0, position)}"
-    raise TableUnusable(
-        where,
-        f"a quote that nothing closes: {shown(data[position : position + 40].decode(errors='replace'))}",
-    )
-
-
-@lru_cache
-def _field(delimiter: str) -> bytes:
-    """Return the pattern of one field."""
-    d = re.escape(delimiter).encode()
-    return rb'(?:"(?:[^"]++|"")*+"[^%b\r\n]*+|(?!")[^%b\r\n]*+)' % (d, d)
-
-
-@lru_cache
-def _record_pattern(delimiter: str) -> re.Pattern[bytes]:
-    """Return the pattern of one record with its line end. A CR ends a line too, unless an LF may follow."""
-    d, field = re.escape(delimiter).encode(), _field(delimiter)
-    return re.compile(rb"%b(?:%b%b)*+(?:\r?\n|\r(?!\n)(?=[\s\S]))" % (field, d, field))
-
-
-@lru_cache
-def _records_pattern(delimiter: str) -> re.Pattern[bytes]:
-    """Return the pattern of as many records as there are."""
-    return re.compile(rb"(?:%b)*+" % _record_pattern(delimiter).pattern)
-
-
-@lru_cache
-def _record_start_pattern(delimiter: str) -> re.Pattern[bytes]:
-    """Return the pattern of a record's whole fields, before one that does not end."""
-    d, field = re.escape(delimiter).encode(), _field(delimiter)
-    return re.compile(rb"(?:%b%b)*+" % (field, d))
+def _is_plainly_numeric(column: Any) -> bool:
+    """Tell whether Arrow took a column for numbers, and found no NaN but by the words for missing."""
+    if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
+        return True
+    if not pa.types.is_floating(column.type):
+        return False
+    return int(np.count_nonzero(np.isnan(column.to_numpy()))) == int(column.null_count)

@@ -1,167 +1,180 @@
-"""Parquet and Arrow IPC: columns that bring their types."""
+"""Parquet, and Arrow files and streams: columns that know their types."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gmmcli.core.mixture import Array
-from gmmcli.errors import TableUnusable
-from gmmcli.tables.batch import Batch
-from gmmcli.tables.stream import Stream, reading
+from gmmcli.errors import GmmError, TableUnusable, from_os_error
+from gmmcli.tables import wording
+from gmmcli.tables.batch import Part
+from gmmcli.tables.stream import ByteStream
 
 BATCH_ROWS = 65_536
+# Columns by position -> record batches that hold at least these.
+Scan = Callable[[list[int]], Iterator[Any]]
 
 
 class TypedReader:
-    """A Parquet or Arrow operand.
+    """One table in a typed format.
 
     Parameters
     ----------
-    stream : Stream
+    schema : pyarrow.Schema
+    scan : callable
+        From positions of columns to record batches.
+    name : str
+        For messages.
+    close : callable
+    """
+
+    def __init__(self, schema: Any, scan: Scan, name: str, close: Callable[[], None]) -> None:
+        self._schema = schema
+        self._scan = scan
+        self._name = name
+        self.close = close
+        self.column_names: tuple[str, ...] = tuple(schema.names)
+
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Positions of the columns of integers, floats, decimals, booleans or nulls."""
+        return frozenset(j for j, field in enumerate(self._schema) if _is_numeric(field.type))
+
+    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+        """Return the error that names the type of a column."""
+        field = self._schema.field(column)
+        return TableUnusable(
+            self._name,
+            f"{wording.column(field.name)}: not numbers but {field.type}",
+            wording.option("--exclude", field.name) if may_exclude else None,
+        )
+
+    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+        """Read the rows.
+
+        Raises
+        ------
+        TableUnusable
+            The file is damaged, a column is not numeric, or a value is infinite.
+        """
+        for column in features:
+            if not _is_numeric(self._schema.field(column).type):
+                raise self.explain(column, may_exclude)
+        first_row = 0
+        with _reporting(self._name):
+            for batch in self._scan(sorted({*features, *extra})):
+                if batch.num_rows:
+                    yield self._part(batch, features, extra, first_row)
+                    first_row += batch.num_rows
+
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
+        """Return a part without rows."""
+        nothing = [pa.array([], self._schema.field(column).type) for column in extra]
+        return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
+
+    def _part(self, batch: Any, features: Sequence[int], extra: Sequence[int], first_row: int) -> Part:
+        """Turn a record batch into a part."""
+
+        def locate(row: int) -> str:
+            return f"{self._name}: row {first_row + row + 1}"
+
+        def values(column: int) -> Any:
+            return batch.column(batch.schema.get_field_index(self.column_names[column]))
+
+        X = np.empty((len(features), batch.num_rows))
+        for target, column in zip(X, features, strict=True):
+            target[:] = _to_doubles(values(column))
+        infinite = np.isinf(X)
+        if infinite.any():
+            row = int(np.flatnonzero(infinite.any(axis=0))[0])
+            name = self.column_names[features[int(np.flatnonzero(infinite[:, row])[0])]]
+            raise TableUnusable(locate(row), f"{wording.column(name)}: infinite value")
+        return Part(X, [values(column) for column in extra], locate)
+
+
+def open_parquet(stream: ByteStream, name: str, n_threads: int) -> TypedReader:
+    """Return a reader of a Parquet file, by way of a temporary one if it does not seek.
 
     Raises
     ------
     TableUnusable
         It is damaged.
     """
+    from pyarrow import parquet
 
-    is_typed = True
+    file = stream.spool()
+    with _reporting(name):
+        table = parquet.ParquetFile(file)
+        schema = table.schema_arrow
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._name = stream.operand.name
-        with reading(self._name), _damage(self._name):
-            self._open = _open_parquet(stream) if stream.format == "parquet" else _open_arrow(stream)
-        self._schema: Any = self._open.schema
-        self.column_names: Sequence[str] = self._schema.names
+    def scan(columns: list[int]) -> Iterator[Any]:
+        names = [schema.field(column).name for column in columns]
+        batches: Iterator[Any] = table.iter_batches(BATCH_ROWS, columns=names, use_threads=n_threads > 1)
+        return batches
 
-    def find_text_cell(self, column: str) -> tuple[str, str] | None:
-        """Return where, and what type, keeps a column from being numeric; None if it is numeric."""
-        kind = self._schema.field(self.column_names.index(column)).type
-        return None if is_numeric_type(kind) else (self._name, str(kind))
-
-    def numeric_columns(self) -> set[int]:
-        """Return the positions of columns of a numeric type."""
-        return {i for i, field in enumerate(self._schema) if is_numeric_type(field.type)}
-
-    def iter_batches(self, features: Sequence[str], extra: Sequence[str], operand: int) -> Iterator[Batch]:
-        """Yield all rows; at least one batch, which may be empty."""
-        first_row = 0
-        wanted = [name for name in self.column_names if name in {*features, *extra}]
-        with reading(self._name), _damage(self._name):
-            for table in self._open.iter_batches(wanted):
-                X = np.empty((len(features), table.num_rows))
-                for i, name in enumerate(features):
-                    X[i] = as_doubles(table.column(name))
-                self._check_finite(X, features, first_row)
-                passed = {name: table.column(name) for name in extra}
-                yield Batch(X, passed, operand, first_row, self._locator(first_row))
-                first_row += table.num_rows
-        if not first_row:
-            columns = {name: pa.array([], self._schema.field(name).type) for name in extra}
-            yield Batch(np.empty((len(features), 0)), columns, operand, 0, self._locator(0))
-
-    def close(self) -> None:
-        """Let go of the operand."""
-        self._stream.close()
-
-    def _check_finite(self, X: Array, features: Sequence[str], first_row: int) -> None:
-        """Raise for the first infinite value."""
-        infinite = np.isinf(X)
-        if infinite.any():
-            row = int(infinite.any(axis=0).argmax())
-            column = features[int(infinite[:, row].argmax())]
-            where = self._locator(first_row)(row)
-            raise TableUnusable(where, f'column "{column}": infinite value', f"--exclude {column}")
-
-    def _locator(self, first_row: int) -> Any:
-        """Return what finds a row: these formats have no lines."""
-        return lambda row: f"{self._name}: row {first_row + row + 1}"
+    return TypedReader(schema, scan, name, file.close)
 
 
-class _Parquet:
-    """A Parquet file as batches."""
+def open_arrow(stream: ByteStream, name: str, *, is_file: bool) -> TypedReader:
+    """Return a reader of an Arrow file or stream.
 
-    def __init__(self, file: Any) -> None:
-        self._file, self.schema = file, file.schema_arrow
+    Parameters
+    ----------
+    stream : ByteStream
+    name : str
+    is_file : bool
+        The format that ends in an index and so needs to seek; otherwise the streaming one.
 
-    def iter_batches(self, columns: Sequence[str]) -> Iterator[Any]:
-        """Yield record batches of some columns."""
-        yield from self._file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+    Raises
+    ------
+    TableUnusable
+        It is damaged.
+    """
+    source = stream.spool() if is_file else pa.PythonFile(stream, mode="r")
+    with _reporting(name):
+        opened = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
 
+    def scan(columns: list[int]) -> Iterator[Any]:
+        batches = map(opened.get_batch, range(opened.num_record_batches)) if is_file else opened
+        for batch in batches:
+            chosen = batch.select(columns)
+            # Offsets that lie must be found here: beyond, they are read as they are.
+            chosen.validate(full=True)
+            for begin in range(0, chosen.num_rows, BATCH_ROWS):
+                yield chosen.slice(begin, BATCH_ROWS)
 
-class _Arrow:
-    """An Arrow IPC file or stream as batches."""
-
-    def __init__(self, schema: Any, batches: Iterator[Any]) -> None:
-        self.schema, self._batches = schema, batches
-
-    def iter_batches(self, columns: Sequence[str]) -> Iterator[Any]:
-        """Yield record batches of some columns."""
-        for batch in self._batches:
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                yield batch.slice(start, BATCH_ROWS).select(list(columns))
-
-
-def _open_parquet(stream: Stream) -> _Parquet:
-    """Open a Parquet file, spooled where it is no file yet."""
-    import pyarrow.parquet as pq
-
-    source = stream.seekable()
-    return _Parquet(
-        pq.ParquetFile(str(source) if isinstance(source, Path) else pa.PythonFile(source, mode="r"))
-    )
+    return TypedReader(opened.schema, scan, name, source.close)
 
 
-def _open_arrow(stream: Stream) -> _Arrow:
-    """Open an Arrow IPC file, spooled where it is no file yet, or a stream as it comes."""
-    import pyarrow.ipc as ipc
-
-    if stream.bytes.peek(6)[:6] != b"ARROW1":  # type: ignore[attr-defined]
-        reader = ipc.open_stream(stream.bytes)
-        return _Arrow(reader.schema, iter(reader))
-    source = stream.seekable()
-    file = ipc.open_file(str(source) if isinstance(source, Path) else pa.PythonFile(source, mode="r"))
-    return _Arrow(file.schema, (file.get_batch(i) for i in range(file.num_record_batches)))
-
-
-class _damage:  # noqa: N801 - reads as a sentence: with reading(name), _damage(name)
-    """Turns what Arrow raises about damaged content into an error that names the operand."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Raise our error for Arrow's."""
-        if isinstance(error, pa.ArrowException) and not isinstance(error, OSError):
-            raise TableUnusable(self._name, f"damaged: {str(error).splitlines()[0]}") from error
+@contextmanager
+def _reporting(name: str) -> Iterator[None]:
+    """Turn what Arrow says about the content into one line, what the system says into its error."""
+    try:
+        yield
+    except GmmError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise from_os_error(name, error) from error
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise TableUnusable(name, f"damaged: {lines[0].rstrip('.')}") from error
 
 
-def is_numeric_type(kind: Any) -> bool:
-    """Tell whether a column is numeric: integers, floats, decimals, booleans, or nothing but nulls."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_null(kind)
-    )
+def _is_numeric(kind: Any) -> bool:
+    """Tell whether values of an Arrow type are numbers."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    return bool(pa.types.is_null(kind) or any(test(kind) for test in tests))
 
 
-def as_doubles(column: Any) -> Array:
-    """Return a numeric column as doubles, nulls as NaN."""
-    if column.null_count == 0 and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+def _to_doubles(values: Any) -> Array:
+    """Return an Arrow array as doubles, NaN for null."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_decimal(values.type):
+        # By way of text: the direct conversion does not round to the nearest double.
+        values = values.cast(pa.string()).cast(pa.float64())
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)

@@ -1,0 +1,113 @@
+"""Recognise the format of an operand: by content, then by the suffix of its name."""
+
+from typing import BinaryIO
+
+from gmmcli.errors import TableUnusable
+from gmmcli.tables import wording
+from gmmcli.tables.batch import Reader
+from gmmcli.tables.stream import ByteStream, open_stream
+
+FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl")
+_SUFFIXES = {
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+_COMPRESSED = (".gz", ".bz2", ".zst")
+_ARROW_FILE = b"ARROW1"
+_ARROW_STREAM = b"\xff\xff\xff\xff"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# Without a newline in as many bytes a line decides nothing.
+_LONGEST_LINE = 1 << 16
+
+
+def open_reader(file: BinaryIO, name: str, input_format: str | None, n_threads: int) -> Reader:
+    """Return a reader for an open file.
+
+    Parameters
+    ----------
+    file : binary file
+    name : str
+        For messages, and for its suffix.
+    input_format : str or None
+        One of FORMATS; None to recognise it.
+    n_threads : int
+
+    Raises
+    ------
+    TableUnusable
+        The content is not a table.
+    GmmError
+        The operating system cannot read.
+    """
+    stream = open_stream(file, name)
+    kind = input_format or _recognise(stream, name)
+    match kind:
+        case "parquet":
+            from gmmcli.tables.typed import open_parquet
+
+            return open_parquet(stream, name, n_threads)
+        case "arrow":
+            from gmmcli.tables.typed import open_arrow
+
+            return open_arrow(stream, name, is_file=stream.peek(6) == _ARROW_FILE)
+        case "jsonl":
+            from gmmcli.tables.json_lines import JsonLinesReader
+
+            _skip_mark(stream, name)
+            return JsonLinesReader(stream, name, n_threads)
+        case _:
+            from gmmcli.tables.text import TextReader
+
+            _skip_mark(stream, name)
+            return TextReader(stream, name, b"\t" if kind == "tsv" else b",", n_threads)
+
+
+def _recognise(stream: ByteStream, name: str) -> str:
+    """Return the format of what comes."""
+    head = stream.peek(8)
+    if not head:
+        raise TableUnusable(name, "empty")
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((_ARROW_FILE, _ARROW_STREAM)):
+        return "arrow"
+    line = _first_line(stream).removeprefix(_UTF8_MARK).lstrip()
+    if line.startswith(b"{"):
+        return "jsonl"
+    by_suffix = _SUFFIXES.get(_suffix(name))
+    if by_suffix is not None:
+        return by_suffix
+    return "tsv" if b"\t" in line and b"," not in line else "csv"
+
+
+def _first_line(stream: ByteStream) -> bytes:
+    """Return the first line that is not blank, as far as it is there."""
+    while True:
+        text = stream.held.lstrip(_UTF8_MARK + b" \t\r\n")
+        line, newline, _ = text.partition(b"\n")
+        if newline or len(stream.held) > _LONGEST_LINE or not stream.grow():
+            return line
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix that names a format, below one that names a compression."""
+    lower = name.lower()
+    for compressed in _COMPRESSED:
+        lower = lower.removesuffix(compressed)
+    return lower[lower.rfind(".") :] if "." in lower else ""
+
+
+def _skip_mark(stream: ByteStream, name: str) -> None:
+    """Take the byte order mark of UTF-8; refuse UTF-16."""
+    head = stream.peek(3)
+    if head == _UTF8_MARK:
+        stream.skip(3)
+    elif head.startswith(_UTF16_MARKS):
+        raise TableUnusable(name, "UTF-16 text", f"iconv -f UTF-16 -t UTF-8 {wording.quoted(name)}")

@@ -1,0 +1,37 @@
+"""How names and cells of a table appear in messages: short, printable, quoted for a shell where typed."""
+
+import shlex
+from collections.abc import Sequence
+
+_LONGEST = 40
+_MOST = 12
+
+
+def shown(cell: str | bytes) -> str:
+    """Return a cell or name for a message: control characters escaped, shortened beyond 40 characters."""
+    text = cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else cell
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def column(name: str) -> str:
+    """Return how a column is called in a message."""
+    return f'column "{shown(name)}"'
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names in a row, quoted; of many only the first ones and how many more there are."""
+    text = ", ".join(f'"{shown(name)}"' for name in names[:_MOST])
+    return text if len(names) <= _MOST else f"{text} and {len(names) - _MOST} more"
+
+
+def option(name: str, item: str) -> str:
+    """Return an option that takes a LIST, as a shell takes it, with one item."""
+    if "," in item or '"' in item:
+        item = '"' + item.replace('"', '""') + '"'
+    return f"{name} {shlex.quote(item)}"
+
+
+def quoted(path: str) -> str:
+    """Return a path as a shell takes it."""
+    return shlex.quote(path)

@@ -61,7 +61,7 @@ def summary(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "model": f"{report.model_dir}, checkpoint {report.stored.generation} of {report.provenance.created}",
         "mixture": f"{plural(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
         "columns": ", ".join(checkpoint.features),
-        "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {fitness.rows:,} rows",
+        "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {plural(fitness.rows, 'row')}",
         "tables": ", ".join(operand.name for operand in checkpoint.operands),
         "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row)",
         "bic, aic": f"{fitness.bic:.4f}, {fitness.aic:.4f} ({fitness.n_parameters} parameters)",

@@ -107,4 +107,4 @@ def _cell(value: Any) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Return "1 step", "2 steps"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"

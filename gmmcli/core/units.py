@@ -148,7 +148,7 @@ class Spread:
                 if largest > 0:
                     scale = np.full_like(scale, largest * np.sqrt(((scale / largest) ** 2).mean()))
         scale[scale == 0] = 1.0
-        return Units(np.where(self.is_constant, self.low, self.mean), scale)
+        return Units(self.mean, scale)
 
 
 def uses_common_scale(covariance_type: CovarianceType) -> bool:

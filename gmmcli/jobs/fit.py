@@ -136,7 +136,11 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                     tell,
                     skip_empty_columns=model.features is None,
                 )
-                outcome = _run(request, writer, model, table, progress, tell)
+                try:
+                    outcome = _run(request, writer, model, table, progress, tell)
+                except TimeUp as error:
+                    fact = "passed before the first pass; nothing written"
+                    raise NotConverged("--time-limit", fact) from error
             _finish(writer, model, outcome, tell)
             report = make_report(
                 str(request.model_dir),
@@ -200,32 +204,32 @@ def _run(
     request: FitRequest, writer: Writer, model: Model, table: TrainingTable, progress: Progress, tell: Notify
 ) -> Outcome:
     """Make steps until the stop rule is met; leave the last pair as a checkpoint."""
-    settings, newest = model.settings, model.stored
-    try:
-        origin = _origin(model, table, tell)
-    except TimeUp as error:
-        raise NotConverged("--time-limit", "passed before the first step; nothing written") from error
+    settings, newest, next_step = model.settings, model.stored, 0
 
     def publish(moment: Moment) -> None:
         nonlocal newest
         newest = writer.publish(_checkpoint(origin, moment, table, settings), fresh=newest is None)
 
-    pairs = em.iterate(
-        origin.state,
-        table.engine.expectation,
-        params=settings.params,
-        reg_covar=settings.reg_covar,
-        step=origin.step,
-        likelihoods=origin.likelihoods,
-    )
-    shift = table.units.log_jacobian
-    moment, ending = run(
-        _naming_columns(pairs, table.features, origin.step),
-        origin.history,
-        _stop_rule(request, settings, origin.step),
-        Recorder(publish, _cadence(request), None if model.stored is None else origin.step),
-        lambda pair: progress(pair.step, pair.likelihoods[-1] - shift, pair.remaining_gain),
-    )
+    def follow(pair: em.Pair) -> None:
+        nonlocal next_step
+        next_step = pair.step + 1
+        progress(pair.step, pair.likelihoods[-1] - table.units.log_jacobian, pair.remaining_gain)
+
+    with _naming_columns(table.features, lambda: next_step):
+        origin = _origin(model, table, tell)
+        next_step = origin.step
+        pairs = em.iterate(
+            origin.state,
+            table.engine.expectation,
+            params=settings.params,
+            reg_covar=settings.reg_covar,
+            step=origin.step,
+            likelihoods=origin.likelihoods,
+        )
+        recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
+        moment, ending = run(
+            pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow
+        )
     if newest is None:
         raise RuntimeError("a run that ended left no checkpoint")
     return Outcome(newest, moment, ending)
@@ -244,15 +248,14 @@ def _origin(model: Model, table: TrainingTable, tell: Notify) -> Origin:
     )
 
 
-def _naming_columns(pairs: Iterator[em.Pair], features: tuple[str, ...], step: int) -> Iterator[em.Pair]:
-    """Pass pairs on; name columns and step where a covariance stops being positive definite."""
+@contextlib.contextmanager
+def _naming_columns(features: tuple[str, ...], step: Callable[[], int]) -> Iterator[None]:
+    """Name columns and step where a covariance stops being positive definite."""
     try:
-        for pair in pairs:
-            step = pair.step + 1
-            yield pair
+        yield
     except CovarianceNotPositive as error:
         columns = ", ".join(features[j] for j in error.features)
-        fact = f"covariance not positive definite in columns {columns} at step {step}"
+        fact = f"covariance not positive definite in columns {columns} at step {step()}"
         raise NumericalFailure(error.subject, fact, error.hint) from error
 
 

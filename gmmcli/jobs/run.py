@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gmmcli.core import em
-from gmmcli.errors import NotConverged, Stopped
+from gmmcli.errors import Stopped
 from gmmcli.jobs import interrupt
 
 HISTORY = 1000
@@ -116,8 +116,8 @@ def run(
 
     Raises
     ------
-    NotConverged
-        The time limit passed before the first pair.
+    TimeUp
+        Before the first pair.
     Stopped
         After the last complete pair has been recorded.
     """
@@ -133,9 +133,9 @@ def run(
                 recorder.record(moment)
                 return moment, ending
             recorder.record_if_due(moment)
-    except TimeUp as error:
+    except TimeUp:
         if moment is None:
-            raise NotConverged("--time-limit", "passed before the first pass; nothing written") from error
+            raise
         recorder.record(moment)
         return moment, "time_limit"
     except Stopped:

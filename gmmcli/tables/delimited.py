@@ -94,23 +94,16 @@ def has_bare_return(record: bytes) -> bool:
     return b"\r" in record and b"\r" in _QUOTED.sub(b"", record).replace(b"\r\n", b"\n")
 
 
-def is_number(cell: bytes) -> bool:
-    """Tell whether a cell is written as a number, a missing or an infinite one included."""
+def parse_number(cell: bytes) -> float | None:
+    """Return what a cell says: NaN where it is missing, infinite in words or by overflow, None for a text."""
     cell = cell.strip(b" \t")
-    return cell in _MISSING_CELLS or bool(_NUMBER.fullmatch(cell) or _INFINITE.fullmatch(cell))
+    if _NUMBER.fullmatch(cell):
+        return float(cell)
+    if cell in _MISSING_CELLS:
+        return math.nan
+    return float(cell) if _INFINITE.fullmatch(cell) else None
 
 
-def is_finite_number(cell: bytes) -> bool:
-    """Tell whether a cell is written as a number that is not a word."""
+def has_digits(cell: bytes) -> bool:
+    """Tell whether a cell is a number, not a word for one."""
     return _NUMBER.fullmatch(cell.strip(b" \t")) is not None
-
-
-def parse_number(cell: bytes) -> float:
-    """Return the value of a cell that `is_number`: NaN for a missing one, infinite where it overflows."""
-    cell = cell.strip(b" \t")
-    return math.nan if cell in _MISSING_CELLS else float(cell)
-
-
-def is_infinite_word(cell: bytes) -> bool:
-    """Tell whether a cell says infinity in words."""
-    return _INFINITE.fullmatch(cell.strip(b" \t")) is not None

@@ -125,7 +125,7 @@ class TextReader:
     def _check_names(self, names: list[bytes]) -> None:
         """Raise `TableUnusable` where the first record cannot be a header."""
         shell_name = wording.quoted(self._name)
-        if all(delimited.is_finite_number(name) for name in names):
+        if all(delimited.has_digits(name) for name in names):
             header = ",".join(f"x{i + 1}" for i in range(len(names)))
             text = self._grammar.delimiter.join(names)
             raise TableUnusable(
@@ -154,7 +154,7 @@ class TextReader:
                 break
             if len(record.fields) != len(self.column_names):
                 continue
-            for column in [j for j in doubtful if not delimited.is_number(record.fields[j])]:
+            for column in [j for j in doubtful if delimited.parse_number(record.fields[j]) is None]:
                 found[column] = (chunk.line_of(record.start), record.fields[column])
                 doubtful.remove(column)
         return found
@@ -166,7 +166,9 @@ class TextReader:
             table = self._read_arrow(data, every, None, delimited.MISSING)
         except pa.ArrowInvalid:
             return every
-        return [j for j in every if not _is_plainly_numeric(table.column(j))]
+        # To Arrow 0x10 is an integer, though no double.
+        has_hexadecimals = b"0x" in data or b"0X" in data
+        return [j for j in every if has_hexadecimals or not _is_plainly_numeric(table.column(j))]
 
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:
         """Parse a chunk."""
@@ -215,8 +217,10 @@ class TextReader:
     def _read_slowly(self, chunk: Chunk, features: Sequence[int], may_exclude: bool) -> Array:
         """Return the features' cells, or raise `TableUnusable` about what comes first."""
         rows = []
+        is_plain = _is_plain(chunk.data)
         for record in self._grammar.iter_records(chunk.data):
-            _check_bytes(chunk, record)
+            if not is_plain:
+                _check_bytes(chunk, record)
             if self._is_skipped(record):
                 continue
             if len(record.fields) != len(self.column_names):
@@ -233,12 +237,12 @@ class TextReader:
     def _value(self, chunk: Chunk, record: Record, column: int, may_exclude: bool) -> float:
         """Return the number in a cell."""
         cell = record.fields[column]
-        if not delimited.is_number(cell):
-            raise self._not_a_number(chunk.line_of(record.start), column, cell, may_exclude)
         value = delimited.parse_number(cell)
+        if value is None:
+            raise self._not_a_number(chunk.line_of(record.start), column, cell, may_exclude)
         if math.isinf(value):
-            is_word = delimited.is_infinite_word(cell)
-            fact = "infinite value" if is_word else f"does not fit a double: {wording.shown(cell.strip())}"
+            overflows = delimited.has_digits(cell)
+            fact = f"does not fit a double: {wording.shown(cell.strip())}" if overflows else "infinite value"
             name = wording.column(self.column_names[column])
             raise TableUnusable(chunk.line_of(record.start), f"{name}: {fact}")
         return value

@@ -1,0 +1,114 @@
+"""Signals, kills and pipes: what a run leaves behind when it is not let finish."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from shell.session import Session
+
+ENDLESS = ("fit", "-m", "long", "-k", "3", "-vv", "--max-steps", "1000000000", "faithful.csv")
+
+
+def wait_for_step(process: "subprocess.Popen[str]", step: int) -> None:
+    """Read stderr of a `fit -vv` up to a step."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if f"step {step}," in line:
+            return
+    raise AssertionError(f"ended before step {step}")
+
+
+def inspect(session: Session, model: str) -> dict[str, object]:
+    """Return the report of inspect."""
+    found = json.loads(session.run(f"gmmcli inspect -m {model} --json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def leftovers(model: Path) -> list[str]:
+    """Return the names of unfinished files."""
+    return [path.name for path in model.rglob(".*")]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_leaves_the_last_complete_pair_as_a_checkpoint(
+    empty_session: Session, signum: signal.Signals
+) -> None:
+    """The run dies by the signal, its last step is published, nothing unfinished stays."""
+    with empty_session.start(*ENDLESS) as process:
+        wait_for_step(process, 5)
+        process.send_signal(signum)
+        assert process.stderr is not None
+        rest = process.stderr.read()
+
+    told = [int(step) for step in re.findall(r"note: step (\d+),", rest)]
+    published = inspect(empty_session, "long")["global_step"]
+    assert process.returncode == -signum
+    # The signal may come when a pair is complete, but not yet told of.
+    assert published in (max(told, default=5), max(told, default=5) + 1)
+    assert leftovers(empty_session.directory / "long") == []
+
+
+def test_the_shell_sees_143_after_sigterm(empty_session: Session) -> None:
+    """For a script, a run that was asked to end ended with 143."""
+    fit = f"exec gmmcli {' '.join(ENDLESS)} 2>&1 >&-"
+    command = f"exec 3< <({fit}) && grep -m 1 -q 'step 5,' <&3 && kill $! && wait $!"
+
+    result = empty_session.run(command)
+
+    assert (result.status, result.stdout) == (143, "")
+
+
+@pytest.mark.parametrize("step", [0, 7, 53])
+def test_a_killed_run_started_again_ends_as_an_undisturbed_one(empty_session: Session, step: int) -> None:
+    """Killed at any step and started by the same command, a run ends with the same content digest."""
+    command = ("-k", "3", "--max-steps", "300", "--checkpoint-steps", "20", "faithful.csv")
+    with empty_session.start("fit", "-m", "killed", "-vv", *command) as process:
+        wait_for_step(process, step)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+    for model in ("killed", "whole"):
+        assert empty_session.run(f"gmmcli fit -m {model} {' '.join(command)}").status == 0
+
+    killed, whole = (inspect(empty_session, model) for model in ("killed", "whole"))
+    assert killed["content_digest"] == whole["content_digest"]
+    assert killed["global_step"] == 300
+    assert leftovers(empty_session.directory / "killed") == []
+
+
+def test_a_reader_that_leaves_ends_predict_silently(session: Session) -> None:
+    """`| head -1` gets its line; the writer dies by SIGPIPE and says nothing."""
+    rows = (session.directory / "faithful.csv").read_text().partition("\n")[2]
+    (session.directory / "big.csv").write_text("eruptions,waiting\n" + rows * 400)
+
+    result = session.run("gmmcli predict -m geyser big.csv | head -1")
+
+    assert (result.stdout, result.stderr, result.status) == ("assignment,probability,log_density\n", "", 141)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_may_not_be_written_is_77(session: Session) -> None:
+    """Permission denied has a status of its own, and a line."""
+    (session.directory / "closed").mkdir(mode=0o500)
+
+    result = session.run("gmmcli predict -m geyser -o closed/out.csv faithful.csv")
+
+    assert (result.status, result.stderr) == (77, "gmmcli predict: closed/out.csv: permission denied\n")
+
+
+def test_two_fits_at_once_lose_no_update(session: Session) -> None:
+    """Of two writers one succeeds; the other succeeds as well, or exits 75 having changed nothing."""
+    command = ("fit", "-m", "geyser", "--steps", "300", "faithful.csv")
+    writers = [session.start(*command) for _ in range(2)]
+    outputs = [writer.communicate(timeout=60) for writer in writers]
+    statuses = [writer.returncode for writer in writers]
+
+    before, after = 1, inspect(session, "geyser")["checkpoint"]
+    assert sorted(statuses) in ([0, 0], [0, 75]), outputs
+    assert after == before + statuses.count(0)
+    assert session.run("gmmcli inspect -m geyser --check full").status == 0

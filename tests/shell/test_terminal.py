@@ -1,0 +1,64 @@
+"""What differs when a person looks: notes, the line about a success, colour, and what is refused."""
+
+import pytest
+from shell.session import Session
+
+
+def test_a_fit_tells_what_it_left_out_and_what_it_came_to(empty_session: Session) -> None:
+    """On a terminal information shows, and one line about the result."""
+    result = empty_session.run_on_terminal("gmmcli fit -m flowers -k 1 iris.csv")
+
+    note, summary = result.stdout.splitlines()
+    assert note == "gmmcli fit: note: not numeric, skipped: species"
+    assert summary.startswith("flowers checkpoint 1: 1 component, 2 steps, converged, mean log-likelihood -")
+
+
+def test_quiet_is_quiet_on_a_terminal(empty_session: Session) -> None:
+    """With -q neither notes nor the line about the result show."""
+    result = empty_session.run_on_terminal("gmmcli fit -q -m flowers -k 1 iris.csv")
+
+    assert (result.status, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fit -m new -k 2", "gmmcli fit: TABLE: none given, and stdin is a terminal"),
+        (
+            "predict -m geyser --output-format parquet faithful.csv",
+            "gmmcli predict: --output-format parquet: is not for a terminal",
+        ),
+    ],
+)
+def test_what_a_terminal_is_not_for_is_refused(session: Session, command: str, message: str) -> None:
+    """Nobody types a table, and nobody reads Parquet."""
+    result = session.run_on_terminal(f"gmmcli {command}")
+
+    assert result.status == 2
+    assert result.stdout.splitlines()[0] == message
+
+
+@pytest.mark.parametrize(
+    ("setting", "options", "colored"),
+    [
+        ("TERM=xterm", "", True),
+        ("TERM=dumb", "", False),
+        ("TERM=xterm NO_COLOR=1", "", False),
+        ("TERM=xterm", "--no-color", False),
+        ("TERM=dumb FORCE_COLOR=1", "", True),
+    ],
+)
+def test_colour_follows_the_conventions(session: Session, setting: str, options: str, colored: bool) -> None:
+    """Errors are coloured where terminal, environment and options agree to it."""
+    result = session.run_on_terminal(f"{setting} gmmcli score {options} -m absent faithful.csv")
+
+    assert result.status == 66
+    assert ("\x1b[" in result.stdout) == colored
+
+
+def test_a_pipe_gets_no_colour_unless_forced(session: Session) -> None:
+    """Without a terminal there is no escape sequence, but with FORCE_COLOR."""
+    command = "TERM=xterm gmmcli score -m absent faithful.csv"
+
+    assert "\x1b" not in session.run(command).stderr
+    assert "\x1b[" in session.run(f"FORCE_COLOR=1 {command}").stderr

@@ -30,6 +30,8 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         A write, the sync or the rename failed; nothing of the target has changed.
     """
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise CannotCreate(str(path), "no such directory", f"mkdir -p {path.parent}")
     try:
         mode: int | None = target.stat().st_mode
     except OSError:
@@ -66,12 +68,7 @@ def _renamed_into(target: Path, mode: int | None) -> Iterator[BinaryIO]:
 
 def create_new(path: Path) -> BinaryIO:
     """Open a file that must not exist yet, following no link."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    except FileNotFoundError as error:
-        raise CannotCreate(str(path.parent), "no such directory", f"mkdir -p {path.parent}") from error
-    except NotADirectoryError as error:
-        raise CannotCreate(str(path.parent), "not a directory") from error
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     return os.fdopen(descriptor, "wb")
 
 

@@ -50,9 +50,8 @@ def command(
     """Show what a model directory holds."""
     chosen = [variables, variable is not None, settings, history, check is not None]
     if sum(chosen) > 1:
-        raise Usage(
-            "inspect", "--variables, --variable, --settings, --history and --check exclude one another"
-        )
+        names = "--variables, --variable, --settings, --history and --check"
+        raise Usage(names, "exclude one another", "give one of them")
     from gmmcli.cli import inspection
     from gmmcli.jobs import inspect as job
 

@@ -69,8 +69,14 @@ class NameList(click.ParamType[tuple[str, ...]]):
         return "LIST"
 
 
-COUNT = click.IntRange(min=1)
-COUNT_OR_ZERO = click.IntRange(min=0)
+class Count(click.IntRange):
+    """A whole number, at least a bound."""
+
+    name = "whole number"
+
+
+COUNT = Count(min=1)
+COUNT_OR_ZERO = Count(min=0)
 
 model_dir = click.option(
     "-m",

@@ -52,7 +52,8 @@ def tell_of_ending(outcome: Outcome, reg_covar: float, tell: Notify) -> None:
     if outcome.ending == "max_iter":
         tell(Notice("cap_reached", f"not converged after {in_words(outcome)}: --max-iter reached"))
     if outcome.ending == "time_limit":
-        tell(Notice("time_limit", f"not converged after {in_words(outcome)}: --time-limit reached"))
+        state = "converged" if outcome.stored.checkpoint.converged else "not converged"
+        tell(Notice("time_limit", f"stopped by --time-limit after {in_words(outcome)}, {state}"))
     if outcome.moment is None:
         return
     pair, features = outcome.moment.pair, outcome.stored.checkpoint.features

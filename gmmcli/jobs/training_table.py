@@ -107,7 +107,8 @@ def _measure(
         )
     n_rows, K = int(spread.weight), settings.components
     if n_rows < K:
-        raise TableUnusable(name, f"{n_rows} rows are too few for {K} components", f"-k {n_rows}")
+        rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
+        raise TableUnusable(name, f"{rows} too few for {K} components", f"-k {n_rows}")
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
         tell(Notice("columns_constant", f"constant: {', '.join(constant)}", False, {"columns": constant}))

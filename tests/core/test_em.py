@@ -1,0 +1,171 @@
+"""The loop: what it yields, when it has converged, and that it only ever climbs."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles.random_mixtures import random_mixture, random_rows
+
+from gmmcli.core import em
+from gmmcli.core.kernel import EPS, Kernel, Workspace
+from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+
+
+def expectation_over(X):
+    """Return one E over a block, as an engine would."""
+
+    def expectation(mixture):
+        kernel = Kernel(mixture)
+        sums, log_density = kernel.expectation(X, Workspace(mixture, X.shape[1]))
+        return em.Expectation(kernel.statistics(sums), log_density, sums.log_max_posterior)
+
+    return expectation
+
+
+def first_pairs(n_pairs, mixture, X, **options):
+    pairs = em.iterate(mixture, expectation_over(X), **options)
+    return [next(pairs) for _ in range(n_pairs)]
+
+
+def bytes_of(pair):
+    mixture, statistics = pair.mixture, pair.expectation.statistics
+    arrays = (
+        mixture.weights, mixture.means, mixture.covariances,
+        statistics.counts, statistics.sums, statistics.squares, statistics.reference,
+        np.array(pair.likelihoods), pair.expectation.log_densities,
+    )  # fmt: skip
+    return [array.tobytes() for array in arrays]
+
+
+REMAINING_GAIN = {
+    "no likelihood": ([], None),
+    "one": ([-3.0], None),
+    "two, though equal": ([-3.0, -3.0], None),
+    "equal: nothing is left": ([-4.0, -3.0, -3.0], 0.0),
+    "all equal": ([-3.0, -3.0, -3.0], 0.0),
+    "a rise within rounding": ([-4.0, -3.0, -3.0 * (1 - 32 * EPS)], 0.0),
+    "a fall within rounding": ([-4.0, -3.0, -3.0 * (1 + 32 * EPS)], 0.0),
+    "steady rises within rounding": ([-3.0 * (1 + 40 * EPS), -3.0, -3.0 * (1 - 40 * EPS)], 0.0),
+    "halving gains: as much again is left": ([-4.0, -3.0, -2.5], 0.5),
+    "gains shrinking by 0.9: nine times the last is left": ([-20.0, -10.0, -1.0], 81.0),
+    "a fall after a rise: its size": ([-4.0, -3.0, -3.25], 0.25),
+    "a rise after a fall: its size": ([-3.0, -4.0, -3.5], 0.5),
+    "falls that halve": ([-3.0, -4.0, -4.5], 0.5),
+    "steady gains": ([-4.0, -3.0, -2.0], None),
+    "growing gains": ([-4.0, -3.5, -2.0], None),
+    "a rise after none": ([-3.0, -3.0, -2.0], None),
+    "a fall after none": ([-3.0, -3.0, -4.0], 1.0),
+    "only the last three count": ([9.0, 9.0, -4.0, -3.0, -2.5], 0.5),
+}
+
+
+@pytest.mark.parametrize("case", REMAINING_GAIN)
+def test_the_remaining_gain_is_extrapolated_from_three_likelihoods(case):
+    """Aitken's estimate, with its special cases one by one."""
+    likelihoods, expected = REMAINING_GAIN[case]
+
+    found = em.remaining_gain(likelihoods)
+
+    assert found == (None if expected is None else pytest.approx(expected, rel=1e-12))
+
+
+@pytest.mark.parametrize(("ratio", "limit"), [(0.5, -1.0), (0.99, 2.5), (0.01, -300.0)])
+def test_the_estimate_is_exact_for_a_geometric_approach(ratio, limit):
+    """Where the distance to the limit shrinks by a constant factor, the estimate is that distance."""
+    likelihoods = [limit - ratio**i for i in range(3)]
+
+    assert em.remaining_gain(likelihoods) == pytest.approx(ratio**2, rel=1e-9)
+
+
+def test_a_slow_climb_has_not_converged_where_its_gain_is_below_tol():
+    """A gain of 1e-7 per step that shrinks by 0.999 leaves 1e-4, which is above a tol of 1e-6."""
+    statistics = expectation_over(np.zeros((1, 1)))(
+        Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), "spherical")
+    )
+    likelihoods = tuple(np.cumsum([-1.0, 1e-7, 0.999e-7]))
+    pair = em.Pair(Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), "spherical"), statistics, 2, likelihoods)
+
+    assert not pair.has_converged(1e-6)
+    assert pair.has_converged(1e-3)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_one_component_converges_after_its_second_step(covariance_type):
+    """The first step is the answer, the second shows that nothing changes."""
+    rng = np.random.default_rng(1)
+    start = random_mixture(rng, covariance_type, 1, 3)
+
+    pairs = first_pairs(3, start, rng.normal(size=(3, 200)))
+
+    assert [pair.has_converged(1e-6) for pair in pairs] == [False, False, True]
+    assert pairs[2].remaining_gain == 0.0
+
+
+def test_a_run_is_e_then_m_and_e_for_ever():
+    """Each pair holds a mixture and its own E; no pass is made that was not asked for."""
+    rng = np.random.default_rng(2)
+    start = random_mixture(rng, "full", 2, 2)
+    X = random_rows(rng, start, 300)
+    seen = []
+
+    def expectation(mixture):
+        seen.append(mixture)
+        return expectation_over(X)(mixture)
+
+    pairs = em.iterate(start, expectation, step=7)
+    first, second = next(pairs), next(pairs)
+
+    assert [p.step for p in (first, second)] == [7, 8]
+    assert seen == [first.mixture, second.mixture]
+    assert first.mixture is start
+    by_hand = em.maximise(first.expectation.statistics, start)
+    assert second.mixture.means.tobytes() == by_hand.means.tobytes()
+    assert second.likelihoods == (first.likelihoods[0], second.expectation.mean_log_likelihood)
+
+
+def test_a_pair_remembers_the_likelihoods_of_the_last_three():
+    """More would be stored with every checkpoint, and never looked at."""
+    rng = np.random.default_rng(4)
+    start = random_mixture(rng, "diag", 2, 2)
+
+    pairs = first_pairs(5, start, random_rows(rng, start, 100))
+
+    every = [pair.expectation.mean_log_likelihood for pair in pairs]
+    assert [pair.likelihoods for pair in pairs] == [tuple(every[max(i - 2, 0) : i + 1]) for i in range(5)]
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("params", ["wmc", "m"])
+def test_three_steps_and_four_more_are_seven_byte_for_byte(covariance_type, params):
+    """A resumed run goes over the table again, and goes on as if it had never stopped."""
+    rng = np.random.default_rng(3)
+    start = random_mixture(rng, covariance_type, 3, 2)
+    X = random_rows(rng, start, 200)
+    options = {"params": params, "reg_covar": 1e-6}
+
+    whole = first_pairs(8, start, X, **options)
+    stop = whole[3]
+    resumed = first_pairs(5, stop.mixture, X, step=stop.step, likelihoods=stop.likelihoods[:-1], **options)
+
+    assert resumed[-1].step == whole[-1].step == 7
+    assert [bytes_of(pair) for pair in resumed] == [bytes_of(pair) for pair in whole[3:]]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    covariance_type=st.sampled_from(COVARIANCE_TYPES),
+    n_components=st.integers(1, 4),
+    d=st.integers(1, 4),
+    params=st.sampled_from(["wmc", "wm", "wc", "mc", "w", "m", "c"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_likelihood_never_falls_between_plain_steps(seed, covariance_type, n_components, d, params):
+    """Without regularisation, no step loses more than 1e-9 of the likelihood."""
+    rng = np.random.default_rng(seed)
+    start = random_mixture(rng, covariance_type, n_components, d)
+    X = np.concatenate([random_rows(rng, start, 60, 0.3), rng.normal(size=(d, 40))], axis=1)
+
+    likelihoods = [pair.likelihoods[-1] for pair in first_pairs(9, start, X, params=params)]
+
+    falls = -np.diff(likelihoods)
+    assert (falls <= 1e-9 * np.abs(likelihoods[:-1])).all()

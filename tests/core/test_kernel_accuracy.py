@@ -1,0 +1,205 @@
+"""Log densities against the slow reference: the accuracy that numerics, section 3, promises."""
+
+import numpy as np
+import pytest
+from oracles import slow_em
+from oracles.random_mixtures import in_shape_of, random_covariance, random_mixture, random_rows
+
+from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel, Workspace, block_rows, centred_components
+from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+
+
+def log_densities(X, mixture):
+    return Kernel(mixture).expectation(X, Workspace(mixture, X.shape[1]))[1]
+
+
+def relative_error(found, exact):
+    return float((np.abs(found - exact) / np.maximum(1, np.abs(exact))).max())
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(("d", "n_components"), [(1, 1), (1, 3), (2, 5), (7, 3), (40, 2)])
+@pytest.mark.parametrize("condition", [1.0, 1e3, 1e5, 1e6, 1e7])
+def test_log_densities_agree_to_nine_digits_up_to_condition_1e7(covariance_type, d, n_components, condition):
+    """Near the means and 1,000 sd away, log densities are within 1e-9·max(1, |log density|)."""
+    rng = np.random.default_rng([d, n_components, int(condition)])
+    mixture = random_mixture(rng, covariance_type, n_components, d, condition)
+    X = np.concatenate([random_rows(rng, mixture, 60, spread) for spread in (1e-4, 1.0, 1e3)], axis=1)
+
+    found = log_densities(X, mixture)
+
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("distance", [1.0, 100.0, 1000.0])
+@pytest.mark.parametrize("d", [1, 6, 30])
+def test_just_below_the_bound_the_expanded_form_loses_little_more_than_the_bound(
+    covariance_type, distance, d
+):
+    """The bound estimates one rounding of the largest term; all of them together stay within the promise."""
+    rng = np.random.default_rng(5)
+    directions = rng.normal(size=(3, d))
+    means = distance * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    smallest = 0.5 * EPS * distance**2 / (0.95 * EXPANDED_ERROR)
+    rotation, _ = np.linalg.qr(rng.normal(size=(d, d)))
+    turned = (rotation * smallest * np.linspace(1, 1.5, d)) @ rotation.T
+    covariances = in_shape_of(covariance_type, np.broadcast_to((turned + turned.T) / 2, (3, d, d)))
+    mixture = Mixture(np.full(3, 1 / 3), means, covariances, covariance_type)
+    X = random_rows(rng, mixture, 100, np.sqrt(smallest))
+
+    found = log_densities(X, mixture)
+
+    assert not Kernel(mixture).is_centred.any()
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
+
+
+@pytest.mark.parametrize("condition", [1e8, 1e10, 1e12])
+@pytest.mark.parametrize("d", [2, 10, 30])
+def test_beyond_condition_1e7_the_error_grows_with_the_condition_only(d, condition):
+    """A rotated covariance loses about d·eps·condition, not more."""
+    rng = np.random.default_rng([d, int(np.log10(condition))])
+    mixture = random_mixture(rng, "full", 3, d, condition)
+    X = random_rows(rng, mixture, 200)
+
+    found = log_densities(X, mixture)
+
+    assert relative_error(found, slow_em.log_density(X, mixture)) < max(1e-9, 4 * d * EPS * condition)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_condition_of_1e12_from_column_scales_alone_is_no_problem(covariance_type, seed):
+    """Correlated columns whose sds differ by 1e6 keep nine digits."""
+    rng = np.random.default_rng(seed)
+    d = 6
+    scale = rng.permutation(np.logspace(-6, 0, d))
+    full = np.array([random_covariance(rng, d, 20.0) for _ in range(2)]) * scale[:, None] * scale
+    means = rng.normal(size=(2, d))
+    mixture = Mixture(np.array([0.4, 0.6]), means, in_shape_of(covariance_type, full), covariance_type)
+    X = means[rng.choice(2, 300)].T + scale[:, None] * rng.normal(size=(d, 300))
+
+    found = log_densities(X, mixture)
+
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("d", [1, 30, 300])
+def test_rows_a_million_sd_away_have_finite_and_right_densities(covariance_type, d):
+    """Far tails neither overflow nor lose the posterior."""
+    rng = np.random.default_rng(d)
+    mixture = random_mixture(rng, covariance_type, 2, d)
+    X = 1e6 * rng.choice([-1.0, 1.0], size=(d, 5))
+
+    found = log_densities(X, mixture)
+
+    assert np.isfinite(found).all()
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
+    """One mixture may evaluate some components centred and others expanded."""
+    rng = np.random.default_rng(8)
+    full = np.array([variance * random_covariance(rng, 3) for variance in (1.0, 1e-14, 1.0, 1e-12)])
+    means = rng.normal(size=(4, 3))
+    mixture = Mixture(np.full(4, 0.25), means, in_shape_of(covariance_type, full), covariance_type)
+    sds = np.array([1.0, 1e-7, 1.0, 1e-6])
+    label = rng.choice(4, 300)
+    X = means[label].T + sds[label] * rng.normal(size=(3, 300))
+
+    found = log_densities(X, mixture)
+
+    if covariance_type != "tied":
+        assert Kernel(mixture).is_centred.tolist() == [False, True, False, True]
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize(
+    ("loss", "is_centred"), [(0.9 * EXPANDED_ERROR, False), (1.1 * EXPANDED_ERROR, True)]
+)
+def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(covariance_type, loss, is_centred):
+    """The rule is ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > EXPANDED_ERROR, however Σ is turned."""
+    rng = np.random.default_rng(3)
+    d, distance = 5, 30.0
+    mean = rng.normal(size=d)
+    mean *= distance / np.linalg.norm(mean)
+    # λmax(Σ⁻¹) = 1/smallest; the trace is negligible beside ‖μ‖² = 900 but not forgotten.
+    smallest = 0.5 * EPS * distance**2 / loss
+    eigenvalues = smallest * np.arange(1, d + 1)
+    rotation, _ = np.linalg.qr(rng.normal(size=(d, d)))
+    turned = (rotation * eigenvalues) @ rotation.T
+    full = {"diag": np.diag(eigenvalues), "spherical": smallest * np.eye(d)}.get(covariance_type, turned)
+    mixture = Mixture(np.ones(1), mean[None], in_shape_of(covariance_type, full[None]), covariance_type)
+
+    assert Kernel(mixture).is_centred.tolist() == [is_centred]
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+@pytest.mark.parametrize(
+    ("loss", "is_centred"), [(0.9 * EXPANDED_ERROR, False), (1.1 * EXPANDED_ERROR, True)]
+)
+def test_a_component_at_the_origin_is_centred_for_its_own_breadth(covariance_type, loss, is_centred):
+    """Where μ = 0, the trace alone decides: rows of a long thin cluster lie far from its mean."""
+    full = np.diag([0.5 * EPS / loss, 1.0])
+    mixture = Mixture(np.ones(1), np.zeros((1, 2)), in_shape_of(covariance_type, full[None]), covariance_type)
+
+    assert Kernel(mixture).is_centred.tolist() == [is_centred]
+
+
+def test_one_far_mean_makes_all_tied_components_centred():
+    """What tied components share decides for all of them together."""
+    means = np.array([[0.0, 0.0], [5000.0, 0.0]])
+    mixture = Mixture(np.full(2, 0.5), means, np.eye(2), "tied")
+
+    assert Kernel(mixture).is_centred.tolist() == [True, True]
+
+
+@pytest.mark.parametrize(("d", "expected"), [(170, False), (190, True)])
+def test_very_wide_full_blocks_are_never_expanded(d, expected):
+    """Where φ of a smallest block would exceed 32 MiB, all components are centred."""
+    mixture = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None], "full")
+
+    assert centred_components(mixture, mixture.covariances).tolist() == [expected]
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_block_rows_is_a_power_of_two_in_bounds(covariance_type):
+    """Blocks have 256 to 4,096 rows and shrink as rows grow wider."""
+    lengths = [block_rows(covariance_type, d, K) for d in (1, 8, 64, 300) for K in (1, 16, 1000)]
+
+    assert all(256 <= n <= 4096 and n & (n - 1) == 0 for n in lengths)
+    assert block_rows(covariance_type, 1, 1) >= block_rows(covariance_type, 300, 1000)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_type):
+    """Its log weight is −∞, yet every output stays finite and the others are as if it were not there."""
+    rng = np.random.default_rng(4)
+    mixture = random_mixture(rng, covariance_type, 3, 2)
+    weights = np.array([0.5, 0.0, 0.5])
+    X = random_rows(rng, mixture, 100)
+    with_zero = Mixture(weights, mixture.means, mixture.covariances, covariance_type)
+
+    work = Workspace(with_zero, 100)
+    sums, found = Kernel(with_zero).expectation(X, work)
+
+    assert np.isfinite(found).all()
+    assert np.isfinite(sums.T).all()
+    assert (work.log_resp[1] == 0).all()
+    assert relative_error(found, slow_em.log_density(X, with_zero)) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_distances_are_exact_next_to_a_mean(covariance_type):
+    """Mahalanobis distances keep their digits even where they are 1e-9 sd."""
+    rng = np.random.default_rng(6)
+    mixture = random_mixture(rng, covariance_type, 3, 4)
+    X = np.concatenate([mixture.means.T + 1e-9, mixture.means.T, random_rows(rng, mixture, 20)], axis=1)
+
+    found = Kernel(mixture).distances(X, Workspace(mixture, X.shape[1]))
+
+    exact = np.sqrt(slow_em.distances(X, mixture)).astype(float)
+    np.testing.assert_allclose(found, exact, rtol=1e-12, atol=0)

@@ -1,0 +1,172 @@
+"""The value that everything passes around, its natural parameters, and the covariances that are none."""
+
+import numpy as np
+import pytest
+from oracles.random_mixtures import random_mixture
+
+from gmmcli.core import family
+from gmmcli.core.degenerate import find_floored
+from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture, covariances_shape
+from gmmcli.errors import CovarianceNotPositive
+
+
+def plain(covariance_type, K=2, d=3):
+    unit = family.add_to_variances(np.zeros(covariances_shape(covariance_type, K, d)), 1.0, covariance_type)
+    return Mixture(np.full(K, 1 / K), np.zeros((K, d)), unit, covariance_type)
+
+
+REFUSED = {
+    "a weight below 0": {"weights": [1.5, -0.5]},
+    "weights that sum to 0.9": {"weights": [0.5, 0.4]},
+    "three weights for two means": {"weights": [0.5, 0.25, 0.25]},
+    "NaN in the means": {"means": [[0.0, np.nan], [0.0, 0.0]]},
+    "an infinite covariance": {"covariances": np.full((2, 2, 2), np.inf)},
+    "covariances of another type": {"covariances": np.ones((2, 2))},
+    "an unknown type": {"covariance_type": "banana"},
+    "no component": {"weights": np.ones(0), "means": np.ones((0, 2)), "covariances": np.ones((0, 2, 2))},
+    "means without columns": {"means": np.ones((2, 0)), "covariances": np.ones((2, 0, 0))},
+    "flat means": {"means": [0.0, 1.0]},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_mixture_is_refused(case):
+    """Each in turn is a ValueError."""
+    valid = {
+        "weights": [0.5, 0.5],
+        "means": [[0.0, 0.0], [1.0, 1.0]],
+        "covariances": np.stack([np.eye(2)] * 2),
+        "covariance_type": "full",
+    }
+    Mixture(**valid)
+
+    with pytest.raises(ValueError, match=r"must|match|shape|not one of"):
+        Mixture(**(valid | REFUSED[case]))
+
+
+def test_a_mixture_never_changes():
+    """Not by its own arrays, not by those it was made of."""
+    means = np.zeros((1, 2))
+    mixture = Mixture(np.ones(1), means, np.ones(1), "spherical")
+
+    means[0, 0] = 5.0
+
+    assert mixture.means[0, 0] == 0.0
+    with pytest.raises(ValueError, match="read-only"):
+        mixture.means[0, 0] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "expected"),
+    [("full", 2 + 9 + 18), ("tied", 2 + 9 + 6), ("diag", 2 + 9 + 9), ("spherical", 14)],
+)
+def test_free_parameters_are_counted(covariance_type, expected):
+    """Three components in three dimensions."""
+    assert plain(covariance_type, K=3).n_parameters == expected
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_a_block_expands_to_the_features_that_its_length_announces(covariance_type, d):
+    """1, z, and the products the type keeps, in the order of the upper triangle."""
+    X = np.random.default_rng(d).normal(size=(d, 4))
+    out = np.full((family.expanded_length(covariance_type, d), 4), np.nan)
+
+    family.expand(X, covariance_type, out)
+
+    i, j = np.triu_indices(d)
+    tail = {
+        "full": X[i] * X[j],
+        "tied": np.empty((0, 4)),
+        "diag": X**2,
+        "spherical": (X**2).sum(axis=0, keepdims=True),
+    }[covariance_type]
+    np.testing.assert_allclose(out, np.concatenate([np.ones((1, 4)), X, tail]), rtol=1e-15)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_the_factors_turn_the_covariances_into_the_identity(covariance_type):
+    """F Σ Fᵀ = 1, with F lower triangular."""
+    mixture = random_mixture(np.random.default_rng(1), covariance_type, 3, 5, condition=1e4)
+
+    factors = family.precision_factors(mixture)
+
+    for k, covariance in enumerate(family.covariances_of(mixture)):
+        factor = factors if covariance_type == "tied" else factors[k]
+        factor = factor if factor.ndim == 2 else factor * np.eye(5)
+        np.testing.assert_allclose(factor @ covariance @ factor.T, np.eye(5), atol=1e-10)
+        assert (np.triu(factor, 1) == 0).all()
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("variance", [0.0, -1e-12])
+def test_a_flat_component_is_named_with_its_column(covariance_type, variance):
+    """The second of two components, flat in the last column."""
+    mixture = plain(covariance_type)
+    covariances = mixture.covariances.copy()
+    flat = {"full": (1, 2, 2), "tied": (2, 2), "diag": (1, 2), "spherical": (1,)}[covariance_type]
+    covariances[flat] = variance
+    broken = Mixture(mixture.weights, mixture.means, covariances, covariance_type)
+
+    with pytest.raises(CovarianceNotPositive) as caught:
+        family.precision_factors(broken)
+
+    assert caught.value.component == (None if covariance_type == "tied" else 1)
+    assert 2 in caught.value.features or covariance_type == "spherical"
+    if covariance_type != "spherical":
+        assert caught.value.features == (2,)
+
+
+def test_columns_that_depend_on_each_other_are_both_named():
+    """Perfect correlation of the first and the last column, rounded to the wrong side."""
+    covariance = np.array([[1.0, 0.0, 1.0 + 1e-9], [0.0, 1.0, 0.0], [1.0 + 1e-9, 0.0, 1.0]])
+    mixture = Mixture(np.ones(1), np.zeros((1, 3)), covariance[None], "full")
+
+    with pytest.raises(CovarianceNotPositive) as caught:
+        family.precision_factors(mixture)
+
+    assert (caught.value.component, caught.value.features) == (0, (0, 2))
+
+
+def test_a_covariance_that_is_small_but_round_is_not_blamed():
+    """Where one component is tiny and another flat, the flat one is named."""
+    covariances = np.array([1e-200 * np.eye(2), np.diag([1.0, -1e-17])])
+    mixture = Mixture(np.full(2, 0.5), np.zeros((2, 2)), covariances, "full")
+
+    with pytest.raises(CovarianceNotPositive) as caught:
+        family.precision_factors(mixture)
+
+    assert (caught.value.component, caught.value.features) == (1, (1,))
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_component_at_the_floor_is_found_with_its_columns(covariance_type):
+    """Variance 1.5 times the regularisation is at the floor, 3 times is not."""
+    mixture = plain(covariance_type)
+    covariances = mixture.covariances.copy()
+    flat = {"full": (0, 1, 1), "tied": (1, 1), "diag": (0, 1), "spherical": (0,)}[covariance_type]
+    found = []
+    for factor in (1.5, 3.0):
+        covariances[flat] = factor * 1e-6
+        found.append(
+            list(find_floored(Mixture(mixture.weights, mixture.means, covariances, covariance_type), 1e-6))
+        )
+
+    columns = (0, 1, 2) if covariance_type == "spherical" else (1,)
+    assert found == [[(None if covariance_type == "tied" else 0, columns)], []]
+
+
+def test_a_flat_direction_across_columns_names_those_that_take_part():
+    """Two columns that are one, beside a third of its own."""
+    direction = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
+    covariance = np.eye(3) - (1 - 1e-6) * np.outer(direction, direction)
+    mixture = Mixture(np.ones(1), np.zeros((1, 3)), covariance[None], "full")
+
+    assert list(find_floored(mixture, 1e-6)) == [(0, (0, 1))]
+
+
+def test_without_regularisation_there_is_no_floor():
+    """However sharp a component is."""
+    mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.full((1, 2), 1e-14), "diag")
+
+    assert list(find_floored(mixture, 0.0)) == []

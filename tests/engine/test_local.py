@@ -1,0 +1,211 @@
+"""One pass over a table in memory: the same bytes whatever the threads, and nothing lost at the seams."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import slow_em
+from oracles.random_mixtures import random_mixture, random_rows
+
+from gmmcli.core import em, quantiles
+from gmmcli.core.kernel import Kernel, Workspace
+from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.engine import local
+from gmmcli.engine.local import LocalEngine, one_blas_thread
+from gmmcli.errors import CovarianceNotPositive
+
+SHORT_BLOCK = 64
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch):
+    """Let a few hundred rows be many blocks, and BLAS leave the threads to the engine."""
+    monkeypatch.setattr(local, "block_rows", lambda *_: SHORT_BLOCK)
+    with one_blas_thread():
+        yield
+
+
+@pytest.fixture(params=COVARIANCE_TYPES)
+def mixture(request):
+    mixture = random_mixture(np.random.default_rng(1), request.param, 3, 4)
+    covariances = mixture.covariances.copy()
+    if request.param != "tied":
+        covariances[1] *= 1e-13  # evaluated in centred form beside the others
+    return Mixture(mixture.weights, mixture.means, covariances, request.param)
+
+
+@pytest.fixture(name="X")
+def rows_around(mixture):
+    return random_rows(np.random.default_rng(2), mixture, 1000)
+
+
+def bytes_of(expectation):
+    statistics = expectation.statistics
+    arrays = (statistics.counts, statistics.sums, statistics.squares, statistics.reference)
+    numbers = (statistics.log_likelihood, statistics.total_weight, expectation.log_max_posterior)
+    return [array.tobytes() for array in (*arrays, np.array(numbers), expectation.log_densities)]
+
+
+def cut(X, *places):
+    return [np.ascontiguousarray(part) for part in np.split(X, places, axis=1)]
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("n_threads", [2, 3, 5])
+def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard):
+    """Sums are folded in the order of the blocks, whoever is done first."""
+    chunks = [cut(X, 130), cut(X, 64, 640)]
+
+    one = LocalEngine(chunks, 1).expectation(mixture, hard=hard)
+    many = LocalEngine(chunks, n_threads).expectation(mixture, hard=hard)
+
+    assert bytes_of(many) == bytes_of(one)
+
+
+def test_one_pass_is_the_e_of_all_rows(mixture, X):
+    """Over uneven chunks, with an empty one between, it is the slow reference."""
+    chunks = [[X[:, :130], X[:, 130:130]], [X[:, 130:131], X[:, 131:]]]
+
+    found = LocalEngine(chunks, 2).expectation(mixture)
+
+    slow = slow_em.expectation(X, mixture)
+    assert found.statistics.rows == found.statistics.total_weight == 1000
+    assert found.statistics.log_likelihood == pytest.approx(float(slow.log_likelihood), rel=1e-11)
+    assert found.mean_log_likelihood == pytest.approx(float(slow.log_likelihood) / 1000, rel=1e-11)
+    assert found.log_max_posterior == pytest.approx(float(slow.log_max_posterior), rel=1e-9)
+    np.testing.assert_allclose(found.log_densities, slow.log_density.astype(float), rtol=1e-10, atol=1e-9)
+    expected = slow_em.maximise(X, slow.resp, mixture)
+    np.testing.assert_allclose(
+        em.maximise(found.statistics, mixture).means, expected.means, rtol=0, atol=1e-9
+    )
+
+
+def test_how_an_operand_is_cut_into_whole_blocks_leaves_no_trace(mixture, X):
+    """One array of 1,000 rows, or pieces of whole blocks with their own memory: the same bytes."""
+    whole = LocalEngine([[X]], 2).expectation(mixture)
+    pieces = LocalEngine([cut(X, 64, 320, 960)], 2).expectation(mixture)
+
+    assert bytes_of(pieces) == bytes_of(whole)
+
+
+def test_blocks_never_span_operands(mixture, X, monkeypatch):
+    """Each operand starts a block of its own, so its sums do not depend on what came before."""
+    lengths = []
+    original = Kernel.expectation
+
+    def watched(kernel, block, work, row_weights=None, *, hard=False):
+        lengths.append(block.shape[1])
+        return original(kernel, block, work, row_weights, hard=hard)
+
+    monkeypatch.setattr(Kernel, "expectation", watched)
+
+    LocalEngine([[X[:, :100]], [X[:, 100:110]], [X[:, 110:302]]], 1).expectation(mixture)
+
+    assert lengths == [64, 36, 10, 64, 64, 64]
+
+
+def test_sums_are_added_block_after_block_and_operand_after_operand(mixture, X):
+    """Adding the blocks' sums by hand, in that order, gives the same bytes."""
+    parts = [X[:, :64], X[:, 64:100], X[:, 100:130]]
+    kernel = Kernel(mixture)
+    total, *rest = [kernel.expectation(part, Workspace(mixture, SHORT_BLOCK))[0] for part in parts]
+    for sums in rest:
+        total += sums
+
+    found = LocalEngine([[X[:, :100]], [X[:, 100:130]]], 3).expectation(mixture).statistics
+
+    expected = kernel.statistics(total)
+    assert found.squares.tobytes() == expected.squares.tobytes()
+    assert found.log_likelihood == expected.log_likelihood
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("m", [1, 7, 64, 100, 999, 1000])
+def test_log_densities_are_sampled_at_evenly_spaced_rows(mixture, X, m, n_threads, monkeypatch):
+    """Rows ⌊i·n/m⌋ for i < m, across blocks and operands."""
+    every = LocalEngine([[X]], 1).expectation(mixture).log_densities
+    monkeypatch.setattr(quantiles, "SAMPLE_ROWS", m)
+
+    found = LocalEngine([[X]], n_threads).expectation(mixture).log_densities
+
+    assert found.tolist() == every[[i * 1000 // m for i in range(m)]].tolist()
+
+
+@given(lengths=st.lists(st.integers(0, 150), min_size=1, max_size=5).filter(any), m=st.integers(1, 400))
+@settings(max_examples=40, deadline=None)
+def test_the_sample_fills_whatever_the_operands_lengths(lengths, m):
+    """No position of the sample is missed or written twice from another row."""
+    n = sum(lengths)
+    table = np.arange(float(n))[None]
+    chunks = [[part] for part in np.split(table, np.cumsum(lengths)[:-1], axis=1)]
+    mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.full(1, 1e4), "spherical")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "block_rows", lambda *_: 16)
+        patch.setattr(quantiles, "SAMPLE_ROWS", m)
+
+        found = LocalEngine(chunks, 2).expectation(mixture).log_densities
+
+    size = min(n, m)
+    sampled = np.array([i * n // size for i in range(size)], dtype=float)
+    peak = -0.5 * np.log(2 * np.pi * 1e4)
+    np.testing.assert_allclose(found, peak - sampled**2 / 2e4, rtol=1e-10)
+
+
+def test_take_finds_rows_across_chunks_and_operands(X):
+    """In the order asked for, repeated where asked twice, next to every seam."""
+    engine = LocalEngine([[X[:, :10], X[:, 10:10], X[:, 10:11]], [X[:, 11:]]], 1)
+    indices = np.array([999, 0, 9, 10, 11, 10, 500])
+
+    found = engine.take(indices)
+
+    assert found.tolist() == X[:, indices].T.tolist()
+    assert engine.n_rows == 1000
+    assert engine.n_features == 4
+
+
+class Abandoned(Exception):
+    """What a check may raise."""
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_check_is_called_before_every_block_and_may_abandon_the_pass(mixture, X, n_threads):
+    """It is called sixteen times for sixteen blocks; where it raises at the seventh, that leaves."""
+    calls, limit = [], 1000
+
+    def check():
+        calls.append(None)
+        if len(calls) >= limit:
+            raise Abandoned
+
+    LocalEngine([[X]], n_threads, check).expectation(mixture)
+    assert len(calls) == 16
+    calls.clear()
+    limit = 7
+    with pytest.raises(Abandoned):
+        LocalEngine([[X]], n_threads, check).expectation(mixture)
+    assert 7 <= len(calls) < 7 + n_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_covariance_that_is_none_is_refused_before_the_pass(X, n_threads):
+    """The kernel's error arrives in the caller's thread."""
+    mixture = Mixture(np.ones(1), np.zeros((1, 4)), np.zeros((1, 4, 4)), "full")
+
+    with pytest.raises(CovarianceNotPositive):
+        LocalEngine([[X]], n_threads).expectation(mixture)
+
+
+def test_cpus_and_blas_are_known():
+    """There is at least one CPU, and numpy's BLAS has a name."""
+    assert local.available_cpus() >= 1
+    assert local.blas_kernel()
+
+
+def test_a_table_of_one_row_is_a_table(mixture):
+    """One block of one row; more threads than blocks."""
+    X = np.ones((4, 1))
+
+    found = LocalEngine([[X]], 4).expectation(mixture)
+
+    assert found.statistics.rows == 1
+    assert found.log_densities[0] == pytest.approx(float(slow_em.log_density(X, mixture)[0]), rel=1e-10)

@@ -1,0 +1,1 @@
+"""Slow, obvious formulas that the fast ones are held to."""

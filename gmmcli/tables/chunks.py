@@ -1,7 +1,7 @@
 """Text in chunks of whole records, parsed ahead by threads and handed on in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -82,21 +82,26 @@ def iter_chunks(
         yield Chunk(rest, line, subject, is_whole=find_end(rest) == len(rest), is_hurried=True)
 
 
-def parse_ahead(parse: Callable[[Chunk], Part], chunks: Iterable[Chunk], n_threads: int) -> Iterator[Part]:
+def parse_ahead(parse: Callable[[Chunk], Part], chunks: Iterator[Chunk], n_threads: int) -> Iterator[Part]:
     """Parse chunks by threads, some ahead, and yield the parts in order.
 
     Of several errors the first by position leaves, whichever thread is faster.
     """
     pending: deque[Future[Part]] = deque()
+    problem: GmmError | None = None
     with ThreadPoolExecutor(n_threads, "parse") as pool:
-        try:
-            for chunk in chunks:
-                pending.append(pool.submit(parse, chunk))
-                while pending and (chunk.is_hurried or len(pending) > n_threads):
-                    yield pending.popleft().result()
-        except GmmError:
-            while pending:
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except GmmError as error:
+                # What was read before it is told first.
+                chunk, problem = None, error
+            if chunk is None:
+                break
+            pending.append(pool.submit(parse, chunk))
+            while pending and (chunk.is_hurried or len(pending) > n_threads):
                 yield pending.popleft().result()
-            raise
         while pending:
             yield pending.popleft().result()
+    if problem is not None:
+        raise problem

@@ -11,6 +11,8 @@ from gmmcli.tables.stream import ByteStream
 
 CHUNK_BYTES = 1 << 22
 MAX_RECORD_BYTES = 1 << 26
+# Of a table's beginning, from which the types of its columns are told.
+INFERENCE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.stream import ByteStream
 
-INFERENCE_BYTES = 1 << 20
 _NUMBERS = frozenset((int, float, bool, type(None)))
 _ARROW_TYPES = (
     (frozenset((bool,)), pa.bool_()),
@@ -133,16 +132,16 @@ class JsonLinesReader:
         """Raise `TableUnusable` about the first value of a row that is not a finite number."""
         for column in features:
             key = self.column_names[column]
-            value, place = row.get(key), chunk.line_of(offset)
+            value = row.get(key)
             if type(value) not in _NUMBERS:
-                raise self._not_a_number(place, column, value, may_exclude)
+                raise self._not_a_number(chunk.line_of(offset), column, value, may_exclude)
             if _is_too_large(value):
                 written = json.loads(chunk.data[offset:].partition(b"\n")[0], parse_float=str)[key]
                 is_word = isinstance(written, float)
                 fact = (
                     "infinite value" if is_word else f"does not fit a double: {wording.shown(str(written))}"
                 )
-                raise TableUnusable(place, f"{wording.column(key)}: {fact}")
+                raise TableUnusable(chunk.line_of(offset), f"{wording.column(key)}: {fact}")
 
     def _check_extra(self, chunk: Chunk, offset: int, row: dict[str, Any], extra: Sequence[int]) -> None:
         """Raise `TableUnusable` about the first passed value of a row that is not of its column's type."""

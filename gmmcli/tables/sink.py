@@ -1,7 +1,7 @@
 """Rows out: CSV, TSV, JSON lines, Parquet, Arrow; to a file that appears whole, or to stdout."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -77,18 +77,20 @@ def open_sink(path: Path | None, output_format: str, *, stdout: BinaryIO | None)
     ------
     CannotCreate, PermissionRefused, ReadWriteFailed
     """
-    if path is None:
-        if stdout is None:
+    with ExitStack() as stack:
+        if path is not None:
+            outlet = _Outlet(stack.enter_context(open_atomic(path)), str(path))
+        elif stdout is not None:
+            outlet = _Outlet(stdout, "stdout")
+        else:
             raise ReadWriteFailed("stdout", "closed")
-        outlet = _Outlet(stdout, "stdout")
-        encoder = _open_encoder(outlet, output_format, is_file=False)
-        yield Sink(encoder)
-        encoder.finish()
-    else:
-        with open_atomic(path) as stream:
-            encoder = _open_encoder(_Outlet(stream, str(path)), output_format, is_file=True)
+        encoder = _open_encoder(outlet, output_format, is_file=path is not None)
+        try:
             yield Sink(encoder)
             encoder.finish()
+        except BaseException:
+            outlet.abandon()
+            raise
 
 
 def _open_encoder(outlet: "_Outlet", output_format: str, *, is_file: bool) -> Encoder:
@@ -114,16 +116,22 @@ class _Outlet:
         self._stream = stream
         self._subject = subject
         self._written = 0
+        self._is_abandoned = False
 
     def write(self, data: bytes) -> int:
         """Write all of it."""
-        try:
-            self._stream.write(data)
-            self._stream.flush()
-        except OSError as error:
-            raise from_os_error(self._subject, error) from error
+        if not self._is_abandoned:
+            try:
+                self._stream.write(data)
+                self._stream.flush()
+            except OSError as error:
+                raise from_os_error(self._subject, error) from error
         self._written += len(data)
         return len(data)
+
+    def abandon(self) -> None:
+        """Let nothing more through: Arrow's writers would end the file when they are cleared away."""
+        self._is_abandoned = True
 
     def tell(self) -> int:
         """Return how many bytes were written."""

@@ -4,6 +4,7 @@ import os
 import select
 import stat
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,10 +92,12 @@ class ByteStream:
             file: BinaryIO = self._raw
             return file
         try:
-            spooled: BinaryIO = os.fdopen(_open_nameless(), "w+b")
-            while data := self.read(1 << 20):
-                spooled.write(data)
-            spooled.seek(0)
+            with ExitStack() as stack:
+                spooled: BinaryIO = stack.enter_context(os.fdopen(_open_nameless(), "w+b"))
+                while data := self.read(1 << 20):
+                    spooled.write(data)
+                spooled.seek(0)
+                stack.pop_all()
         except OSError as error:
             raise from_os_error(tempfile.gettempdir(), error, "TMPDIR=DIR names another place") from error
         self.close()

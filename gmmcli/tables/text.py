@@ -17,11 +17,9 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import delimited, wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Record
 from gmmcli.tables.stream import ByteStream
-
-INFERENCE_BYTES = 1 << 20
 
 
 class TextReader:
@@ -126,12 +124,12 @@ class TextReader:
         """Raise `TableUnusable` where the first record cannot be a header."""
         shell_name = wording.quoted(self._name)
         if all(delimited.has_digits(name) for name in names):
-            header = ",".join(f"x{i + 1}" for i in range(len(names)))
-            text = self._grammar.delimiter.join(names)
+            delimiter = self._grammar.delimiter
+            header = delimiter.decode().join(f"x{i + 1}" for i in range(len(names)))
             raise TableUnusable(
                 f"{self._name}:{self._first_line}",
-                f"the header is made of numbers: {wording.shown(text)}",
-                f"sed '1i {header}' {shell_name}".replace(",", self._grammar.delimiter.decode()),
+                f"the header is made of numbers: {wording.shown(delimiter.join(names))}",
+                f"sed '1i {header}' {shell_name}",
             )
         if len(names) == 1 and b";" in names[0] and b"\t" not in names[0]:
             raise TableUnusable(

@@ -24,6 +24,8 @@ class TypedReader:
     Parameters
     ----------
     schema : pyarrow.Schema
+    column_names : tuple of str
+        Those of the schema, which may not even be UTF-8 before they are decoded.
     scan : callable
         From positions of columns to record batches.
     name : str
@@ -31,12 +33,14 @@ class TypedReader:
     close : callable
     """
 
-    def __init__(self, schema: Any, scan: Scan, name: str, close: Callable[[], None]) -> None:
+    def __init__(
+        self, schema: Any, column_names: tuple[str, ...], scan: Scan, name: str, close: Callable[[], None]
+    ) -> None:
         self._schema = schema
+        self.column_names = column_names
         self._scan = scan
         self._name = name
         self.close = close
-        self.column_names: tuple[str, ...] = tuple(schema.names)
 
     @property
     def numeric(self) -> frozenset[int]:
@@ -66,6 +70,8 @@ class TypedReader:
         first_row = 0
         with _reporting(self._name):
             for batch in self._scan(sorted({*features, *extra})):
+                # Offsets that lie, and text that is none, must be found here: later they are believed.
+                batch.validate(full=True)
                 if batch.num_rows:
                     yield self._part(batch, features, extra, first_row)
                     first_row += batch.num_rows
@@ -106,16 +112,17 @@ def open_parquet(stream: ByteStream, name: str, n_threads: int) -> TypedReader:
     from pyarrow import parquet
 
     file = stream.spool()
-    with _reporting(name):
+    with _opening(file, name):
         table = parquet.ParquetFile(file)
         schema = table.schema_arrow
+        column_names = tuple(schema.names)
 
     def scan(columns: list[int]) -> Iterator[Any]:
-        names = [schema.field(column).name for column in columns]
+        names = [column_names[column] for column in columns]
         batches: Iterator[Any] = table.iter_batches(BATCH_ROWS, columns=names, use_threads=n_threads > 1)
         return batches
 
-    return TypedReader(schema, scan, name, file.close)
+    return TypedReader(schema, column_names, scan, name, file.close)
 
 
 def open_arrow(stream: ByteStream, name: str, *, is_file: bool) -> TypedReader:
@@ -134,19 +141,29 @@ def open_arrow(stream: ByteStream, name: str, *, is_file: bool) -> TypedReader:
         It is damaged.
     """
     source = stream.spool() if is_file else pa.PythonFile(stream, mode="r")
-    with _reporting(name):
+    with _opening(source, name):
         opened = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
+        column_names = tuple(opened.schema.names)
 
     def scan(columns: list[int]) -> Iterator[Any]:
         batches = map(opened.get_batch, range(opened.num_record_batches)) if is_file else opened
         for batch in batches:
             chosen = batch.select(columns)
-            # Offsets that lie must be found here: beyond, they are read as they are.
-            chosen.validate(full=True)
             for begin in range(0, chosen.num_rows, BATCH_ROWS):
                 yield chosen.slice(begin, BATCH_ROWS)
 
-    return TypedReader(opened.schema, scan, name, source.close)
+    return TypedReader(opened.schema, column_names, scan, name, source.close)
+
+
+@contextmanager
+def _opening(file: Any, name: str) -> Iterator[None]:
+    """Report what Arrow says about a file, and close it where it cannot be opened."""
+    try:
+        with _reporting(name):
+            yield
+    except BaseException:
+        file.close()
+        raise
 
 
 @contextmanager

@@ -111,7 +111,8 @@ def _usage_error(console: Console, error: click.ClickException) -> GmmError:
     hint = f"gmmcli {console.verb} --help".replace("  ", " ")
     message = (error.message or error.format_message()).rstrip(".").replace("\n", " ")
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        return Usage(error.param.opts[0], "needed", hint)
+        name = error.param.opts[0]
+        return Usage(name, "needed", f"gmmcli {console.verb} {name} {error.param.metavar or 'VALUE'} ...")
     if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
         return Usage(error.param.opts[0], message, hint)
     return Usage("usage", error.format_message().rstrip(".").replace("\n", " "), hint)

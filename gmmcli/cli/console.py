@@ -116,27 +116,27 @@ class Console:
             self._print(text)
 
     @contextlib.contextmanager
-    def following(self, what: str) -> Iterator[Callable[[int, float, float | None], None]]:
-        """Yield what a fit tells of its steps: a live line on a terminal, a line per step with -vv."""
+    def following(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Yield what a job tells of its progress: a live line on a terminal, a line each with -vv."""
         shows = self.stderr_is_terminal if self.progress is None else self.progress
         if self.verbosity >= 2:
-            yield lambda step, mean, gain: self._say("note", _step_text(step, mean, gain))
+            yield lambda text: self._say("note", text)
         elif shows and self.verbosity >= 0:
             from rich.console import Console as RichConsole
 
             live = RichConsole(stderr=True, no_color=not self._has_color).status(what)
             last = 0.0
 
-            def show(step: int, mean: float, gain: float | None) -> None:
+            def show(text: str) -> None:
                 nonlocal last
                 if time.monotonic() - last >= PROGRESS_INTERVAL_S:
                     last = time.monotonic()
-                    live.update(f"{what}: {_step_text(step, mean, gain)}")
+                    live.update(f"{what}: {text}")
 
             with live:
                 yield show
         else:
-            yield lambda step, mean, gain: None
+            yield lambda text: None
 
     @property
     def _has_color(self) -> bool:
@@ -165,9 +165,3 @@ class Console:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
-
-
-def _step_text(step: int, mean: float, gain: float | None) -> str:
-    """Return where a run stands."""
-    rest = "" if gain is None else f", about {gain:.1e} to gain"
-    return f"step {step}, mean log-likelihood {mean:.6g}{rest}"

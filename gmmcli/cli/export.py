@@ -43,9 +43,7 @@ Examples:
     "--format",
     "export_format",
     type=click.Choice(["json", "npz"]),
-    default="json",
-    show_default=True,
-    help="Format.",
+    help="Format (by the suffix of -o, else json).",
 )
 @options.output
 @click.option(
@@ -63,12 +61,14 @@ Examples:
 @click.option("--as-text", is_flag=True, help="Insist on a format with a text form.")
 @options.checkpoint
 @options.general
-def command(console: Console, output: Path | None, **given: Any) -> None:
+def command(console: Console, output: Path | None, export_format: str | None, **given: Any) -> None:
     """Write the model for another program, in the table's units."""
     from gmmcli.jobs.export import ExportRequest, export
 
     to_stdout = output is not None and str(output) == "-"
-    request = ExportRequest(output=None if to_stdout else output, **given)
+    if export_format is None:
+        export_format = "npz" if output is not None and output.suffix.lower() == ".npz" else "json"
+    request = ExportRequest(output=None if to_stdout else output, export_format=export_format, **given)
     if request.output is None:
         console.stdout()
     report = export(request)

@@ -49,7 +49,8 @@ Examples:
   gmmcli fit -m geyser -k 2 faithful.csv             a new model
   gmmcli fit -m geyser faithful.csv                  continue it
   gmmcli fit -m geyser -k 3 --fresh faithful.csv     start anew
-  zcat day*.csv.gz | gmmcli fit -m days -k 8 -       from a pipe
+  gmmcli fit -m days -k 8 'day*.csv.gz'              several files as one table
+  zcat day1.csv.gz | gmmcli fit -m days              from a pipe
   gmmcli fit -m geyser --steps 5 --json faithful.csv
 """,
 )
@@ -99,7 +100,7 @@ Examples:
     "--columns", type=options.NameList(), default=(), help="Columns to use: names, #i, #i-#j, globs."
 )
 @click.option("--exclude", type=options.NameList(), default=(), help="Columns not to use.")
-@options.missing
+@options.missing("error, or as before")
 @click.option("--fresh", is_flag=True, help="Ignore what the directory holds; start a new model in it.")
 @click.option("--rollback", is_flag=True, help="Continue from the newest undamaged checkpoint.")
 @click.option("--checkpoint-steps", type=options.COUNT, metavar="N", help="Write a checkpoint every N steps.")
@@ -144,4 +145,8 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     else:
         console.summary(render.fit_summary(report))
     if not report.converged and (request.require_convergence or report.ending == "time_limit"):
+        if report.ending == "steps":
+            raise NotConverged(
+                str(model_dir), f"not converged after {render.plural(report.global_step, 'step')}"
+            )
         click.get_current_context().exit(NotConverged.status)

@@ -98,11 +98,17 @@ checkpoint = click.option(
 threads = click.option(
     "--threads", "n_threads", type=COUNT, metavar="N", help="Worker threads (the CPUs this process may use)."
 )
-missing = click.option(
-    "--missing",
-    type=click.Choice(["error", "drop"]),
-    help="Rows with missing values (predict, score: as the model was fitted; else error).",
-)
+
+
+def missing(default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return the option about rows with missing values; what is the default is put in words."""
+    return click.option(
+        "--missing",
+        type=click.Choice(["error", "drop"]),
+        help=f"What becomes of rows with a missing value ({default}).",
+    )
+
+
 json_switch = click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON.")
 output = click.option(
     "-o",

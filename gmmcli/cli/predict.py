@@ -21,6 +21,7 @@ FORMAT_BY_SUFFIX = {
     ".feather": "arrow",
 }
 BINARY = ("parquet", "arrow")
+COMPRESSED = (".gz", ".bz2", ".zst", ".xz", ".zip")
 
 
 @click.command(
@@ -70,7 +71,7 @@ Outputs:
 )
 @options.checkpoint
 @click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results do not change.")
-@options.missing
+@options.missing("as the model was fitted; drop leaves their outputs empty")
 @options.input_format
 @options.threads
 @options.general
@@ -86,8 +87,11 @@ def command(
     from gmmcli.jobs.predict import PredictRequest, predict
 
     to_stdout = output is None or str(output) == "-"
+    suffix = "" if to_stdout else Path(str(output)).suffix.lower()
+    if suffix in COMPRESSED:
+        raise Usage(f"-o {output}", "outputs are not compressed", f"gmmcli predict ... | gzip > {output}")
     if output_format is None:
-        output_format = "csv" if to_stdout else FORMAT_BY_SUFFIX.get(Path(str(output)).suffix.lower(), "csv")
+        output_format = FORMAT_BY_SUFFIX.get(suffix, "csv")
     if to_stdout and output_format in BINARY and console.stdout_is_terminal:
         raise Usage(
             f"--output-format {output_format}", "is not for a terminal", f"add -o out.{output_format}"

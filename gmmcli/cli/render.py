@@ -78,11 +78,19 @@ def score_text(report: "ScoreReport", metric: str | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def score_json(report: "ScoreReport") -> str:
-    """Return the report of score."""
-    items: dict[str, Any] = {"model_dir": report.model_dir, "checkpoint": report.checkpoint, **report.metrics}
+def score_json(report: "ScoreReport", metric: str | None) -> str:
+    """Return the report of score, with one metric or all."""
+
+    def chosen(metrics: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in metrics.items() if metric in (None, name)}
+
+    items: dict[str, Any] = {
+        "model_dir": report.model_dir,
+        "checkpoint": report.checkpoint,
+        **chosen(report.metrics),
+    }
     if report.by is not None:
-        items["groups"] = [{"group": group, **metrics} for group, metrics in report.groups.items()]
+        items["groups"] = [{"group": group, **chosen(metrics)} for group, metrics in report.groups.items()]
     items["warnings"] = [notice.as_json() for notice in report.warnings]
     return to_json("gmmcli.score/1", items)
 

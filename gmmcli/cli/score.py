@@ -46,7 +46,7 @@ Examples:
 @click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
 @click.option("--min-mean-log-likelihood", type=options.Number(), help="Exit 4 below it.")
 @options.checkpoint
-@options.missing
+@options.missing("as the model was fitted")
 @options.input_format
 @options.threads
 @options.json_switch
@@ -59,5 +59,7 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     request = ScoreRequest(model_dir, tables, console.stdin_for(tables), **given)
     console.stdout()
     report = score(request, console.notify)
-    console.write(render.score_json(report) if as_json else render.score_text(report, request.metric))
+    console.write(
+        render.score_json(report, request.metric) if as_json else render.score_text(report, request.metric)
+    )
     check_threshold(request, report)

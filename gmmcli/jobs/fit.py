@@ -16,7 +16,7 @@ from gmmcli.engine.local import available_cpus, one_blas_thread
 from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
 from gmmcli.jobs.model import Model, choose_features, open_model
-from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
 from gmmcli.jobs.run import Cadence, Moment, Recorder, StopRule, TimeUp, run
 from gmmcli.jobs.settings import Settings
@@ -29,7 +29,6 @@ from gmmcli.tables.source import open_tables
 
 DEFAULT_MAX_ITER = 1000
 DEFAULT_CHECKPOINT_SECONDS = 600.0
-Progress = Callable[[int, float, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
     notify : callable
         Told of every warning as it arises.
     progress : callable
-        Told of every pair: step, mean log-likelihood in the table's units, estimated remaining gain.
+        Told where the run stands, at every start and every pair.
 
     Raises
     ------
@@ -139,8 +138,10 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                 try:
                     outcome = _run(request, writer, model, table, progress, tell)
                 except TimeUp as error:
-                    fact = "passed before the first pass; nothing written"
-                    raise NotConverged("--time-limit", fact) from error
+                    fact = "reached before the start was chosen: nothing written"
+                    raise NotConverged(
+                        "--time-limit", fact, "--init random, or a longer --time-limit"
+                    ) from error
             _finish(writer, model, outcome, tell)
             report = make_report(
                 str(request.model_dir),
@@ -157,7 +158,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
 @contextlib.contextmanager
 def _logged(writer: Writer, request: FitRequest, model: Model) -> Iterator[Callable[[FitReport], None]]:
     """Log that a run starts, and how it ends."""
-    run_id = uuid.uuid4().hex
+    run_id = uuid.uuid4().hex[:8]
     ending: dict[str, Any] = {"ending": "failed"}
 
     def log_end(report: FitReport) -> None:
@@ -213,10 +214,10 @@ def _run(
     def follow(pair: em.Pair) -> None:
         nonlocal next_step
         next_step = pair.step + 1
-        progress(pair.step, pair.likelihoods[-1] - table.units.log_jacobian, pair.remaining_gain)
+        progress(_standing(pair, table.units.log_jacobian))
 
     with _naming_columns(table.features, lambda: next_step):
-        origin = _origin(model, table, tell)
+        origin = _origin(model, table, progress, tell)
         next_step = origin.step
         pairs = em.iterate(
             origin.state,
@@ -235,17 +236,38 @@ def _run(
     return Outcome(newest, moment, ending)
 
 
-def _origin(model: Model, table: TrainingTable, tell: Notify) -> Origin:
+def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:
+    """Say what a signal leaves behind."""
+    name = signal.Signals(stopped.signum).name
+    if newest is None:
+        left = "nothing written"
+    else:
+        left = f"checkpoint {newest.generation} has {newest.checkpoint.global_step} steps"
+    tell(Notice("stopped", f"stopped by {name}: {left}", is_warning=False))
+
+
+def _standing(pair: em.Pair, log_jacobian: float) -> str:
+    """Return where a run stands, in words."""
+    gain = pair.remaining_gain
+    rest = "" if gain is None else f", about {gain:.1e} to gain"
+    return f"step {pair.step}, mean log-likelihood {pair.likelihoods[-1] - log_jacobian:.6g}{rest}"
+
+
+def _origin(model: Model, table: TrainingTable, progress: Progress, tell: Notify) -> Origin:
     """Return where the run starts."""
     if model.stored is None:
-        return begin(table.engine, table.units, table.features, model.settings, model.init_file, tell)
+        return begin(
+            table.engine, table.units, table.features, model.settings, model.init_file, progress, tell
+        )
     checkpoint = model.stored.checkpoint
     before = Settings.from_json(checkpoint.settings, "the model")
-    return continued(
-        checkpoint,
-        same_table=[o.digest for o in checkpoint.operands] == [o.digest for o in table.operands],
-        same_rules=model.settings.learns_like(before),
-    )
+    same_table = [o.digest for o in checkpoint.operands] == [o.digest for o in table.operands]
+    if not same_table:
+        text = (
+            f"other tables than those of checkpoint {model.stored.generation}: only these count from now on"
+        )
+        tell(Notice("other_table", text, is_warning=False))
+    return continued(checkpoint, same_table=same_table, same_rules=model.settings.learns_like(before))
 
 
 @contextlib.contextmanager

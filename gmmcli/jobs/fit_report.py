@@ -10,6 +10,8 @@ from gmmcli.jobs.run import Ending, Moment
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.model_dir import Stored
 
+_COMPONENTS_SHOWN = 10
+
 
 @dataclass(frozen=True)
 class FitReport:
@@ -59,11 +61,23 @@ def tell_of_ending(outcome: Outcome, reg_covar: float, tell: Notify) -> None:
     pair, features = outcome.moment.pair, outcome.stored.checkpoint.features
     for k in em.empty_components(pair.expectation.statistics):
         tell(Notice("empty_component", f"component {k} explains no row", details={"component": k}))
+    floored: dict[tuple[int, ...], list[int | None]] = {}
     for component, columns in find_floored(pair.mixture, reg_covar):
-        who = "all components" if component is None else f"component {component}"
+        floored.setdefault(columns, []).append(component)
+    for columns, components in floored.items():
         names = [features[j] for j in columns]
-        text = f"{who}: variance at the floor of --reg-covar {reg_covar:g} in {', '.join(names)}"
-        tell(Notice("variance_floor", text, details={"component": component, "columns": names}))
+        text = f"{_who(components)}: variance at the floor of --reg-covar {reg_covar:g} in {', '.join(names)}"
+        known = [component for component in components if component is not None]
+        tell(Notice("variance_floor", text, details={"components": known, "columns": names}))
+
+
+def _who(components: list[int | None]) -> str:
+    """Return components in words; a long list is cut."""
+    if components == [None]:
+        return "all components"
+    shown = ", ".join(map(str, components[:_COMPONENTS_SHOWN]))
+    more = f" and {len(components) - _COMPONENTS_SHOWN} more" if len(components) > _COMPONENTS_SHOWN else ""
+    return f"component {shown}" if len(components) == 1 else f"components {shown}{more}"
 
 
 def in_words(outcome: Outcome) -> str:

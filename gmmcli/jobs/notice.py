@@ -33,3 +33,5 @@ class Notice:
 
 
 Notify = Callable[[Notice], None]
+# Told of progress, one line for people each time.
+Progress = Callable[[str], None]

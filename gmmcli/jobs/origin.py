@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gmmcli.core.units import Units
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import Usage, from_os_error
 from gmmcli.export import model_json
-from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables.blocks import load
@@ -153,11 +154,12 @@ def begin(
     features: tuple[str, ...],
     settings: Settings,
     init_file: InitFile | None,
+    progress: Progress,
     notify: Notify,
 ) -> Origin:
     """Return step 0 of a new model."""
     if init_file is None:
-        return _drawn(engine, units, settings, notify)
+        return _drawn(engine, units, settings, progress, notify)
     if init_file.model is not None:
         mixture = init_file.model[0]
         return Origin(units.to_standard(mixture), mixture, units)
@@ -167,10 +169,14 @@ def begin(
     return Origin(state, replace(units.to_table(state), means=means), units)
 
 
-def _drawn(engine: LocalEngine, units: Units, settings: Settings, notify: Notify) -> Origin:
+def _drawn(
+    engine: LocalEngine, units: Units, settings: Settings, progress: Progress, notify: Notify
+) -> Origin:
     """Return the best of the starts that the settings ask for."""
+    numbers = count(1)
 
     def make(kind: str, rng: np.random.Generator) -> Mixture:
+        progress(f"start {next(numbers)} of {settings.restarts}, {kind}")
         return start.draw(
             engine, kind, settings.covariance_type, settings.components, settings.reg_covar, rng
         )

@@ -258,4 +258,4 @@ def _with_way_out(
 
 def _fit_hint(path: Path) -> str:
     """Return how a model directory comes into being."""
-    return f"gmmcli fit -m {shlex.quote(str(path))} TABLE"
+    return f"gmmcli fit -m {shlex.quote(str(path))} -k 3 TABLE"

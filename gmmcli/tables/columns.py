@@ -180,11 +180,8 @@ def _match(tables: Tables, item: str, option: str) -> list[int]:
     found = found or [column for column, name in enumerate(names) if fnmatchcase(name, item)]
     if not found:
         near = difflib.get_close_matches(item, names, n=1)
-        raise Usage(
-            option,
-            f'"{wording.shown(item)}" matches no column of {tables.name}: it has {wording.listed(names)}',
-            wording.option(option, near[0]) if near else None,
-        )
+        fact = f'"{wording.shown(item)}" matches no column of {tables.name}: it has {wording.listed(names)}'
+        raise Usage(option, fact, f'did you mean "{wording.shown(near[0])}"?' if near else None)
     return found
 
 

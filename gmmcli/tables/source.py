@@ -78,8 +78,8 @@ class Tables:
         return frozenset(self.column_names[column] for column in self.numeric_columns)
 
     def explain_not_numeric(self, column: int) -> TableUnusable:
-        """Return the error that says why a column of the first operand is not one of numbers."""
-        return self._first.explain(column, may_exclude=True)
+        """Return the error that says why a column of the first operand, asked for by name, is not numeric."""
+        return self._first.explain(column, may_exclude=False)
 
     def iter_batches(
         self,

@@ -53,7 +53,7 @@ def test_a_model_of_format_1_is_continued(covariance_type, tmp_path):
     report = fit(
         FitRequest(model, (str(EXAMPLES / "faithful.csv"),), steps=1),
         notify=lambda notice: None,
-        progress=lambda step, mean, gain: None,
+        progress=lambda text: None,
     )
 
     assert (report.checkpoint, report.global_step) == (3, 6)

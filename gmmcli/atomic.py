@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gmmcli.errors import CannotCreate, GmmError, PermissionRefused, ReadWriteFailed, from_os_error
+from gmmcli.errors import CannotCreate, from_os_error
 
 
 @contextlib.contextmanager
@@ -29,30 +29,35 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     ReadWriteFailed
         A write, the sync or the rename failed; nothing of the target has changed.
     """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise CannotCreate(str(path), "no such directory", f"mkdir -p {path.parent}")
     try:
-        mode: int | None = target.stat().st_mode
+        mode: int | None = path.stat().st_mode
     except OSError:
         mode = None
+    if mode is not None and stat.S_ISDIR(mode):
+        raise CannotCreate(str(path), "is a directory")
     with reporting(path):
-        if mode is not None and stat.S_ISDIR(mode):
-            raise CannotCreate(str(path), "is a directory", None)
         if mode is not None and not stat.S_ISREG(mode):
-            with target.open("wb") as stream:
+            with path.open("wb") as stream:
                 yield stream
             return
-        with _renamed_into(target, mode) as stream:
+        with _renamed_into(path, Path(os.path.realpath(path)), mode) as stream:
             yield stream
 
 
 @contextlib.contextmanager
-def _renamed_into(target: Path, mode: int | None) -> Iterator[BinaryIO]:
+def _renamed_into(path: Path, target: Path, mode: int | None) -> Iterator[BinaryIO]:
     """Write under a temporary name beside `target`, sync, rename."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    if not target.parent.is_dir():
+        raise CannotCreate(str(path), "no such directory", f"mkdir -p {path.parent}")
+    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with create_new(temporary) as stream:
+        created = create_new(temporary)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise CannotCreate(str(path), f"cannot be created: {error.strerror}".lower()) from error
+    try:
+        with created as stream:
             yield stream
             stream.flush()
             if mode is not None:
@@ -87,11 +92,5 @@ def reporting(path: Path) -> Iterator[None]:
     """Turn operating system errors into the errors of gmmcli, with `path` as their subject."""
     try:
         yield
-    except GmmError:
-        raise
-    except PermissionError as error:
-        raise PermissionRefused(str(path), "permission denied") from error
     except OSError as error:
-        if error.filename is None or str(error.filename) == str(path):
-            raise from_os_error(str(path), error) from error
-        raise ReadWriteFailed(str(path), f"{error.strerror}: {error.filename}".lower()) from error
+        raise from_os_error(str(path), error) from error

@@ -2,22 +2,26 @@
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 import click
 
 import gmmcli
-from gmmcli.cli.console import Console
+from gmmcli.cli.console import ClosedStdout, Console
 from gmmcli.errors import GmmError, OutOfMemory, ReadWriteFailed, Stopped, Usage, from_os_error
 from gmmcli.jobs import interrupt
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
-BUG = 1
+# How libraries put it that there is no memory.
+_NO_MEMORY = ("annot allocate memory", "failed to map segment", "launch worker thread", "Unable to allocate")
 
 
 class LazyGroup(click.Group):
@@ -57,37 +61,38 @@ def cli(ctx: click.Context, version: bool, verbose: int) -> None:
     continue.
     """
     console: Console = ctx.obj
+    console.verb = ctx.invoked_subcommand or ""
+    if verbose and not version:
+        raise Usage("-v", "goes with --version or after a verb", "gmmcli --help")
     if version:
         console.write(_version_text(detailed=verbose > 0))
     elif ctx.invoked_subcommand is None:
-        if verbose:
-            raise Usage("-v", "goes with --version or after a verb", "gmmcli --help")
         console.write(ctx.get_help() + "\n")
         ctx.exit(Usage.status)
 
 
 def main() -> NoReturn:
     """Run the command line and exit as the contract says."""
-    _reserve_descriptors()
-    _install_signals()
-    warnings.simplefilter("ignore")
     console = Console()
     try:
-        status = _run(console)
-        _flush_stdout()
+        _reserve_descriptors()
+        warnings.simplefilter("ignore")
+        _install_signals(interrupt.request)
+        try:
+            status = _run(console)
+            _flush_stdout()
+        except GmmError as error:
+            status = _report(console, error)
+        _install_signals(signal.SIG_DFL)
     except Stopped as stopped:
         _die_by(stopped.signum)
-    except GmmError as error:
-        status = _report(console, error)
     _leave(status)
 
 
 def _run(console: Console) -> int:
     """Return the exit status of the command line."""
-    arguments = sys.argv[1:]
-    console.verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     try:
-        result = cli.main(arguments, prog_name="gmmcli", obj=console, standalone_mode=False)
+        result = cli.main(prog_name="gmmcli", obj=console, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -95,11 +100,12 @@ def _run(console: Console) -> int:
         return _report(console, _usage_error(console, error))
     except GmmError as error:
         return _report(console, error)
-    except MemoryError as error:
-        return _report(console, OutOfMemory(f"gmmcli {console.verb}", "out of memory"), error)
     except OSError as error:
-        return _report(console, from_os_error(str(error.filename or "i/o"), error), error)
+        return _report(console, from_os_error(str(error.filename or "stdout"), error), error)
     except Exception as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            return _report(console, OutOfMemory("memory", f"exhausted at {peak} MiB"), error)
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         return _report(
             console, GmmError("bug", text, "run it again with --debug and report what it prints"), error
@@ -133,14 +139,16 @@ def _reserve_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = ClosedStdout()
 
 
-def _install_signals() -> None:
-    """Let SIGPIPE kill silently, and the others ask the job to end."""
+def _install_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Let SIGPIPE kill silently, and hand the others over, but for those that the caller ignores (nohup)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signum) is not signal.SIG_IGN:
-            signal.signal(signum, interrupt.request)
+            signal.signal(signum, handler)
 
 
 def _die_by(signum: int) -> NoReturn:
@@ -157,8 +165,6 @@ def _flush_stdout() -> None:
     ------
     ReadWriteFailed
     """
-    if sys.stdout is None:
-        return
     try:
         sys.stdout.flush()
     except OSError as error:

@@ -1,6 +1,7 @@
 """stdin, stdout and stderr: what goes where, for whom, and when it is silent."""
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage
 from gmmcli.jobs.notice import Notice
 
 PROGRESS_INTERVAL_S = 0.1
+MESSAGE_CHARACTERS = 1000
 
 
 class Console:
@@ -43,7 +45,7 @@ class Console:
     @property
     def stdout_is_terminal(self) -> bool:
         """Whether a person reads stdout."""
-        return sys.stdout is not None and sys.stdout.isatty()
+        return sys.stdout.isatty()
 
     def stdin_for(self, operands: tuple[str, ...]) -> BinaryIO | None:
         """Return stdin where an operand, or none, means it.
@@ -73,8 +75,6 @@ class Console:
         ReadWriteFailed
             It is closed.
         """
-        if sys.stdout is None:
-            raise ReadWriteFailed("stdout", "closed")
         return sys.stdout.buffer
 
     def write(self, text: str) -> None:
@@ -99,7 +99,7 @@ class Console:
         """Print an error and its hint."""
         self._say("error", str(error))
         if error.hint:
-            self._print(f"{self._paint('hint:', '36')} {error.hint}")
+            self._print(f"{self._paint('hint:', '36')} {_printable(error.hint)}")
 
     def notify(self, notice: Notice) -> None:
         """Print a warning always (but with -q), information on a terminal or with -v."""
@@ -113,7 +113,7 @@ class Console:
     def summary(self, text: str) -> None:
         """Print the one line about a success: on a terminal only."""
         if self.stderr_is_terminal and self.verbosity >= 0:
-            self._print(text)
+            self._print(_printable(text))
 
     @contextlib.contextmanager
     def following(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -157,7 +157,7 @@ class Console:
         """Print one line with the command's name before it."""
         name = f"gmmcli {self.verb}".strip()
         mark = {"error": "", "warning": self._paint("warning:", "33") + " ", "note": "note: "}[level]
-        self._print(f"{self._paint(name, '1;31' if level == 'error' else '1')}: {mark}{text}")
+        self._print(f"{self._paint(name, '1;31' if level == 'error' else '1')}: {mark}{_printable(text)}")
 
     def _print(self, line: str) -> None:
         """Write a line to stderr; nobody is left to tell if that does not work."""
@@ -165,3 +165,33 @@ class Console:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
+
+
+class ClosedStdout(io.TextIOBase):
+    """Stands for a stdout that is closed: whoever writes to it is told."""
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Refuse to be written to.
+
+        Raises
+        ------
+        ReadWriteFailed
+        """
+        raise ReadWriteFailed("stdout", "closed")
+
+    def write(self, text: str) -> int:
+        """Refuse to be written to.
+
+        Raises
+        ------
+        ReadWriteFailed
+        """
+        raise ReadWriteFailed("stdout", "closed")
+
+
+def _printable(text: str) -> str:
+    """Return a message on one line, of bearable length: a name in a table must not drive the terminal."""
+    if len(text) > MESSAGE_CHARACTERS:
+        text = text[: MESSAGE_CHARACTERS - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -65,10 +65,9 @@ def command(console: Console, output: Path | None, export_format: str | None, **
     """Write the model for another program, in the table's units."""
     from gmmcli.jobs.export import ExportRequest, export
 
-    to_stdout = output is not None and str(output) == "-"
     if export_format is None:
         export_format = "npz" if output is not None and output.suffix.lower() == ".npz" else "json"
-    request = ExportRequest(output=None if to_stdout else output, export_format=export_format, **given)
+    request = ExportRequest(output=output, export_format=export_format, **given)
     if request.output is None:
         console.stdout()
     report = export(request)

@@ -94,7 +94,9 @@ Examples:
     help="Estimated gain left at which a run ends, nats per row (1e-6).",
 )
 @click.option(
-    "--reg-covar", type=options.Number(least=0), help="Added to variances, in standard units (1e-6)."
+    "--reg-covar",
+    type=options.Number(least=0, most=1e6),
+    help="Added to variances, in standard units (1e-6).",
 )
 @click.option(
     "--columns", type=options.NameList(), default=(), help="Columns to use: names, #i, #i-#j, globs."

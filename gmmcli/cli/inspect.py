@@ -52,6 +52,8 @@ def command(
     if sum(chosen) > 1:
         names = "--variables, --variable, --settings, --history and --check"
         raise Usage(names, "exclude one another", "give one of them")
+    if checkpoint is not None and (history or check is not None):
+        raise Usage("--checkpoint", "goes with neither --history nor --check", "leave --checkpoint away")
     from gmmcli.cli import inspection
     from gmmcli.jobs import inspect as job
 

@@ -19,7 +19,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
     items: dict[str, Any] = {
         **_head(report),
         "content_digest": report.content_digest,
-        "format_version": report.format_version,
+        "format_version": provenance.format_version,
         "lineage": provenance.lineage,
         "created": provenance.created,
         "versions": {**provenance.versions, "blas_kernel": provenance.blas_kernel},
@@ -38,6 +38,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "n_parameters": fitness.n_parameters,
         "aic": fitness.aic,
         "bic": fitness.bic,
+        "icl": fitness.icl,
         "settings": dict(checkpoint.settings),
         "checkpoints": [
             {

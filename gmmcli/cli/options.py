@@ -11,9 +11,9 @@ import click
 
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
+from gmmcli.tables.suffixes import FORMATS
 
 T = TypeVar("T")
-INPUT_FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl")
 
 
 class Number(click.ParamType[float]):
@@ -59,7 +59,10 @@ class NameList(click.ParamType[tuple[str, ...]]):
             return value
         import csv
 
-        names = next(csv.reader([value], skipinitialspace=True), [])
+        try:
+            names = next(csv.reader([value], skipinitialspace=True), [])
+        except csv.Error:
+            self.fail(f"a line break outside quotes in {value!r}", param, ctx)
         if not names or not all(names):
             self.fail(f'an empty name in "{value}"', param, ctx)
         return tuple(names)
@@ -75,6 +78,8 @@ class Count(click.IntRange):
     name = "whole number"
 
 
+# The year 5138: what comes after has no ISO 8601 form of four digits for long.
+MAX_EPOCH_DIGITS = 11
 COUNT = Count(min=1)
 COUNT_OR_ZERO = Count(min=0)
 
@@ -88,9 +93,11 @@ model_dir = click.option(
     metavar="DIR",
     help="Model directory.",
 )
-tables = click.argument("tables", nargs=-1, metavar="[TABLE]...", type=click.Path(allow_dash=True))
+tables = click.argument(
+    "tables", nargs=-1, metavar="[TABLE]...", type=click.Path(allow_dash=True, readable=False)
+)
 input_format = click.option(
-    "--input-format", type=click.Choice(INPUT_FORMATS), help="Format of the tables (by content, then suffix)."
+    "--input-format", type=click.Choice(FORMATS), help="Format of the tables (by content, then suffix)."
 )
 checkpoint = click.option(
     "--checkpoint", type=COUNT, metavar="N", help="Use checkpoint N instead of the newest."
@@ -115,6 +122,7 @@ output = click.option(
     "--output",
     type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE",
+    callback=lambda ctx, param, value: None if value is None or str(value) == "-" else value,
     help="Write to FILE (stdout).",
 )
 
@@ -130,7 +138,7 @@ def source_date_epoch() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()) or len(text) > MAX_EPOCH_DIGITS:
         raise Usage("SOURCE_DATE_EPOCH", f'not a number of seconds: "{text}"', "unset SOURCE_DATE_EPOCH")
     return int(text)
 

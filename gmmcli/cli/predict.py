@@ -8,20 +8,9 @@ import click
 from gmmcli.cli import options
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
+from gmmcli.tables.suffixes import FORMATS, find_format, is_compressed
 
-FORMAT_BY_SUFFIX = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
 BINARY = ("parquet", "arrow")
-COMPRESSED = (".gz", ".bz2", ".zst", ".xz", ".zip")
 
 
 @click.command(
@@ -59,7 +48,7 @@ Outputs:
 @options.output
 @click.option(
     "--output-format",
-    type=click.Choice(options.INPUT_FORMATS),
+    type=click.Choice(FORMATS),
     help="Format to write (by the suffix of -o, else csv).",
 )
 @click.option(
@@ -86,21 +75,19 @@ def command(
     """Write a prediction for every row of TABLE, in the order of the rows."""
     from gmmcli.jobs.predict import PredictRequest, predict
 
-    to_stdout = output is None or str(output) == "-"
-    suffix = "" if to_stdout else Path(str(output)).suffix.lower()
-    if suffix in COMPRESSED:
+    if is_compressed(str(output)):
         raise Usage(f"-o {output}", "outputs are not compressed", f"gmmcli predict ... | gzip > {output}")
     if output_format is None:
-        output_format = FORMAT_BY_SUFFIX.get(suffix, "csv")
-    if to_stdout and output_format in BINARY and console.stdout_is_terminal:
+        output_format = find_format(str(output)) or "csv"
+    if output is None and output_format in BINARY and console.stdout_is_terminal:
         raise Usage(
             f"--output-format {output_format}", "is not for a terminal", f"add -o out.{output_format}"
         )
     request = PredictRequest(
         tables=tables,
         stdin=console.stdin_for(tables),
-        stdout=console.stdout() if to_stdout else None,
-        output=None if to_stdout else output,
+        stdout=console.stdout() if output is None else None,
+        output=output,
         output_format=output_format,
         **given,
     )

@@ -22,7 +22,9 @@ def to_json(schema: str, items: Mapping[str, Any], why: Mapping[str, str] | None
         For keys whose value is null: the reason. A null key K comes with K_why.
     """
     document = {"schema": schema, **_explained(items, why or {})}
-    return json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
+    # A path that is not UTF-8 becomes the escapes of its bytes: JSON all the same.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _explained(items: Mapping[str, Any], why: Mapping[str, str]) -> dict[str, Any]:
@@ -74,7 +76,9 @@ def score_text(report: "ScoreReport", metric: str | None) -> str:
     names = list(report.metrics) if metric is None else [metric]
     lines = ["\t".join([_cell(report.by), *names])]
     for group, metrics in report.groups.items():
-        lines.append("\t".join([_cell(group), *(repr(metrics[n]) if n in metrics else "" for n in names)]))
+        lines.append(
+            "\t".join([_cell(group), *("" if metrics[n] is None else repr(metrics[n]) for n in names)])
+        )
     return "\n".join(lines) + "\n"
 
 

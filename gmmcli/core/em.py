@@ -25,13 +25,10 @@ class Expectation:
     statistics : Statistics
     log_densities : ndarray of shape (min(n, 2²⁰),), float64
         Of rows ⌊i·n/m⌋, standard units: the sample for the quantiles.
-    log_max_posterior : float
-        Σ ln of each row's largest responsibility.
     """
 
     statistics: Statistics
     log_densities: Array
-    log_max_posterior: float
 
     @property
     def mean_log_likelihood(self) -> float:

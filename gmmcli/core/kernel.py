@@ -230,6 +230,7 @@ class Kernel:
             **family.moments(sums.T, sums.scatter, self.reference, covariance_type),
             reference=self.reference,
             log_likelihood=sums.log_likelihood,
+            log_max_posterior=sums.log_max_posterior,
             rows=sums.rows,
             total_weight=sums.total_weight,
             covariance_type=covariance_type,

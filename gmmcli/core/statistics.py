@@ -29,6 +29,8 @@ class Statistics:
     reference : ndarray of shape (n_components, n_features), float64
     log_likelihood : float
         Nats, in standard units.
+    log_max_posterior : float
+        Σ ln of each row's largest responsibility: what ICL takes off BIC.
     rows : int
         Rows of positive weight.
     total_weight : float
@@ -40,6 +42,7 @@ class Statistics:
     squares: Array
     reference: Array
     log_likelihood: float
+    log_max_posterior: float
     rows: int
     total_weight: float
     covariance_type: CovarianceType
@@ -53,6 +56,7 @@ class Statistics:
             squares=np.zeros(covariances_shape(covariance_type, n_components, n_features)),
             reference=np.zeros((n_components, n_features)),
             log_likelihood=0.0,
+            log_max_posterior=0.0,
             rows=0,
             total_weight=0.0,
             covariance_type=covariance_type,
@@ -100,6 +104,7 @@ class Statistics:
             sums=left.sums + other.sums,
             squares=left.squares + other.squares,
             log_likelihood=self.log_likelihood + other.log_likelihood,
+            log_max_posterior=self.log_max_posterior + other.log_max_posterior,
             rows=self.rows + other.rows,
             total_weight=self.total_weight + other.total_weight,
         )
@@ -112,5 +117,6 @@ class Statistics:
             sums=self.sums * factor,
             squares=self.squares * factor,
             log_likelihood=self.log_likelihood * factor,
+            log_max_posterior=self.log_max_posterior * factor,
             total_weight=self.total_weight * factor,
         )

@@ -13,6 +13,8 @@ from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture
 
 # Beyond 10^±150 the square of a scale, and with it a covariance in the table's units, leaves the doubles.
 MAX_LOG10_SCALE = 150.0
+# Further out, squares of distances would leave the doubles.
+FURTHEST_SD = 1e100
 
 
 @dataclass(frozen=True, eq=False)

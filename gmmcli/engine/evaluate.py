@@ -11,11 +11,8 @@ import numpy as np
 from gmmcli.core.kernel import Kernel, Workspace, block_rows
 from gmmcli.core.mixture import Array, Integers, Mixture
 from gmmcli.core.posterior import PER_COMPONENT, evaluate
-from gmmcli.core.units import Units
+from gmmcli.core.units import FURTHEST_SD, Units
 from gmmcli.engine.local import run_in_order
-
-# Further out, squares of distances would leave the doubles and a row's answers become NaN.
-FURTHEST_SD = 1e100
 
 
 class Evaluator:

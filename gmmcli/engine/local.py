@@ -123,7 +123,7 @@ class LocalEngine:
                 total.append(sums)
 
         run_in_order(len(blocks), lambda: Workspace(mixture, longest), process, fold, self._n_threads)
-        return Expectation(kernel.statistics(total[0]), sample, total[0].log_max_posterior)
+        return Expectation(kernel.statistics(total[0]), sample)
 
     def _iter_blocks(self, longest: int) -> Iterator[tuple[int, Array]]:
         """Yield (first row, block); a block never spans two chunks, nor, then, two operands."""

@@ -40,7 +40,7 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
     """
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or not str(document.get("schema", "")).startswith("gmmcli.model/"):
         return None
@@ -54,7 +54,7 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
         mixture = Mixture(weights, means, covariances, document["covariance_type"])
     except KeyError as error:
         raise TableUnusable(subject, f'no "{error.args[0]}" in this model') from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TableUnusable(subject, f"not a mixture: {error}") from error
     if not all(isinstance(name, str) for name in features) or len(features) != mixture.n_features:
         raise TableUnusable(subject, f"{mixture.n_features} features expected, {len(features)} found")

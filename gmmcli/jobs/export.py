@@ -3,9 +3,10 @@
 import errno
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,7 @@ from gmmcli.atomic import create_new, open_atomic, reporting, sync_directory
 from gmmcli.errors import CannotCreate, Usage, from_os_error
 from gmmcli.export.portable import FORMATS, PortableModel, encode
 from gmmcli.jobs.fitness import fitness_of
+from gmmcli.jobs.target import refuse_input
 from gmmcli.store.model_dir import ModelDir
 
 EXTRA = "assets.extra"
@@ -79,13 +81,13 @@ def export(request: ExportRequest) -> ExportReport:
         A failed command leaves no partial target.
     """
     request.check()
-    for destination, _ in request.assets_extra:
-        _check_inside(destination)
+    _check_assets(request.assets_extra)
     content = encode(_portable(request), request.export_format)
     if request.export_dir is not None:
         return ExportReport(directory=_export_directory(request, request.export_dir, content))
     if request.output is None:
         return ExportReport(content=content)
+    refuse_input(request.output, request.model_dir)
     with open_atomic(request.output) as stream:
         stream.write(content)
     return ExportReport()
@@ -106,20 +108,30 @@ def _portable(request: ExportRequest) -> PortableModel:
     )
 
 
-def _check_inside(destination: str) -> None:
-    """Raise `Usage` where a destination would leave assets.extra."""
-    path = PurePosixPath(destination)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in destination:
-        raise Usage(f"--assets-extra {destination}", f"leaves {EXTRA}/", "DEST is a relative path without ..")
+def _check_assets(assets: Sequence[tuple[str, Path]]) -> None:
+    """Raise where a destination would leave assets.extra or be in another's way, or a source is no file."""
+    taken: list[PurePosixPath] = []
+    for destination, source in assets:
+        path = PurePosixPath(destination)
+        option = f"--assets-extra {destination}={source}"
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in destination:
+            raise Usage(option, f"leaves {EXTRA}/", "DEST is a relative path without ..")
+        if any(path.is_relative_to(other) or other.is_relative_to(path) for other in taken):
+            raise Usage(option, "in the way of another DEST", "give each file a DEST of its own")
+        if source.exists() and not source.is_file():
+            raise Usage(option, f"{source} is not a file", "copy files one by one")
+        taken.append(path)
 
 
 def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Path:
     """Write `BASE/<seconds>/` aside, rename it, remove the oldest exports."""
+    if os.path.lexists(base) and not base.is_dir():
+        raise CannotCreate(str(base), "not a directory")
     with reporting(base):
         base.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".export-", dir=base))
+        aside = base / f".export-{secrets.token_hex(8)}"
+        aside.mkdir()
         try:
-            aside.chmod(0o777 & ~_umask())
             _write_new(aside / f"model{FORMATS[request.export_format][0]}", content)
             for destination, source in request.assets_extra:
                 _write_new(aside / EXTRA / destination, _read(source))
@@ -131,7 +143,7 @@ def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Pat
             raise
         sync_directory(base)
         if request.exports_to_keep is not None:
-            _remove_oldest(base, request.exports_to_keep)
+            _remove_oldest(base, request.exports_to_keep, target)
     return target
 
 
@@ -139,23 +151,27 @@ def _take_timestamp(base: Path, aside: Path) -> Path:
     """Rename to the current second; one that is taken is waited for, up to ten times."""
     for _ in range(1 + CLASH_RETRIES):
         target = base / f"{int(time.time()):010d}"
-        try:
-            aside.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-            time.sleep(1.0)
-        else:
-            return target
+        if not os.path.lexists(target):
+            try:
+                aside.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            else:
+                return target
+        time.sleep(1.0)
     raise CannotCreate(str(target), f"exists, as did the {CLASH_RETRIES} tried before", "try again")
 
 
-def _remove_oldest(base: Path, keep: int) -> None:
-    """Keep the newest exports; touch nothing that is not named like one."""
-    exports = sorted(path for path in base.iterdir() if _TIMESTAMPED.fullmatch(path.name) and path.is_dir())
-    for path in exports[: max(len(exports) - keep, 0)]:
-        if not path.is_symlink():
-            shutil.rmtree(path)
+def _remove_oldest(base: Path, keep: int, newest: Path) -> None:
+    """Keep the newest exports, the one just made among them; touch nothing that is not named like one."""
+    exports = sorted(
+        path
+        for path in base.iterdir()
+        if _TIMESTAMPED.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and path != newest
+    )
+    for path in exports[: max(len(exports) + 1 - keep, 0)]:
+        shutil.rmtree(path)
 
 
 def _write_new(path: Path, content: bytes) -> None:
@@ -173,10 +189,3 @@ def _read(source: Path) -> bytes:
         return source.read_bytes()
     except OSError as error:
         raise from_os_error(str(source), error) from error
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -25,6 +25,7 @@ from gmmcli.jobs.versions import blas_kernel, versions
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
+from gmmcli.tables import wording
 from gmmcli.tables.source import open_tables
 
 DEFAULT_MAX_ITER = 1000
@@ -71,10 +72,13 @@ class FitRequest:
         """Raise `Usage` where options exclude one another."""
         for one, other in (
             ("steps", "max_steps"),
+            ("steps", "max_iter"),
+            ("max_steps", "max_iter"),
             ("checkpoint_steps", "checkpoint_seconds"),
             ("fresh", "rollback"),
         ):
-            if getattr(self, one) not in (None, False) and getattr(self, other) not in (None, False):
+            given = [getattr(self, name) for name in (one, other)]
+            if all(value is not None and value is not False for value in given):
                 names = [f"--{name.replace('_', '-')}" for name in (one, other)]
                 raise Usage(names[0], f"excludes {names[1]}", "give one of them")
 
@@ -122,7 +126,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         with _logged(writer, request, model) as log_end:
             features = choose_features(tables, model, request.columns, request.exclude, tell)
             if model.stored is not None and _is_there_already(request, model.stored):
-                outcome = Outcome(model.stored, None, "steps")
+                outcome = Outcome(model.stored, model.stored, model.settings, "steps")
             else:
                 check = _time_check(request.time_limit_s, started)
                 table = load_training_table(
@@ -142,15 +146,9 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                     raise NotConverged(
                         "--time-limit", fact, "--init random, or a longer --time-limit"
                     ) from error
-            _finish(writer, model, outcome, tell)
-            report = make_report(
-                str(request.model_dir),
-                outcome,
-                0 if model.stored is None else model.stored.checkpoint.global_step,
-                model.settings.tol,
-                tuple(notices),
-                time.monotonic() - started,
-            )
+            _finish(writer, outcome, tell)
+            seconds = time.monotonic() - started
+            report = make_report(str(request.model_dir), outcome, tuple(notices), seconds)
             log_end(report)
     return report
 
@@ -228,12 +226,10 @@ def _run(
             likelihoods=origin.likelihoods,
         )
         recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
-        moment, ending = run(
-            pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow
-        )
+        ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
     if newest is None:
         raise RuntimeError("a run that ended left no checkpoint")
-    return Outcome(newest, moment, ending)
+    return Outcome(newest, model.stored, settings, ending)
 
 
 def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:
@@ -276,7 +272,7 @@ def _naming_columns(features: tuple[str, ...], step: Callable[[], int]) -> Itera
     try:
         yield
     except CovarianceNotPositive as error:
-        columns = ", ".join(features[j] for j in error.features)
+        columns = wording.listed([features[j] for j in error.features])
         fact = f"covariance not positive definite in columns {columns} at step {step()}"
         raise NumericalFailure(error.subject, fact, error.hint) from error
 
@@ -319,11 +315,11 @@ def _checkpoint(origin: Origin, moment: Moment, table: TrainingTable, settings: 
     )
 
 
-def _finish(writer: Writer, model: Model, outcome: Outcome, tell: Notify) -> None:
+def _finish(writer: Writer, outcome: Outcome, tell: Notify) -> None:
     """Tell what the run came to, and leave the newest checkpoint newer than the tables."""
     for text in writer.warnings:
         tell(Notice("file_system", text))
-    if model.stored is not None and outcome.stored.generation == model.stored.generation:
+    if not outcome.has_published:
         tell(Notice("nothing_to_do", f"nothing to do: {in_words(outcome)}", is_warning=False))
         writer.touch_newest()
-    tell_of_ending(outcome, model.settings.reg_covar, tell)
+    tell_of_ending(outcome, tell)

@@ -6,9 +6,11 @@ from gmmcli.core import em
 from gmmcli.core.degenerate import find_floored
 from gmmcli.jobs.fitness import fitness_of
 from gmmcli.jobs.notice import Notice, Notify
-from gmmcli.jobs.run import Ending, Moment
+from gmmcli.jobs.run import Ending
+from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.model_dir import Stored
+from gmmcli.tables import wording
 
 _COMPONENTS_SHOWN = 10
 
@@ -33,7 +35,7 @@ class FitReport:
     mean_log_likelihood: float
     aic: float
     bic: float
-    icl: float | None
+    icl: float
     n_parameters: int
     seconds: float
     warnings: tuple[Notice, ...]
@@ -42,33 +44,68 @@ class FitReport:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """The newest checkpoint when a run ends, and the pair it ended with."""
+    """How a run ended.
+
+    Parameters
+    ----------
+    stored : Stored
+        The newest checkpoint when the run ends.
+    before : Stored or None
+        The one it continued; None for a new model. The same as `stored` where nothing was published.
+    settings : Settings
+        Of this run.
+    ending : str
+    """
 
     stored: Stored
-    moment: Moment | None
+    before: Stored | None
+    settings: Settings
     ending: Ending
 
+    @property
+    def has_published(self) -> bool:
+        """Whether the run left a checkpoint of its own."""
+        return self.stored is not self.before
 
-def tell_of_ending(outcome: Outcome, reg_covar: float, tell: Notify) -> None:
-    """Warn of a cap that was reached, of components without rows, of variances at the floor."""
-    if outcome.ending == "max_iter":
+    @property
+    def steps_before(self) -> int:
+        """Steps of the model before the run."""
+        return 0 if self.before is None else self.before.checkpoint.global_step
+
+    @property
+    def remaining_gain(self) -> float | None:
+        """Estimated gain per unit weight that further steps would bring; None where unknown."""
+        return em.remaining_gain(self.stored.checkpoint.stopping.tolist())
+
+    @property
+    def converged(self) -> bool:
+        """Whether the newest checkpoint meets this run's tolerance."""
+        gain = self.remaining_gain
+        return gain is not None and gain < self.settings.tol
+
+
+def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
+    """Warn of a limit that was reached; of empty components and variances at the floor, once."""
+    state = "converged" if outcome.converged else "not converged"
+    if outcome.ending == "max_iter" and not outcome.converged:
         tell(Notice("cap_reached", f"not converged after {in_words(outcome)}: --max-iter reached"))
     if outcome.ending == "time_limit":
-        state = "converged" if outcome.stored.checkpoint.converged else "not converged"
         tell(Notice("time_limit", f"stopped by --time-limit after {in_words(outcome)}, {state}"))
-    if outcome.moment is None:
+    checkpoint, settings = outcome.stored.checkpoint, outcome.settings
+    if not outcome.has_published:
         return
-    pair, features = outcome.moment.pair, outcome.stored.checkpoint.features
-    for k in em.empty_components(pair.expectation.statistics):
+    for k in em.empty_components(checkpoint.statistics):
         tell(Notice("empty_component", f"component {k} explains no row", details={"component": k}))
+    is_regularised = "c" in settings.params and checkpoint.global_step > outcome.steps_before
     floored: dict[tuple[int, ...], list[int | None]] = {}
-    for component, columns in find_floored(pair.mixture, reg_covar):
+    for component, columns in find_floored(checkpoint.state, settings.reg_covar) if is_regularised else ():
         floored.setdefault(columns, []).append(component)
     for columns, components in floored.items():
-        names = [features[j] for j in columns]
-        text = f"{_who(components)}: variance at the floor of --reg-covar {reg_covar:g} in {', '.join(names)}"
+        names = [checkpoint.features[j] for j in columns]
+        floor = f"at the floor of --reg-covar {settings.reg_covar:g} in {wording.listed(names)}"
         known = [component for component in components if component is not None]
-        tell(Notice("variance_floor", text, details={"components": known, "columns": names}))
+        details = {"components": known, "columns": names}
+        tell(Notice("variance_floor", f"{_who(components)}: variance {floor}", details=details))
 
 
 def _who(components: list[int | None]) -> str:
@@ -86,27 +123,18 @@ def in_words(outcome: Outcome) -> str:
     return f"{step} step" if step == 1 else f"{step} steps"
 
 
-def make_report(
-    model_dir: str,
-    outcome: Outcome,
-    steps_before: int,
-    tol: float,
-    notices: tuple[Notice, ...],
-    seconds: float,
-) -> FitReport:
-    """Return the report; likelihoods are those of the checkpoint, in the table's units."""
-    checkpoint, moment = outcome.stored.checkpoint, outcome.moment
+def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], seconds: float) -> FitReport:
+    """Return the report; everything in it is that of the newest checkpoint."""
+    checkpoint = outcome.stored.checkpoint
     mixture, fitness = checkpoint.mixture, fitness_of(checkpoint)
-    gain = em.remaining_gain(checkpoint.stopping.tolist())
-    certainty = None if moment is None else moment.pair.expectation.log_max_posterior
     return FitReport(
         model_dir=model_dir,
         checkpoint=outcome.stored.generation,
         content_digest=content_digest(checkpoint),
         global_step=checkpoint.global_step,
-        steps_run=checkpoint.global_step - steps_before,
-        converged=gain is not None and gain < tol,
-        estimated_remaining_gain=gain,
+        steps_run=checkpoint.global_step - outcome.steps_before,
+        converged=outcome.converged,
+        estimated_remaining_gain=outcome.remaining_gain,
         components=mixture.n_components,
         covariance_type=mixture.covariance_type,
         features=checkpoint.features,
@@ -116,7 +144,7 @@ def make_report(
         mean_log_likelihood=fitness.mean_log_likelihood,
         aic=fitness.aic,
         bic=fitness.bic,
-        icl=None if certainty is None else fitness.icl(certainty),
+        icl=fitness.icl,
         n_parameters=fitness.n_parameters,
         seconds=seconds,
         warnings=notices,

@@ -8,11 +8,11 @@ import numpy as np
 
 from gmmcli.core.family import covariances_of
 from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.selection import Fitness
 from gmmcli.errors import CheckpointCorrupt, NotFound
-from gmmcli.jobs.fitness import Fitness, fitness_of
+from gmmcli.jobs.fitness import fitness_of
 from gmmcli.store import verify
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
-from gmmcli.store.layout import FORMAT_VERSION
 from gmmcli.store.model_dir import ModelDir, Stored
 
 Level = Literal["quick", "full"]
@@ -42,11 +42,6 @@ class InspectReport:
     def checkpoint(self) -> Checkpoint:
         """The checkpoint itself."""
         return self.stored.checkpoint
-
-    @property
-    def format_version(self) -> str:
-        """The format that this version reads and writes."""
-        return FORMAT_VERSION
 
     @property
     def provenance(self) -> Provenance:

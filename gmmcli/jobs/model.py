@@ -11,6 +11,7 @@ from gmmcli.jobs.origin import WORDS, InitFile, read_init_file, with_implied
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
+from gmmcli.tables import wording
 from gmmcli.tables.columns import match_features, select_features
 from gmmcli.tables.source import Tables
 
@@ -99,13 +100,13 @@ def choose_features(
         if asked is not None and set(asked.features) != set(model.features):
             raise Usage(
                 "--columns",
-                f"{', '.join(asked.features)} selected, but the model has {', '.join(model.features)}",
+                f"selects {wording.listed(asked.features)}, the model has {wording.listed(model.features)}",
                 "add --fresh to start anew",
             )
         return match_features(tables, model.features)
     selection = asked or select_features(tables)
     if selection.skipped:
-        names = ", ".join(selection.skipped)
+        names = wording.listed(selection.skipped)
         tell(
             Notice("columns_skipped", f"not numeric, skipped: {names}", False, {"columns": selection.skipped})
         )

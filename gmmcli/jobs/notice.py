@@ -32,6 +32,12 @@ class Notice:
         return {"name": self.name, "text": self.text, "level": level, **self.details}
 
 
+def rows_dropped(rows: int, consequence: str = "dropped") -> Notice:
+    """Return the warning about rows with missing values."""
+    text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values: {consequence}"
+    return Notice("rows_dropped", text, details={"rows": rows})
+
+
 Notify = Callable[[Notice], None]
 # Told of progress, one line for people each time.
 Progress = Callable[[str], None]

@@ -118,6 +118,8 @@ def read_init_file(init: str) -> InitFile:
         It calls itself an export but is none.
     """
     path = Path(init)
+    if path.exists() and not path.is_file():
+        raise Usage(f"--init {init}", "not a regular file", "write it to a file first")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -197,5 +199,6 @@ def _read_means(init_file: InitFile, features: tuple[str, ...], settings: Settin
     means = np.concatenate([chunk.T for operand in loaded.chunks for chunk in operand] or [np.empty((0, 0))])
     if means.shape[0] != settings.components:
         K, found = settings.components, means.shape[0]
-        raise Usage(f"--init {init_file.path}", f"{found} rows, but {K} components asked for", f"-k {found}")
+        hint = f"-k {found}" if found else None
+        raise Usage(f"--init {init_file.path}", f"{found} rows, but {K} components asked for", hint)
     return means

@@ -12,7 +12,9 @@ from gmmcli.core.mixture import Booleans
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.engine.local import available_cpus, one_blas_thread
 from gmmcli.errors import TableUnusable, Usage
-from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.notice import Notify, rows_dropped
+from gmmcli.jobs.settings import Settings
+from gmmcli.jobs.target import refuse_input
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import check_complete
@@ -105,26 +107,27 @@ def predict(request: PredictRequest, notify: Notify) -> None:
         ) as tables,
     ):
         if request.output is not None:
-            _refuse_input_as_output(tables, request.output)
+            refuse_input(request.output, request.model_dir, tables.paths, request.stdin)
         features = match_features(tables, checkpoint.features)
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
         _refuse_clashes(passed, columns.names, tables)
         evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, n_threads)
-        missing = request.missing or str(checkpoint.settings["missing"])
+        missing = request.missing or Settings.from_json(checkpoint.settings, str(request.model_dir)).missing
         n_dropped = 0
         with open_sink(request.output, request.output_format, stdout=request.stdout) as sink:
-            for batch in tables.iter_batches(features, passed, max_rows=request.batch_size):
+            for batch in tables.iter_batches(features, passed):
                 if missing == "error":
                     check_complete(batch, features)
                 incomplete = np.asarray(np.isnan(batch.X).any(axis=0))
                 n_dropped += int(incomplete.sum())
                 found = evaluator.evaluate(batch.X, batch.first_row)
-                sink.write({**batch.extra, **columns.make(found, incomplete)}, batch.n_rows)
+                made = {**batch.extra, **columns.make(found, incomplete)}
+                for start in range(0, max(batch.n_rows, 1), request.batch_size or max(batch.n_rows, 1)):
+                    stop = min(start + (request.batch_size or batch.n_rows), batch.n_rows)
+                    sink.write({name: column[start:stop] for name, column in made.items()}, stop - start)
     if n_dropped:
-        rows = f"{n_dropped} row" if n_dropped == 1 else f"{n_dropped} rows"
-        text = f"{rows} with missing values: empty outputs"
-        notify(Notice("rows_dropped", text, details={"rows": n_dropped}))
+        notify(rows_dropped(n_dropped, "outputs left empty"))
 
 
 class _Columns:
@@ -176,13 +179,6 @@ class _Columns:
         if incomplete.any():
             arrays = [np.ma.masked_array(values, mask=incomplete) for values in arrays]
         return dict(zip(self.names, arrays, strict=True))
-
-
-def _refuse_input_as_output(tables: Tables, output: Path) -> None:
-    """Raise `Usage` where the output would replace an input."""
-    for path in tables.paths:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise Usage(f"-o {output}", "is an input too", "write to another file")
 
 
 def _refuse_clashes(passed: Sequence[str], names: Sequence[str], tables: Tables) -> None:

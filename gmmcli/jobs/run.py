@@ -101,8 +101,8 @@ def run(
     rule: StopRule,
     recorder: Recorder,
     progress: Callable[[em.Pair], None],
-) -> tuple[Moment, Ending]:
-    """Follow the pairs to the end of the run and record the last complete one, whatever ends it.
+) -> Ending:
+    """Follow the pairs to the end of the run and record the last complete one; return what ended it.
 
     Parameters
     ----------
@@ -131,13 +131,13 @@ def run(
             ending = rule.ending(pair)
             if ending is not None:
                 recorder.record(moment)
-                return moment, ending
+                return ending
             recorder.record_if_due(moment)
     except TimeUp:
         if moment is None:
             raise
         recorder.record(moment)
-        return moment, "time_limit"
+        return "time_limit"
     except Stopped:
         if moment is not None:
             recorder.record(moment)

@@ -10,11 +10,12 @@ import numpy as np
 
 from gmmcli.core import agreement
 from gmmcli.core.mixture import Array, Booleans, Integers
+from gmmcli.core.selection import Fitness
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.engine.local import available_cpus, one_blas_thread
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
-from gmmcli.jobs.fitness import Fitness
-from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.notice import Notice, Notify, rows_dropped
+from gmmcli.jobs.settings import Settings
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import check_complete, rechunk
 from gmmcli.tables.columns import encode_texts, match_features, select_column
@@ -32,6 +33,8 @@ METRICS = (
     "entropy",
 )
 LABEL_METRICS = ("adjusted_rand_index", "normalized_mutual_information", "accuracy")
+# None where a group has no label to agree with.
+Metrics = dict[str, float | int | None]
 # Quantities of the core that are summed.
 _SUMMED = ("log_density", "distance", "log_max_posterior", "entropy")
 
@@ -78,8 +81,8 @@ class ScoreReport:
 
     model_dir: str
     checkpoint: int
-    metrics: dict[str, float | int]
-    groups: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    metrics: Metrics
+    groups: dict[str, Metrics] = field(default_factory=dict)
     by: str | None = None
     warnings: tuple[Notice, ...] = ()
 
@@ -96,7 +99,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
     request.check()
     stored = ModelDir(request.model_dir).load(request.checkpoint)
     checkpoint = stored.checkpoint
-    missing = request.missing or str(checkpoint.settings["missing"])
+    missing = request.missing or Settings.from_json(checkpoint.settings, str(request.model_dir)).missing
     n_threads = request.n_threads or available_cpus()
     notices: list[Notice] = []
     n_dropped = 0
@@ -109,7 +112,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
         features = match_features(tables, checkpoint.features)
         labels = request.labels and select_column(tables, request.labels)
         by = request.by and select_column(tables, request.by)
-        extra = tuple({name for name in (labels, by) if name is not None})
+        extra = tuple(dict.fromkeys(name for name in (labels, by) if name is not None))
         evaluator = Evaluator(checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), n_threads)
         K = checkpoint.state.n_components
         whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
@@ -118,20 +121,22 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
                 check_complete(batch, features)
             complete = np.asarray(~np.isnan(batch.X).any(axis=0))
             found = evaluator.evaluate(batch.X, batch.first_row)
-            rows = _Rows(found, _coded(batch, labels)).where(np.flatnonzero(complete))
-            whole.add(rows)
+            rows = _Rows(found, _coded(batch, labels))
+            whole.add(rows.where(np.flatnonzero(complete)))
             n_dropped += batch.n_rows - int(complete.sum())
             if by is not None:
                 for group, members in _split(_coded(batch, by), complete):
-                    groups[group].add(_Rows(found, _coded(batch, labels)).where(members))
+                    groups[group].add(rows.where(members))
         name = tables.operands[0].name
     if n_dropped:
-        notices.append(_dropped(n_dropped))
+        notices.append(rows_dropped(n_dropped))
         notify(notices[0])
     if not whole.rows:
         raise TableUnusable(name, "no rows to score")
+    if labels is not None and not whole.is_labelled:
+        raise TableUnusable(name, f'column "{labels}" holds no label', "--labels with another column")
 
-    def measured(sums: _Sums) -> dict[str, float | int]:
+    def measured(sums: _Sums) -> Metrics:
         return sums.metrics(
             checkpoint.units.log_jacobian, checkpoint.state.n_parameters, request.labels is not None
         )
@@ -149,7 +154,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
 def check_threshold(request: ScoreRequest, report: ScoreReport) -> None:
     """Raise `ThresholdMissed` where the mean log-likelihood is below what was asked for."""
     least, mean = request.min_mean_log_likelihood, report.metrics["mean_log_likelihood"]
-    if least is not None and mean < least:
+    if least is not None and mean is not None and mean < least:
         raise ThresholdMissed(
             "--min-mean-log-likelihood", f"mean log-likelihood {mean:.6g} is below {least:g}"
         )
@@ -190,6 +195,11 @@ class _Sums:
         self._by_label = defaultdict[str, Integers](lambda: np.zeros(n_components, dtype=np.int64))
         self._n_components = n_components
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether any row has a label."""
+        return bool(self._by_label)
+
     def add(self, rows: _Rows) -> None:
         """Add some rows; those without a label do not count where agreement with labels is measured."""
         self.rows += rows.found["assignment"].size
@@ -203,13 +213,17 @@ class _Sums:
                 if text is not None and row.any():
                     self._by_label[text] += row
 
-    def metrics(self, log_jacobian: float, n_parameters: int, labelled: bool) -> dict[str, float | int]:
+    def metrics(self, log_jacobian: float, n_parameters: int, labelled: bool) -> Metrics:
         """Return every metric by name."""
         total = self._totals
         fitness = Fitness(
-            total["log_density"] - self.rows * log_jacobian, self.rows, float(self.rows), n_parameters
+            total["log_density"] - self.rows * log_jacobian,
+            total["log_max_posterior"],
+            self.rows,
+            float(self.rows),
+            n_parameters,
         )
-        found: dict[str, float | int] = {
+        found: Metrics = {
             "rows": fitness.rows,
             "total_weight": fitness.total_weight,
             "log_likelihood": fitness.log_likelihood,
@@ -217,12 +231,16 @@ class _Sums:
             "distance_sum": total["distance"],
             "aic": fitness.aic,
             "bic": fitness.bic,
-            "icl": fitness.icl(total["log_max_posterior"]),
+            "icl": fitness.icl,
             "entropy": total["entropy"],
         }
-        if labelled and self._by_label:
+        if labelled:
             table = np.array(list(self._by_label.values()), dtype=np.float64)
-            found |= {name: getattr(agreement, name)(table) for name in LABEL_METRICS}
+            measures = (getattr(agreement, name) for name in LABEL_METRICS)
+            found |= {
+                name: measure(table) if self.is_labelled else None
+                for name, measure in zip(LABEL_METRICS, measures, strict=True)
+            }
         return found
 
 
@@ -255,9 +273,3 @@ def _split(coded: _Coded | None, complete: Booleans) -> Iterator[tuple[str, Inte
         members = members[complete[members]]
         if members.size:
             yield text or "", members
-
-
-def _dropped(rows: int) -> Notice:
-    """Return the warning about rows with missing values."""
-    text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values dropped"
-    return Notice("rows_dropped", text, details={"rows": rows})

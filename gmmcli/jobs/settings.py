@@ -26,6 +26,19 @@ DEFAULTS: dict[str, Any] = {
     "keep": 5,
     "keep_every": None,
 }
+_TYPES: dict[str, Any] = {
+    "components": int,
+    "covariance_type": str,
+    "init": str,
+    "restarts": int,
+    "seed": int,
+    "params": str,
+    "reg_covar": float | int,
+    "missing": str,
+    "tol": float | int,
+    "keep": int,
+    "keep_every": int | None,
+}
 
 
 @dataclass(frozen=True)
@@ -83,18 +96,19 @@ class Settings:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], subject: str) -> Self:
-        """Return the settings of a checkpoint.
+        """Return the settings of a checkpoint; one that its version did not have yet is the default.
 
         Raises
         ------
         CheckpointCorrupt
-            A setting is absent.
+            A setting is absent that has no default, or is of another type.
         """
-        known = {field.name for field in fields(cls)}
-        absent = sorted(known - stored.keys())
-        if absent:
-            raise CheckpointCorrupt(subject, f"settings lack {', '.join(absent)}")
-        return cls(**{name: stored[name] for name in known})
+        found = DEFAULTS | dict(stored)
+        for field in fields(cls):
+            value = found.get(field.name)
+            if not isinstance(value, _TYPES[field.name]) or isinstance(value, bool):
+                raise CheckpointCorrupt(subject, f"its setting {field.name} is {value!r}")
+        return cls(**{field.name: found[field.name] for field in fields(cls)})
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings for the checkpoint."""

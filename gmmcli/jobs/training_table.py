@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmmcli.core.mixture import Array
-from gmmcli.core.units import Units, find_extreme_column, measure, uses_common_scale
+from gmmcli.core.units import FURTHEST_SD, Units, find_extreme_column, measure, uses_common_scale
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import TableUnusable
-from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.notice import Notice, Notify, rows_dropped
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import OperandRecord
+from gmmcli.tables import wording
 from gmmcli.tables.blocks import Loaded, load
 from gmmcli.tables.source import Tables
 
@@ -76,7 +77,13 @@ def load_training_table(
     if units is None:
         units = _measure(blocks, loaded.features, settings, name, tell)
     for block in blocks:
-        units.standardise(block)
+        furthest = np.abs(units.standardise(block)).max(axis=1)
+        if not (furthest <= FURTHEST_SD).all():
+            column = loaded.features[int(furthest.argmax())]
+            fact = (
+                f"{wording.column(column)}: a value beyond {FURTHEST_SD:g} standard deviations of the model"
+            )
+            raise TableUnusable(name, fact)
     operands = tuple(OperandRecord(o.name, o.size_bytes, o.rows, o.digest) for o in loaded.operands)
     return TrainingTable(loaded.features, units, LocalEngine(loaded.chunks, n_threads, check), operands)
 
@@ -84,11 +91,9 @@ def load_training_table(
 def _tell_of_loading(loaded: Loaded, tell: Notify) -> None:
     """Report dropped rows and columns without a value."""
     if loaded.rows_dropped:
-        rows = loaded.rows_dropped
-        text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values dropped"
-        tell(Notice("rows_dropped", text, details={"rows": rows}))
+        tell(rows_dropped(loaded.rows_dropped))
     if loaded.empty_columns:
-        names = ", ".join(loaded.empty_columns)
+        names = wording.listed(loaded.empty_columns)
         tell(Notice("columns_empty", f"no value, skipped: {names}", False, {"columns": loaded.empty_columns}))
 
 
@@ -102,7 +107,7 @@ def _measure(
     if extreme is not None:
         raise TableUnusable(
             name,
-            f'column "{features[extreme]}": standard deviation {units.scale[extreme]:.3g} is beyond 1e±150',
+            f"{wording.column(features[extreme])}: its standard deviation is beyond 1e±150",
             "rescale the column",
         )
     n_rows, K = int(spread.weight), settings.components
@@ -111,5 +116,7 @@ def _measure(
         raise TableUnusable(name, f"{rows} too few for {K} components", f"-k {n_rows}")
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
-        tell(Notice("columns_constant", f"constant: {', '.join(constant)}", False, {"columns": constant}))
+        tell(
+            Notice("columns_constant", f"constant: {wording.listed(constant)}", False, {"columns": constant})
+        )
     return units

@@ -64,6 +64,8 @@ class Provenance:
     versions : mapping of str to str
         Of gmmcli and the libraries that computed.
     blas_kernel : str
+    format_version : str
+        Of the file that it was read from; a new one is always of this version's format.
     """
 
     generation: int
@@ -72,6 +74,7 @@ class Provenance:
     created: str
     versions: Mapping[str, str]
     blas_kernel: str
+    format_version: str = layout.FORMAT_VERSION
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +129,16 @@ class Checkpoint:
     quantiles: Array = field(default_factory=lambda: np.empty(0))
     provenance: Provenance | None = None
 
+    @property
+    def log_likelihood(self) -> float:
+        """Of the table it was fitted to, in nats and the table's units."""
+        return self.statistics.log_likelihood - self.statistics.total_weight * self.units.log_jacobian
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """The same, per unit weight."""
+        return self.log_likelihood / self.statistics.total_weight
+
 
 def encode(checkpoint: Checkpoint) -> bytes:
     """Return the whole file of a checkpoint. The same checkpoint gives the same bytes.
@@ -177,8 +190,9 @@ def content_digest(checkpoint: Checkpoint) -> str:
 
     The items are, in byte order of their paths: covariances, means, weights and covariance_type of
     /mixture; features and (where there is one) weights_column of /schema; covariances, means and weights
-    of /state; counts, log_likelihood, reference, rows, squares, sums and total_weight of /statistics;
-    converged, global_step, everything in run, and stopping of /training; center and scale of /units.
+    of /state; counts, log_likelihood, log_max_posterior, reference, rows, squares, sums and total_weight of
+    /statistics; converged, global_step, everything in run, and stopping of /training; center and scale of
+    /units.
     Each enters as its UTF-8 path, NUL, numpy's type string, rank and shape as uint64, then its values in C
     order; all little-endian. Scalars have rank 0: int64 `<i8`, float64 `<f8`, flags as uint8 `|u1`, texts
     as UTF-8 `|S<bytes>` (an empty one is one NUL). Names of features are as wide as the longest.
@@ -208,6 +222,7 @@ def _collect(checkpoint: Checkpoint) -> Items:
         **{f"/statistics/{name}": values.from_floats(getattr(statistics, name)) for name in _STATISTICS},
         "/statistics/log_likelihood": values.from_floats(statistics.log_likelihood),
         "/statistics/rows": values.from_integers(statistics.rows),
+        "/statistics/log_max_posterior": values.from_floats(statistics.log_max_posterior),
         "/statistics/total_weight": values.from_floats(statistics.total_weight),
         **_schema_items(checkpoint),
         "/training/global_step": values.from_integers(checkpoint.global_step),
@@ -313,6 +328,7 @@ def _restore_statistics(items: Items, covariance_type: CovarianceType) -> Statis
         squares=items["/statistics/squares"],
         reference=items["/statistics/reference"],
         log_likelihood=float(items["/statistics/log_likelihood"]),
+        log_max_posterior=float(items["/statistics/log_max_posterior"]),
         rows=int(items["/statistics/rows"]),
         total_weight=float(items["/statistics/total_weight"]),
         covariance_type=covariance_type,
@@ -340,6 +356,7 @@ def _restore_provenance(items: Items) -> Provenance:
         created=values.to_text(items["/created"]),
         versions={name: str(version) for name, version in versions.items()},
         blas_kernel=values.to_text(items["/blas_kernel"]),
+        format_version=values.to_text(items["/format_version"]),
     )
 
 
@@ -364,9 +381,11 @@ def _check_agreement(checkpoint: Checkpoint) -> None:
         raise Damage(f"{checkpoint.quantiles.size} quantiles, not {N_QUANTILES} or none")
     if checkpoint.log_likelihoods.size > MAX_HISTORY or checkpoint.stopping.size > MAX_STOPPING:
         raise Damage(f"more than {MAX_HISTORY} log-likelihoods or {MAX_STOPPING} of the stopping state")
+    if not statistics.total_weight > 0:
+        raise Damage(f"total_weight is {statistics.total_weight}")
     if not np.isfinite(units.center).all() or not ((units.scale > 0) & np.isfinite(units.scale)).all():
         raise Damage("the units are not finite with positive scales")
-    for name in (*_STATISTICS, "log_likelihood", "total_weight"):
+    for name in (*_STATISTICS, "log_likelihood", "log_max_posterior", "total_weight"):
         if not np.isfinite(getattr(statistics, name)).all():
             raise Damage(f"{name} of the statistics must be finite")
     if checkpoint.global_step < 0 or statistics.rows < 0:

@@ -324,12 +324,6 @@ def _timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _mean_log_likelihood(checkpoint: Checkpoint) -> float:
-    """Return the log-likelihood per unit weight in the table's units, nats."""
-    statistics = checkpoint.statistics
-    return statistics.log_likelihood / statistics.total_weight - checkpoint.units.log_jacobian
-
-
 def _describe(stored: Stored) -> dict[str, object]:
     """Return the log's line about a published checkpoint."""
     checkpoint = stored.checkpoint
@@ -341,7 +335,7 @@ def _describe(stored: Stored) -> dict[str, object]:
         "lineage": checkpoint.provenance.lineage if checkpoint.provenance else "",
         "global_step": checkpoint.global_step,
         "converged": checkpoint.converged,
-        "mean_log_likelihood": _mean_log_likelihood(checkpoint),
+        "mean_log_likelihood": checkpoint.mean_log_likelihood,
         "rows": checkpoint.statistics.rows,
         "total_weight": checkpoint.statistics.total_weight,
     }

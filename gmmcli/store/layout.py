@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     **_mixture_rules("/state"),
     "/statistics/counts": Rule("float", 1, 1, counts=True),
     "/statistics/log_likelihood": Rule("float", 0, 0, counts=True),
+    "/statistics/log_max_posterior": Rule("float", 0, 0, counts=True),
     "/statistics/reference": Rule("float", 2, 2, counts=True),
     "/statistics/rows": Rule("integer", 0, 0, counts=True),
     "/statistics/squares": Rule("float", 1, 3, counts=True),

@@ -115,7 +115,7 @@ class ModelDir:
                 raise _with_way_out(checkpoints, self.path, damage, generation) from damage
 
     def read_log(self) -> Sequence[dict[str, Any]]:
-        """Return the events of log.jsonl, oldest first; lines that are torn or no JSON objects are left out.
+        """Return the events of log.jsonl, oldest first; lines that are torn or no events are left out.
 
         Raises
         ------

@@ -61,7 +61,7 @@ def mend(root: int, subject: str) -> None:
 
 
 def read(root: int, subject: str) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the events, and the numbers of whole lines that are no JSON objects.
+    """Return the events, and the numbers of whole lines that are no events.
 
     Raises
     ------
@@ -81,11 +81,20 @@ def read(root: int, subject: str) -> tuple[list[dict[str, Any]], list[int]]:
             event = json.loads(line)
         except (ValueError, RecursionError):
             event = None
-        if isinstance(event, dict):
+        if _is_event(event):
             events.append(event)
         else:
             unreadable.append(number)
     return events, unreadable
+
+
+def _is_event(value: object) -> bool:
+    """Tell whether a line is one of ours: an object with a time and an event, the rest of their types."""
+    if not isinstance(value, dict):
+        return False
+    texts = (value.get("time"), value.get("event"), value.get("run", ""))
+    checkpoint = value.get("checkpoint")
+    return all(isinstance(text, str) for text in texts) and isinstance(checkpoint, int | None)
 
 
 def _end_of_last_line(descriptor: int, size_bytes: int) -> int:

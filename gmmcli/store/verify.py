@@ -91,14 +91,14 @@ def _find_in_latest(root: int) -> Iterator[Finding]:
 
 
 def _find_in_log(root: int) -> Iterator[Finding]:
-    """Find lines that are no JSON objects."""
+    """Find lines that are no events."""
     try:
         unreadable = run_log.read(root, LOG)[1]
     except GmmError as error:
         yield Finding(LOG, error.fact)
         return
     if unreadable:
-        yield Finding(LOG, f"{len(unreadable)} lines are not JSON objects, the first is line {unreadable[0]}")
+        yield Finding(LOG, f"{len(unreadable)} lines are not events, the first is line {unreadable[0]}")
 
 
 def _find_in_heads(checkpoints: int, path: Path, generations: Sequence[int]) -> Iterator[Finding]:

@@ -6,19 +6,8 @@ from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Reader
 from gmmcli.tables.stream import ByteStream, open_stream
+from gmmcli.tables.suffixes import find_format
 
-FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl")
-_SUFFIXES = {
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".arrows": "arrow",
-    ".feather": "arrow",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-_COMPRESSED = (".gz", ".bz2", ".zst")
 _ARROW_FILE = b"ARROW1"
 _ARROW_STREAM = b"\xff\xff\xff\xff"
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -81,8 +70,8 @@ def _recognise(stream: ByteStream, name: str) -> str:
     line = _first_line(stream).removeprefix(_UTF8_MARK).lstrip()
     if line.startswith(b"{"):
         return "jsonl"
-    by_suffix = _SUFFIXES.get(_suffix(name))
-    if by_suffix is not None:
+    by_suffix = find_format(name)
+    if by_suffix not in (None, "csv"):  # tabs are found in files named .csv
         return by_suffix
     return "tsv" if b"\t" in line and b"," not in line else "csv"
 
@@ -94,14 +83,6 @@ def _first_line(stream: ByteStream) -> bytes:
         line, newline, _ = text.partition(b"\n")
         if newline or len(stream.held) > _LONGEST_LINE or not stream.grow():
             return line
-
-
-def _suffix(name: str) -> str:
-    """Return the suffix that names a format, below one that names a compression."""
-    lower = name.lower()
-    for compressed in _COMPRESSED:
-        lower = lower.removesuffix(compressed)
-    return lower[lower.rfind(".") :] if "." in lower else ""
 
 
 def _skip_mark(stream: ByteStream, name: str) -> None:

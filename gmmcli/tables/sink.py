@@ -12,7 +12,6 @@ from gmmcli.atomic import open_atomic
 from gmmcli.errors import ReadWriteFailed, TableUnusable, from_os_error
 from gmmcli.tables import rendering, wording
 
-OUTPUT_FORMATS = ("csv", "tsv", "jsonl", "parquet", "arrow")
 ROW_GROUP_ROWS = 1 << 17
 Columns = Mapping[str, Any]
 
@@ -69,7 +68,7 @@ def open_sink(path: Path | None, output_format: str, *, stdout: BinaryIO | None)
     path : Path or None
         None is stdout.
     output_format : str
-        One of OUTPUT_FORMATS. Arrow is the file format in a file, the streaming format on stdout.
+        One of `suffixes.FORMATS`. Arrow is the file format in a file, the streaming format on stdout.
     stdout : binary file or None
         None is a closed one.
 

@@ -9,10 +9,10 @@ from typing import BinaryIO
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Batch, Part, Reader
-from gmmcli.tables.formats import FORMATS, open_reader
+from gmmcli.tables.formats import open_reader
 from gmmcli.tables.operands import STDIN, Operand, expand
 
-__all__ = ["FORMATS", "Batch", "Operand", "Tables", "find_columns", "open_tables"]
+__all__ = ["Batch", "Operand", "Tables", "find_columns", "open_tables"]
 
 
 class Tables:
@@ -23,7 +23,7 @@ class Tables:
     operands : tuple of Operand
         At least one.
     input_format : str or None
-        One of FORMATS; None to recognise it.
+        One of `suffixes.FORMATS`; None to recognise it.
     stdin : binary file or None
     n_threads : int
         That parse.
@@ -163,7 +163,7 @@ def open_tables(
     operands : sequence of str
         Paths, globs that the shell did not expand, directories of Parquet files, "-"; none is stdin.
     input_format : str or None
-        One of FORMATS; None to recognise each operand's, by content, then by suffix.
+        One of `suffixes.FORMATS`; None to recognise each operand's, by content, then by suffix.
     stdin : binary file or None
         None is a closed one.
     n_threads : int

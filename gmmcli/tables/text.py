@@ -21,6 +21,9 @@ from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_
 from gmmcli.tables.delimited import Record
 from gmmcli.tables.stream import ByteStream
 
+# The first line of a slow pipe is looked for at every delivery up to here.
+_SHORT_BYTES = 1 << 20
+
 
 class TextReader:
     """One table of delimited text.
@@ -92,10 +95,15 @@ class TextReader:
 
     def _first_record(self) -> Record:
         """Return the record at the start of the stream, without waiting for more than that."""
+        tried = 0
         while True:
             held = self._stream.held
-            for record in self._grammar.iter_records(held):
-                return record
+            # A long line is looked at again when it has doubled, lest the time grow with its square.
+            is_new_line = len(held) < _SHORT_BYTES and b"\n" in held[tried:]
+            if is_new_line or len(held) >= 2 * tried:
+                tried = len(held)
+                for record in self._grammar.iter_records(held):
+                    return record
             if len(held) > MAX_RECORD_BYTES:
                 raise TableUnusable(f"{self._name}:1", f"a header of more than {MAX_RECORD_BYTES} bytes")
             if not self._stream.grow():

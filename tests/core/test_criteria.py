@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import partitions
 
-from gmmcli.core import agreement, quantiles, selection
+from gmmcli.core import agreement, quantiles
+from gmmcli.core.selection import Fitness
 
 N_VALUES = 4
 labellings = st.integers(2, 25).flatmap(
@@ -117,12 +118,16 @@ def test_criteria_are_their_formulas():
     """AIC 2p − 2L; BIC p ln n − 2L; ICL adds −2 Σ ln of the largest responsibilities."""
     log_likelihood, p, n, certainty = -1130.26396, 11, 272.0, -6.5
 
-    assert selection.aic(log_likelihood, p) == pytest.approx(2282.52792, abs=1e-9)
-    assert selection.bic(log_likelihood, p, n) == pytest.approx(2322.1917, abs=1e-4)
-    assert selection.icl(log_likelihood, p, n, certainty) == pytest.approx(2322.1917 + 13.0, abs=1e-4)
+    fitness = Fitness(log_likelihood, certainty, n, float(n), p)
+    assert fitness.aic == pytest.approx(2282.52792, abs=1e-9)
+    assert fitness.bic == pytest.approx(2322.1917, abs=1e-4)
+    assert fitness.icl == pytest.approx(2322.1917 + 13.0, abs=1e-4)
+    assert fitness.mean_log_likelihood == log_likelihood / n
 
 
 @pytest.mark.parametrize("total_weight", [1.0, 0.5, 1e-3])
 def test_criteria_of_little_weight_are_finite(total_weight):
     """A decayed total weight may be below 1; its log is negative, not an error."""
-    assert selection.bic(-1.0, 3, total_weight) == pytest.approx(3 * np.log(total_weight) + 2.0, rel=1e-15)
+    assert Fitness(-1.0, 0.0, 1, total_weight, 3).bic == pytest.approx(
+        3 * np.log(total_weight) + 2.0, rel=1e-15
+    )

@@ -17,7 +17,7 @@ def expectation_over(X):
     def expectation(mixture):
         kernel = Kernel(mixture)
         sums, log_density = kernel.expectation(X, Workspace(mixture, X.shape[1]))
-        return em.Expectation(kernel.statistics(sums), log_density, sums.log_max_posterior)
+        return em.Expectation(kernel.statistics(sums), log_density)
 
     return expectation
 

@@ -30,6 +30,7 @@ def brute_force(X, resp, reference, covariance_type):
         reference=reference,
         log_likelihood=-float(X.shape[1]),
         rows=X.shape[1],
+        log_max_posterior=-0.25 * X.shape[1],
         total_weight=float(resp.sum()),
         covariance_type=covariance_type,
     )

@@ -28,7 +28,7 @@ MODEL = {"-m --model-dir": "[env var: GMMCLI_MODEL_DIR; required]"}
 CHECKPOINT = {"--checkpoint": "newest"}
 JSON = {"--json": "JSON"}
 OUTPUT = {"-o --output": "(stdout)"}
-READING = {"--input-format": "content", "--missing": "error", "--threads": "CPUs"}
+READING = {"--input-format": "content", "--missing": "missing value", "--threads": "CPUs"}
 CONTRACT = {
     "fit": {
         **MODEL,
@@ -87,7 +87,7 @@ CONTRACT = {
         **OUTPUT,
         **CHECKPOINT,
         **GENERAL,
-        "--format": "[default: json]",
+        "--format": "else json",
         "--export-dir": "BASE/<unix seconds>/",
         "--exports-to-keep": "newest N",
         "--assets-extra": "assets.extra/DEST",
@@ -189,7 +189,7 @@ def test_version_with_detail_names_what_computes(run: Run) -> None:
     ("arguments", "expected"),
     [
         (["fit", "--frob"], "gmmcli fit: usage: No such option <...>--frob<...>\nhint: gmmcli fit --help\n"),
-        (["fit", "-k", "2"], "gmmcli fit: -m: needed\nhint: gmmcli fit --help\n"),
+        (["fit", "-k", "2"], "gmmcli fit: -m: needed\nhint: gmmcli fit -m DIR ...\n"),
         (["frobnicate"], "gmmcli: usage: No such command 'frobnicate'\nhint: gmmcli --help\n"),
     ],
 )

@@ -37,6 +37,7 @@ def _statistics(state: Mixture, n_rows: int) -> Statistics:
         reference=np.array(state.means),
         log_likelihood=-1.25 * n_rows,
         rows=n_rows,
+        log_max_posterior=-0.125 * n_rows,
         total_weight=float(counts.sum()),
         covariance_type=state.covariance_type,
     )

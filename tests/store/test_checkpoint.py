@@ -192,6 +192,7 @@ def test_the_content_digest_is_what_its_definition_says(build):
         "/schema/weights_column": np.array(b"w"),
         "/statistics/log_likelihood": np.array(s.log_likelihood, "<f8"),
         "/statistics/rows": np.array(s.rows, "<i8"),
+        "/statistics/log_max_posterior": np.array(s.log_max_posterior, "<f8"),
         "/statistics/total_weight": np.array(s.total_weight, "<f8"),
         "/training/converged": np.array(1, "|u1"),
         "/training/global_step": np.array(41, "<i8"),

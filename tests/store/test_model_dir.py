@@ -63,7 +63,7 @@ def test_a_missing_directory_is_not_found(tmp_path, method):
     with pytest.raises(NotFound, match="no such model directory") as caught:
         getattr(ModelDir(tmp_path / "a b"), method)()
 
-    assert caught.value.hint == f"gmmcli fit -m '{tmp_path}/a b' TABLE"
+    assert caught.value.hint == f"gmmcli fit -m '{tmp_path}/a b' -k 3 TABLE"
 
 
 @pytest.mark.parametrize("method", ["list", "load"])

@@ -74,7 +74,8 @@ def copy_latest(model):
 
 
 def spoil_log(model):
-    (model / "log.jsonl").write_text("{}\nnonsense\n[1]\n{}\n")
+    event = '{"time": "2026-01-01T00:00:00Z", "event": "start"}\n'
+    (model / "log.jsonl").write_text(f'{event}nonsense\n[1]\n{{"time": 5, "event": "start"}}\n{event}')
 
 
 def link_log(model):
@@ -94,7 +95,7 @@ QUICK = [
     (put_link, "checkpoints/ckpt-000000003.h5", "is a symbolic link"),
     (lead_latest_away, "latest.h5", "points to ../other/ckpt-000000001.h5"),
     (copy_latest, "latest.h5", "is not a symbolic link"),
-    (spoil_log, "log.jsonl", "2 lines are not JSON objects, the first is line 2"),
+    (spoil_log, "log.jsonl", "3 lines are not events, the first is line 2"),
     (link_log, "log.jsonl", "is a symbolic link"),
     (put_events_file, "events", "is a link or another kind of file"),
 ]

@@ -60,7 +60,7 @@ USAGE = {
         '--columns: "x3" matches no column of -: it has "x1", "x2", "t", "#2", "x10", "a*"',
         None,
     ),
-    "near name": (("x11",), (), '--columns: "x11" matches no column', "--columns x1"),
+    "near name": (("x11",), (), '--columns: "x11" matches no column', 'did you mean "x1"?'),
     "unknown excluded": ((), ("zzzz",), '--exclude: "zzzz" matches no column of -', None),
     "number beyond": (("#7",), (), '--columns: "#7": - has 6 columns', "--columns '#1-#6'"),
     "number zero": (("#0",), (), '--columns: "#0": - has 6 columns', "--columns '#1-#6'"),
@@ -84,7 +84,7 @@ def test_a_text_column_that_is_named_is_refused_with_its_first_cell(tables, item
     """Listed by itself, it was meant."""
     with pytest.raises(TableUnusable, match=r'^-:2: column "t": not a number: "x"$') as caught:
         select_features(tables, ("x1", item))
-    assert caught.value.hint == "--exclude t"
+    assert caught.value.hint is None
 
 
 def test_nothing_left_is_refused(tables):

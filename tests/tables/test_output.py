@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gmmcli.errors import CannotCreate, ReadWriteFailed, TableUnusable
-from gmmcli.tables.sink import OUTPUT_FORMATS, open_sink
+from gmmcli.tables.sink import open_sink
 from gmmcli.tables.source import open_tables
+from gmmcli.tables.suffixes import FORMATS
 
 QUICK = settings(max_examples=40, deadline=None, database=None, derandomize=True)
 
@@ -36,7 +37,7 @@ def read_back(data, features, extra=(), input_format=None):
     return found | {name: [x for b in batches for x in b.extra[name].to_pylist()] for name in extra}
 
 
-@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+@pytest.mark.parametrize("output_format", FORMATS)
 @QUICK
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
 def test_doubles_read_back_exactly(output_format, values):
@@ -50,7 +51,7 @@ def test_doubles_read_back_exactly(output_format, values):
 nasty = st.text(alphabet='a ,;\t"\n\rü#%{}', min_size=1, max_size=6)
 
 
-@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+@pytest.mark.parametrize("output_format", FORMATS)
 @QUICK
 @given(st.lists(st.one_of(st.none(), nasty), min_size=1, max_size=8), nasty)
 def test_texts_read_back_exactly(output_format, values, name):
@@ -132,7 +133,7 @@ def test_no_rows_are_an_empty_table_with_its_columns():
     assert pa.ipc.open_stream(written("arrow", columns)).schema == schema
 
 
-@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+@pytest.mark.parametrize("output_format", FORMATS)
 def test_the_length_of_batches_does_not_show(output_format):
     """The header comes once, rows follow each other."""
     columns = {"i": np.arange(10), "s": pa.array([f"s{i}" for i in range(10)])}
@@ -181,7 +182,7 @@ def test_columns_of_unequal_length_are_a_bug():
         sink.write({"a": np.array([1, 2]), "b": np.array([1])}, 2)
 
 
-@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+@pytest.mark.parametrize("output_format", FORMATS)
 def test_a_file_appears_only_when_all_is_written(tmp_path, output_format):
     """And not at all if that fails."""
     path = tmp_path / f"t.{output_format}"
@@ -224,7 +225,7 @@ def test_rows_leave_at_once():
         assert stream.flushed == len(b"i\n1\n")
 
 
-@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+@pytest.mark.parametrize("output_format", FORMATS)
 def test_a_full_disk_behind_stdout_is_74(output_format):
     """With the operating system's words, whichever library writes."""
 

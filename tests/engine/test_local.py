@@ -198,7 +198,7 @@ def test_a_covariance_that_is_none_is_refused_before_the_pass(X, n_threads):
 def test_cpus_and_blas_are_known():
     """There is at least one CPU, and numpy's BLAS has a name."""
     assert local.available_cpus() >= 1
-    assert local.blas_kernel()
+    assert local.blas_kernel() not in ("", "unknown")
 
 
 def test_a_table_of_one_row_is_a_table(mixture):

@@ -84,10 +84,12 @@ def test_an_export_starts_the_same_model(session: Session) -> None:
 
 
 def test_many_small_batches_predict_what_one_does(session: Session) -> None:
-    """--batch-size never changes a result."""
-    command = "gmmcli predict -m geyser --outputs all faithful.csv --batch-size"
+    """--batch-size never changes a result, also where batches cross the edges of blocks."""
+    rows = (session.directory / "faithful.csv").read_text().partition("\n")[2]
+    (session.directory / "big.csv").write_text("eruptions,waiting\n" + rows * 40)
+    command = "gmmcli predict -m geyser --outputs all big.csv --batch-size"
 
-    outputs = [session.run(f"{command} {n}").stdout for n in (1, 7, 9999)]
+    outputs = [session.run(f"{command} {n}").stdout for n in (7, 4095, 99999)]
 
-    assert outputs[0].count("\n") == 273
+    assert outputs[0].count("\n") == 272 * 40 + 1
     assert outputs[0] == outputs[1] == outputs[2]

@@ -175,6 +175,30 @@ def test_the_first_gap_is_that_of_the_first_file(folder):
         loaded(["1.csv"], missing="error", skip=True)
 
 
+@QUICK
+@given(st.lists(st.lists(st.sampled_from(["11", "1_", "_1", "__"]), max_size=7), min_size=1, max_size=3))
+def test_the_gap_that_is_told_is_the_one_a_plain_search_finds(folder, parts):
+    """Row by row, then column by column, among the columns that have a value anywhere."""
+    cells = [(i, row, cell) for i, part in enumerate(parts) for row, cell in enumerate(part)]
+    used = [column for column in (0, 1) if any(cell[column] == "1" for _, _, cell in cells)]
+    gaps = [(i, row, column) for i, row, cell in cells for column in used if cell[column] == "_"]
+    expected = None
+    if cells and not used:
+        expected = "0.csv: no column has a value"
+    elif gaps:
+        i, row, column = gaps[0]
+        expected = f'{i}.csv:{row + 2}: column "{"ab"[column]}": missing value'
+    for i, part in enumerate(parts):
+        rows = (f"{cell[0]},{cell[1]}\n".replace("_", "") for cell in part)
+        (folder / f"{i}.csv").write_text("a,b\n" + "".join(rows))
+    found = None
+    try:
+        loaded([f"{i}.csv" for i in range(len(parts))], missing="error", skip=True)
+    except TableUnusable as error:
+        found = str(error)
+    assert found == expected
+
+
 def test_a_model_s_columns_are_looked_for_in_the_first_file_before_any_row(folder):
     """So that a long first file does not hide what is absent."""
     (folder / "1.csv").write_bytes(b"b\n1\n")

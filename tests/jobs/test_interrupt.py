@@ -1,0 +1,43 @@
+"""Signals: at once, but never in the middle of what is held."""
+
+import signal
+
+import pytest
+
+from gmmcli.errors import Stopped
+from gmmcli.jobs import interrupt
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state(monkeypatch):
+    """Give each test a process that has seen no signal."""
+    monkeypatch.setattr(interrupt, "_held", 0)
+    monkeypatch.setattr(interrupt, "_pending", None)
+    monkeypatch.setattr(interrupt, "_raised", False)
+
+
+def test_a_signal_is_acted_upon_at_once():
+    """Outside a hold nothing delays it."""
+    with pytest.raises(Stopped) as caught:
+        interrupt.request(signal.SIGTERM)
+    assert caught.value.signum == signal.SIGTERM
+
+
+def test_a_signal_waits_for_the_end_of_the_outermost_hold():
+    """What is in the blocks is finished first."""
+    done = []
+    with pytest.raises(Stopped), interrupt.hold():
+        with interrupt.hold():
+            interrupt.request(signal.SIGINT)
+            done.append("inner")
+        done.append("outer")
+    assert done == ["inner", "outer"]
+
+
+def test_further_signals_change_nothing():
+    """The first one decides how the process dies; the rest cannot disturb what it sets off."""
+    with pytest.raises(Stopped) as caught, interrupt.hold():
+        interrupt.request(signal.SIGHUP)
+        interrupt.request(signal.SIGTERM)
+    assert caught.value.signum == signal.SIGHUP
+    interrupt.request(signal.SIGTERM)

@@ -1,0 +1,75 @@
+"""The run loop: what ends it, and what it leaves behind."""
+
+import numpy as np
+import pytest
+
+from gmmcli.core import em
+from gmmcli.core.mixture import Mixture
+from gmmcli.core.statistics import Statistics
+from gmmcli.errors import Stopped
+from gmmcli.jobs.run import Cadence, Recorder, StopRule, TimeUp, run
+
+MIXTURE = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1)), "full")
+NEVER = Cadence(None, 1e9)
+
+
+def pairs_of(*likelihoods, ending=None, first_step=0):
+    """Yield pairs with these mean log-likelihoods, then raise `ending`."""
+    seen = ()
+    for step, likelihood in enumerate(likelihoods, first_step):
+        seen = (*seen, likelihood)[-3:]
+        statistics = Statistics.empty("full", 1, 1)
+        yield em.Pair(MIXTURE, em.Expectation(statistics, np.empty(0)), step, seen)
+    if ending is not None:
+        raise ending
+
+
+def follow(pairs, rule, cadence=NEVER, published_step=None):
+    """Run and return (how it ended, the steps published)."""
+    published = []
+    recorder = Recorder(lambda moment: published.append(moment.pair.step), cadence, published_step)
+    try:
+        ending = run(pairs, (), rule, recorder, lambda pair: None)
+    except (Stopped, TimeUp) as error:
+        ending = type(error)
+    return ending, published
+
+
+@pytest.mark.parametrize(
+    ("rule", "ending", "published"),
+    [
+        (StopRule(1e-6, 2, 99), "steps", [2]),
+        (StopRule(1e-6, 0, 99), "steps", [0]),
+        (StopRule(0.5, None, 99), "converged", [2]),
+        (StopRule(1e-6, None, 3), "max_iter", [3]),
+    ],
+)
+def test_a_run_ends_where_its_rule_says(rule, ending, published):
+    """Counted runs at their step whatever the gain, others at convergence or their cap."""
+    assert follow(pairs_of(-9.0, -5.0, -4.5, -4.4, -4.39), rule) == (ending, published)
+
+
+@pytest.mark.parametrize("ending", [Stopped(15), TimeUp()])
+def test_whatever_interrupts_a_run_the_last_complete_pair_is_recorded(ending):
+    """The pass under way is lost, the pair before it is not."""
+    how, published = follow(pairs_of(-9.0, -5.0, ending=ending), StopRule(1e-6, None, 99))
+
+    assert published == [1]
+    assert how in (Stopped, "time_limit")
+
+
+@pytest.mark.parametrize("ending", [Stopped(15), TimeUp()])
+def test_before_the_first_pair_nothing_is_recorded(ending):
+    """There is nothing whole yet."""
+    assert follow(pairs_of(ending=ending), StopRule(1e-6, None, 99)) == (type(ending), [])
+
+
+def test_a_step_that_is_published_is_not_published_again():
+    """A run that makes no step of its own leaves no generation."""
+    assert follow(pairs_of(-4.0, first_step=7), StopRule(1e-6, 7, 99), published_step=7) == ("steps", [])
+
+
+def test_the_cadence_counts_from_the_last_checkpoint():
+    """Every second step, and the last."""
+    found = follow(pairs_of(*np.arange(-9.0, -3.0)), StopRule(1e-6, 5, 99), Cadence(2, 1e9))
+    assert found == ("steps", [2, 4, 5])

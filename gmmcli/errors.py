@@ -136,6 +136,7 @@ class Stopped(BaseException):
 
 _BY_ERRNO: dict[int, type[GmmError]] = {
     errno.ENOENT: NotFound,
+    errno.ENOTDIR: NotFound,
     errno.EACCES: PermissionRefused,
     errno.EPERM: PermissionRefused,
     errno.EROFS: PermissionRefused,

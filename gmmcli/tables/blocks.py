@@ -175,26 +175,33 @@ class _Gaps:
     def __init__(self, features: Sequence[str], may_be_empty: bool) -> None:
         self._features = features
         self._has_value = np.full(len(features), not may_be_empty)
-        # Column: (number of the row in the table, place) of its first missing value.
-        self._first: dict[int, tuple[int, str]] = {}
         self._n_rows = 0
+        # A column without a value so far misses one in the very first row: no other need be remembered.
+        self._absent_at_start = np.zeros(len(features), dtype=bool)
+        self._start = ""
+        # Place and column of the first missing value where others in the column are not.
+        self._first: tuple[str, int] | None = None
 
     def add(self, batch: Batch) -> None:
         """Take note of the next batch."""
         absent = np.isnan(batch.X)
         self._has_value |= ~absent.all(axis=1)
-        for column in np.flatnonzero(absent.any(axis=1)).tolist():
-            if column not in self._first:
-                row = int(np.flatnonzero(absent[column])[0])
-                self._first[column] = (self._n_rows + row, batch.locate(row))
+        if not self._n_rows:
+            self._absent_at_start, self._start = absent[:, 0].copy(), batch.locate(0)
+        if self._first is None:
+            absent &= self._has_value[:, np.newaxis]
+            rows = np.flatnonzero(absent.any(axis=0))
+            if rows.size:
+                self._first = (batch.locate(int(rows[0])), int(absent[:, rows[0]].argmax()))
         self._n_rows += batch.n_rows
 
     def check(self, *, is_last: bool) -> None:
         """Raise `TableUnusable` about the first missing value, if it is known which columns stay."""
         if is_last or self._has_value.all():
-            first = [(*where, column) for column, where in self._first.items() if self._has_value[column]]
-            if first:
-                _, place, column = min(first, key=lambda found: (found[0], found[2]))
+            at_start = np.flatnonzero(self._absent_at_start & self._has_value)
+            first = (self._start, int(at_start[0])) if at_start.size else self._first
+            if first is not None:
+                place, column = first
                 raise _missing_value(place, self._features[column])
 
     def kept(self, subject: str) -> Booleans:

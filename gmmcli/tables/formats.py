@@ -1,5 +1,6 @@
 """Recognise the format of an operand: by content, then by the suffix of its name."""
 
+import re
 from typing import BinaryIO
 
 from gmmcli.errors import TableUnusable
@@ -9,7 +10,9 @@ from gmmcli.tables.stream import ByteStream, open_stream
 from gmmcli.tables.suffixes import find_format
 
 _ARROW_FILE = b"ARROW1"
-_ARROW_STREAM = b"\xff\xff\xff\xff"
+_MAGIC = {b"PAR1": "parquet", _ARROW_FILE: "arrow", b"\xff\xff\xff\xff": "arrow"}
+# A header may begin with the name PAR1: text goes on after it, a binary format does not.
+_NAMED_LIKE_MAGIC = re.compile(rb"(?:PAR1|ARROW1)[\t\r\n -~]")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Without a newline in as many bytes a line decides nothing.
@@ -63,12 +66,12 @@ def _recognise(stream: ByteStream, name: str) -> str:
     head = stream.peek(8)
     if not head:
         raise TableUnusable(name, "empty")
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith((_ARROW_FILE, _ARROW_STREAM)):
-        return "arrow"
-    line = _first_line(stream).removeprefix(_UTF8_MARK).lstrip()
-    if line.startswith(b"{"):
+    if not _NAMED_LIKE_MAGIC.match(head):
+        for magic, kind in _MAGIC.items():
+            if head.startswith(magic):
+                return kind
+    line = _first_line(stream)
+    if line.lstrip().startswith(b"{"):
         return "jsonl"
     by_suffix = find_format(name)
     if by_suffix not in (None, "csv"):  # tabs are found in files named .csv
@@ -79,10 +82,12 @@ def _recognise(stream: ByteStream, name: str) -> str:
 def _first_line(stream: ByteStream) -> bytes:
     """Return the first line that is not blank, as far as it is there."""
     while True:
-        text = stream.held.lstrip(_UTF8_MARK + b" \t\r\n")
-        line, newline, _ = text.partition(b"\n")
-        if newline or len(stream.held) > _LONGEST_LINE or not stream.grow():
-            return line
+        *lines, rest = stream.held.removeprefix(_UTF8_MARK).split(b"\n")
+        for line in lines:
+            if line.strip():
+                return line
+        if len(stream.held) > _LONGEST_LINE or not stream.grow():
+            return rest
 
 
 def _skip_mark(stream: ByteStream, name: str) -> None:

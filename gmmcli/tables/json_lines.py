@@ -14,7 +14,7 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.stream import ByteStream
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
@@ -48,14 +48,13 @@ class JsonLinesReader:
         self._stream = stream
         self._name = name
         self._n_threads = n_threads
-        head = stream.peek(INFERENCE_BYTES)
-        whole = head if len(head) < INFERENCE_BYTES else head[: _find_end(head)]
-        rows = [row for _, row in _iter_objects(Chunk(whole, 1, name))]
+        head = _peek_lines(stream)
+        rows = [row for _, row in _iter_objects(Chunk(head, 1, name))]
         self.column_names = tuple(dict.fromkeys(itertools.chain.from_iterable(rows)))
         if not rows:
             raise TableUnusable(name, "no object in it" if head else "empty")
         self._types = [_arrow_type([row.get(key) for row in rows]) for key in self.column_names]
-        self._not_numbers = self._find_not_numbers(Chunk(whole, 1, name))
+        self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))
 
     @property
     def numeric(self) -> frozenset[int]:
@@ -160,6 +159,18 @@ class JsonLinesReader:
         hint = wording.option("--exclude", name) if may_exclude else None
         text = wording.shown(_as_json(value))
         return TableUnusable(place, f"{wording.column(name)}: not a number: {text}", hint)
+
+
+def _peek_lines(stream: ByteStream) -> bytes:
+    """Return the whole lines of the first MiB, and at least one however long."""
+    n_bytes = INFERENCE_BYTES
+    while True:
+        head = stream.peek(n_bytes)
+        if len(head) < n_bytes or n_bytes > MAX_RECORD_BYTES:
+            return head
+        if end := _find_end(head):
+            return head[:end]
+        n_bytes *= 2
 
 
 def _find_end(data: bytes) -> int:

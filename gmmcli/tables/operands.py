@@ -67,6 +67,9 @@ def _expand_word(word: str) -> list[Operand]:
 
 def _expand_path(name: str) -> list[Operand]:
     """Return a file, or the Parquet files of a directory."""
+    if not name:
+        # To a path it would be the working directory.
+        raise NotFound("''", "no such file or directory")
     path = Path(name)
     try:
         status = path.stat()

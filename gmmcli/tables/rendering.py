@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -115,7 +116,8 @@ def _json_values(name: str, values: Any) -> list[str]:
     """Return the values of a column as JSON text."""
     values = _plain(values)
     if _is_text(values.type) or pa.types.is_nested(values.type):
-        return [json.dumps(value, ensure_ascii=False, default=str) for value in values.to_pylist()]
+        plain = (_finite(value) for value in values.to_pylist())
+        return [json.dumps(value, ensure_ascii=False, default=str) for value in plain]
     cells = _cells(name, values, ",")
     if (
         pa.types.is_boolean(values.type)
@@ -126,6 +128,15 @@ def _json_values(name: str, values: Any) -> list[str]:
     if pa.types.is_floating(values.type):
         return ["null" if cell in _NOT_FINITE else cell for cell in cells]
     return [json.dumps(cell) if cell else "null" for cell in cells]
+
+
+def _finite(value: Any) -> Any:
+    """Return a value, nested or not, with null for what JSON has no number for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_text(kind: Any) -> bool:

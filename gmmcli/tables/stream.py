@@ -1,7 +1,9 @@
 """The bytes of a file, of stdin or of a pipe, in order and decompressed. Knows nothing of tables."""
 
 import os
+import re
 import select
+import shlex
 import stat
 import tempfile
 from contextlib import ExitStack
@@ -14,8 +16,13 @@ from gmmcli.errors import GmmError, TableUnusable, from_os_error
 
 READ_BYTES = 1 << 16
 # A pipe whose writer is busy is given this long to bring more before the bytes at hand are used.
-_PATIENCE_S = 0.01
-_CODECS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+_PATIENCE_MS = 10
+_CODECS = {
+    "gzip": re.compile(rb"\x1f\x8b"),
+    # A header may begin with the letters BZh.
+    "bz2": re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
+}
 _TESTERS = {"gzip": "gzip -t", "bz2": "bzip2 -t", "zstd": "zstd -t"}
 
 
@@ -122,7 +129,9 @@ class ByteStream:
         """Tell whether reading would not wait."""
         if self._descriptor is None or self._ended:
             return True
-        return bool(select.select([self._descriptor], [], [], _PATIENCE_S)[0])
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(_PATIENCE_MS))
 
     def _fetch(self, n_bytes: int) -> bytes:
         """Read once."""
@@ -140,17 +149,16 @@ class ByteStream:
         if error.errno is not None or self._codec is None:
             return from_os_error(self._subject, error)
         how = "truncated" if "truncated" in str(error).lower() else "damaged"
-        return TableUnusable(
-            self._subject, f"{how} {self._codec} data", f"{_TESTERS[self._codec]} {self._subject}"
-        )
+        hint = f"{_TESTERS[self._codec]} {shlex.quote(self._subject)}"
+        return TableUnusable(self._subject, f"{how} {self._codec} data", hint)
 
 
 def open_stream(raw: BinaryIO, subject: str) -> ByteStream:
     """Return the bytes of an open file, decompressed where gzip, bzip2 or Zstandard made it."""
     stream = ByteStream(raw, subject)
-    head = stream.peek(4)
-    for magic, codec in _CODECS.items():
-        if head.startswith(magic):
+    head = stream.peek(10 if stream.peek(3) == b"BZh" else 4)
+    for codec, magic in _CODECS.items():
+        if magic.match(head):
             source = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), codec)
             return ByteStream(source, subject, codec)
     return stream

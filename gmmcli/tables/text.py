@@ -19,6 +19,7 @@ from gmmcli.tables import delimited, wording
 from gmmcli.tables.batch import Part
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Record
+from gmmcli.tables.operands import STDIN
 from gmmcli.tables.stream import ByteStream
 
 # The first line of a slow pipe is looked for at every delivery up to here.
@@ -139,11 +140,12 @@ class TextReader:
                 f"the header is made of numbers: {wording.shown(delimiter.join(names))}",
                 f"sed '1i {header}' {shell_name}",
             )
+        source = "" if self._name == STDIN else f" < {shell_name}"
         if len(names) == 1 and b";" in names[0] and b"\t" not in names[0]:
             raise TableUnusable(
                 f"{self._name}:{self._first_line}",
                 "the header has semicolons, but neither a comma nor a tab",
-                f"tr ';' '\\t' < {shell_name} > table.tsv",
+                f"tr ';' '\\t'{source} > table.tsv",
             )
 
     @cached_property

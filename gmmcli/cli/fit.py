@@ -132,8 +132,7 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     settings = {name: given.pop(name) for name in SETTINGS}
     request = FitRequest(
         model_dir,
-        tables,
-        console.stdin_for(tables),
+        options.table_request(console, tables, given),
         settings=settings,
         source_date_epoch=options.source_date_epoch(),
         **given,

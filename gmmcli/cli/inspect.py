@@ -74,6 +74,9 @@ def command(
         elif settings:
             text = inspection.settings(report, as_json=as_json)
         else:
-            kept = job.list_kept(model_dir)
-            text = inspection.as_json(report, kept) if as_json else inspection.summary(report, kept)
+            text = (
+                inspection.as_json(report, job.list_kept(model_dir))
+                if as_json
+                else inspection.summary(report, job.list_generations(model_dir))
+            )
         console.write(text)

@@ -54,7 +54,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
     return to_json("gmmcli.inspect/1", items)
 
 
-def summary(report: job.InspectReport, kept: list[job.Kept]) -> str:
+def summary(report: job.InspectReport, generations: list[int]) -> str:
     """Return a page for people."""
     checkpoint, fitness, mixture = report.checkpoint, report.fitness, report.checkpoint.mixture
     state = "converged" if checkpoint.converged else "not converged"
@@ -66,7 +66,7 @@ def summary(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "tables": ", ".join(operand.name for operand in checkpoint.operands),
         "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row)",
         "bic, aic": f"{fitness.bic:.4f}, {fitness.aic:.4f} ({fitness.n_parameters} parameters)",
-        "checkpoints": ", ".join(str(file.checkpoint) for file in kept),
+        "checkpoints": ", ".join(map(str, generations)),
     }
     width = max(map(len, facts))
     lines = [f"{name:<{width}}  {fact}" for name, fact in facts.items()]

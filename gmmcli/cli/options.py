@@ -5,13 +5,16 @@ import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
 from gmmcli.tables.suffixes import FORMATS
+
+if TYPE_CHECKING:
+    from gmmcli.jobs.reading import TableRequest
 
 T = TypeVar("T")
 
@@ -125,6 +128,14 @@ output = click.option(
     callback=lambda ctx, param, value: None if value is None or str(value) == "-" else value,
     help="Write to FILE (stdout).",
 )
+
+
+def table_request(console: Console, tables: tuple[str, ...], given: dict[str, Any]) -> "TableRequest":
+    """Return the tables that were asked for; takes their options out of `given`."""
+    from gmmcli.jobs.reading import TableRequest
+
+    stdin = console.stdin_for(tables)
+    return TableRequest(tables, stdin, given.pop("input_format"), given.pop("n_threads"))
 
 
 def source_date_epoch() -> int | None:

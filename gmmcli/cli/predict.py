@@ -84,8 +84,7 @@ def command(
             f"--output-format {output_format}", "is not for a terminal", f"add -o out.{output_format}"
         )
     request = PredictRequest(
-        tables=tables,
-        stdin=console.stdin_for(tables),
+        table=options.table_request(console, tables, given),
         stdout=console.stdout() if output is None else None,
         output=output,
         output_format=output_format,

@@ -7,21 +7,7 @@ import click
 
 from gmmcli.cli import options, render
 from gmmcli.cli.console import Console
-
-METRICS = (
-    "rows",
-    "total_weight",
-    "log_likelihood",
-    "mean_log_likelihood",
-    "distance_sum",
-    "aic",
-    "bic",
-    "icl",
-    "entropy",
-    "adjusted_rand_index",
-    "normalized_mutual_information",
-    "accuracy",
-)
+from gmmcli.jobs.metrics import LABEL_METRICS, METRICS
 
 
 @click.command(
@@ -37,7 +23,9 @@ Examples:
 """,
 )
 @options.model_dir
-@click.option("--metric", type=click.Choice(METRICS), metavar="NAME", help="Print this value alone.")
+@click.option(
+    "--metric", type=click.Choice([*METRICS, *LABEL_METRICS]), metavar="NAME", help="Print this value alone."
+)
 @click.option(
     "--labels", metavar="COLUMN", help="Measure agreement with these labels; empty cells do not count."
 )
@@ -56,7 +44,7 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     """Print how well a mixture explains TABLE: name<TAB>value lines."""
     from gmmcli.jobs.score import ScoreRequest, check_threshold, score
 
-    request = ScoreRequest(model_dir, tables, console.stdin_for(tables), **given)
+    request = ScoreRequest(model_dir, options.table_request(console, tables, given), **given)
     console.stdout()
     report = score(request, console.notify)
     console.write(

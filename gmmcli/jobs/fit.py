@@ -7,17 +7,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from gmmcli.core import em, quantiles
-from gmmcli.engine.local import available_cpus, one_blas_thread
 from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
 from gmmcli.jobs.model import Model, choose_features, open_model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
+from gmmcli.jobs.reading import TableRequest, reading
 from gmmcli.jobs.run import Cadence, Moment, Recorder, StopRule, TimeUp, run
 from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.training_table import TrainingTable, load_training_table
@@ -26,7 +26,6 @@ from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
 from gmmcli.tables import wording
-from gmmcli.tables.source import open_tables
 
 DEFAULT_MAX_ITER = 1000
 DEFAULT_CHECKPOINT_SECONDS = 600.0
@@ -39,8 +38,7 @@ class FitRequest:
     Parameters
     ----------
     model_dir : Path
-    tables : tuple of str
-    stdin : binary stream or None
+    table : TableRequest
     settings : dict
         components, covariance_type, init, restarts, seed, params, reg_covar, missing, tol, keep, keep_every.
     columns, exclude : tuple of str
@@ -50,9 +48,7 @@ class FitRequest:
     """
 
     model_dir: Path
-    tables: tuple[str, ...] = ()
-    stdin: BinaryIO | None = None
-    input_format: str | None = None
+    table: TableRequest
     settings: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -65,7 +61,6 @@ class FitRequest:
     fresh: bool = False
     rollback: bool = False
     require_convergence: bool = False
-    n_threads: int | None = None
     source_date_epoch: int | None = None
 
     def check(self) -> None:
@@ -109,12 +104,8 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         notices.append(notice)
         notify(notice)
 
-    n_threads = request.n_threads or available_cpus()
     with (
-        one_blas_thread(),
-        open_tables(
-            request.tables, input_format=request.input_format, stdin=request.stdin, n_threads=n_threads
-        ) as tables,
+        reading(request.table) as tables,
         Writer(
             request.model_dir,
             versions=versions(),
@@ -134,7 +125,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                     features,
                     model.settings,
                     model.units,
-                    n_threads,
+                    request.table.n_workers,
                     check,
                     tell,
                     skip_empty_columns=model.features is None,
@@ -169,7 +160,7 @@ def _logged(writer: Writer, request: FitRequest, model: Model) -> Iterator[Calla
             warnings=[notice.as_json() for notice in report.warnings],
         )
 
-    tables = list(request.tables) or ["-"]
+    tables = list(request.table.operands) or ["-"]
     writer.log({"event": "start", "run": run_id, "tables": tables, "settings": model.settings.as_json()})
     try:
         yield log_end

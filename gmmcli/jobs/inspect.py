@@ -45,10 +45,15 @@ class InspectReport:
 
     @property
     def provenance(self) -> Provenance:
-        """Where it comes from: every checkpoint that was read from a file has one."""
-        if self.stored.checkpoint.provenance is None:
-            raise RuntimeError("a stored checkpoint has a provenance")
-        return self.stored.checkpoint.provenance
+        """Where it comes from."""
+        return provenance_of(self.stored)
+
+
+def provenance_of(stored: Stored) -> Provenance:
+    """Return where a checkpoint comes from: every one that was read from a file says so."""
+    if stored.checkpoint.provenance is None:
+        raise RuntimeError("a stored checkpoint has a provenance")
+    return stored.checkpoint.provenance
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,16 @@ def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
     return InspectReport(str(model_dir), stored, content_digest(checkpoint), fitness_of(checkpoint))
 
 
+def list_generations(model_dir: Path) -> list[int]:
+    """Return the numbers of the checkpoints that are there, unread.
+
+    Raises
+    ------
+    NotFound, PermissionRefused, ReadWriteFailed
+    """
+    return [listing.generation for listing in ModelDir(model_dir).list()]
+
+
 def list_kept(model_dir: Path) -> list[Kept]:
     """Return every checkpoint file, oldest first; each is read whole.
 
@@ -86,7 +101,7 @@ def list_kept(model_dir: Path) -> list[Kept]:
     kept = []
     for listing in directory.list():
         try:
-            report = inspect(model_dir, listing.generation)
+            stored = directory.load(listing.generation)
         except NotFound:  # retention took it in the meantime
             continue
         except CheckpointCorrupt:
@@ -95,11 +110,11 @@ def list_kept(model_dir: Path) -> list[Kept]:
             kept.append(
                 Kept(
                     listing.generation,
-                    report.checkpoint.global_step,
-                    report.provenance.created,
+                    stored.checkpoint.global_step,
+                    provenance_of(stored).created,
                     listing.size_bytes,
-                    report.stored.sha256,
-                    report.fitness.mean_log_likelihood,
+                    stored.sha256,
+                    stored.checkpoint.mean_log_likelihood,
                 )
             )
     return kept

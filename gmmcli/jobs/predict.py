@@ -10,9 +10,9 @@ import numpy as np
 from gmmcli.core import quantiles
 from gmmcli.core.mixture import Booleans
 from gmmcli.engine.evaluate import Evaluator
-from gmmcli.engine.local import available_cpus, one_blas_thread
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.notice import Notify, rows_dropped
+from gmmcli.jobs.reading import TableRequest, reading
 from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.target import refuse_input
 from gmmcli.store.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import check_complete
 from gmmcli.tables.columns import match_features, select_extra
 from gmmcli.tables.sink import open_sink
-from gmmcli.tables.source import Tables, open_tables
+from gmmcli.tables.source import Tables
 
 DEFAULT_OUTPUTS = ("assignment", "probability", "log_density")
 DEFAULT_OUTLIER_QUANTILE = 0.01
@@ -44,6 +44,7 @@ class PredictRequest:
 
     Parameters
     ----------
+    table : TableRequest
     outputs : tuple of str
         Keys of QUANTITY or ALIASES, in the order wanted.
     output : Path or None
@@ -57,10 +58,8 @@ class PredictRequest:
     """
 
     model_dir: Path
-    tables: tuple[str, ...] = ()
-    stdin: BinaryIO | None = None
+    table: TableRequest
     stdout: BinaryIO | None = None
-    input_format: str | None = None
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     outlier_quantile: float = DEFAULT_OUTLIER_QUANTILE
     output: Path | None = None
@@ -69,7 +68,6 @@ class PredictRequest:
     checkpoint: int | None = None
     batch_size: int | None = None
     missing: str | None = None
-    n_threads: int | None = None
 
 
 def resolve_outputs(names: Sequence[str]) -> tuple[str, ...]:
@@ -99,20 +97,14 @@ def predict(request: PredictRequest, notify: Notify) -> None:
     """
     outputs = resolve_outputs(request.outputs)
     checkpoint = ModelDir(request.model_dir).load(request.checkpoint).checkpoint
-    n_threads = request.n_threads or available_cpus()
-    with (
-        one_blas_thread(),
-        open_tables(
-            request.tables, input_format=request.input_format, stdin=request.stdin, n_threads=n_threads
-        ) as tables,
-    ):
+    with reading(request.table) as tables:
         if request.output is not None:
-            refuse_input(request.output, request.model_dir, tables.paths, request.stdin)
+            refuse_input(request.output, request.model_dir, tables.paths, request.table.stdin)
         features = match_features(tables, checkpoint.features)
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
         _refuse_clashes(passed, columns.names, tables)
-        evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, n_threads)
+        evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, request.table.n_workers)
         missing = request.missing or Settings.from_json(checkpoint.settings, str(request.model_dir)).missing
         n_dropped = 0
         with open_sink(request.output, request.output_format, stdout=request.stdout) as sink:

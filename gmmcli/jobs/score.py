@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -12,27 +11,16 @@ from gmmcli.core import agreement
 from gmmcli.core.mixture import Array, Booleans, Integers
 from gmmcli.core.selection import Fitness
 from gmmcli.engine.evaluate import Evaluator
-from gmmcli.engine.local import available_cpus, one_blas_thread
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
+from gmmcli.jobs.metrics import LABEL_METRICS
 from gmmcli.jobs.notice import Notice, Notify, rows_dropped
+from gmmcli.jobs.reading import TableRequest, reading
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import check_complete, rechunk
 from gmmcli.tables.columns import encode_texts, match_features, select_column
-from gmmcli.tables.source import Batch, open_tables
+from gmmcli.tables.source import Batch
 
-METRICS = (
-    "rows",
-    "total_weight",
-    "log_likelihood",
-    "mean_log_likelihood",
-    "distance_sum",
-    "aic",
-    "bic",
-    "icl",
-    "entropy",
-)
-LABEL_METRICS = ("adjusted_rand_index", "normalized_mutual_information", "accuracy")
 # None where a group has no label to agree with.
 Metrics = dict[str, float | int | None]
 # Quantities of the core that are summed.
@@ -45,6 +33,7 @@ class ScoreRequest:
 
     Parameters
     ----------
+    table : TableRequest
     labels, by : str or None
         A column.
     steps, batch_size : int or None
@@ -54,9 +43,7 @@ class ScoreRequest:
     """
 
     model_dir: Path
-    tables: tuple[str, ...] = ()
-    stdin: BinaryIO | None = None
-    input_format: str | None = None
+    table: TableRequest
     metric: str | None = None
     labels: str | None = None
     by: str | None = None
@@ -65,7 +52,6 @@ class ScoreRequest:
     min_mean_log_likelihood: float | None = None
     checkpoint: int | None = None
     missing: str | None = None
-    n_threads: int | None = None
 
     def check(self) -> None:
         """Raise `Usage` where options do not go together."""
@@ -100,20 +86,16 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
     stored = ModelDir(request.model_dir).load(request.checkpoint)
     checkpoint = stored.checkpoint
     missing = request.missing or Settings.from_json(checkpoint.settings, str(request.model_dir)).missing
-    n_threads = request.n_threads or available_cpus()
     notices: list[Notice] = []
     n_dropped = 0
-    with (
-        one_blas_thread(),
-        open_tables(
-            request.tables, input_format=request.input_format, stdin=request.stdin, n_threads=n_threads
-        ) as tables,
-    ):
+    with reading(request.table) as tables:
         features = match_features(tables, checkpoint.features)
         labels = request.labels and select_column(tables, request.labels)
         by = request.by and select_column(tables, request.by)
         extra = tuple(dict.fromkeys(name for name in (labels, by) if name is not None))
-        evaluator = Evaluator(checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), n_threads)
+        evaluator = Evaluator(
+            checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), request.table.n_workers
+        )
         K = checkpoint.state.n_components
         whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
         for batch in _first_rows(rechunk(tables.iter_batches(features, extra)), request):

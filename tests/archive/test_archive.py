@@ -14,6 +14,7 @@ import pytest
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.jobs.fit import FitRequest, fit
 from gmmcli.jobs.inspect import inspect
+from gmmcli.jobs.reading import TableRequest
 from gmmcli.store.verify import check
 
 HERE = Path(__file__).parent
@@ -51,7 +52,7 @@ def test_a_model_of_format_1_is_continued(covariance_type, tmp_path):
     model = _copy(covariance_type, tmp_path)
 
     report = fit(
-        FitRequest(model, (str(EXAMPLES / "faithful.csv"),), steps=1),
+        FitRequest(model, TableRequest((str(EXAMPLES / "faithful.csv"),)), steps=1),
         notify=lambda notice: None,
         progress=lambda text: None,
     )

@@ -25,15 +25,22 @@ MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 256, 4096
 BLOCK_BYTES = 2**23
 
 
+def is_faster_centred(covariance_type: CovarianceType, n_features: int, n_components: int) -> bool:
+    """Tell whether the centred form is the faster one, as measured (docs/decisions/0003)."""
+    return covariance_type == "full" and n_features >= 32 and 8 * n_components <= n_features
+
+
 def block_rows(covariance_type: CovarianceType, n_features: int, n_components: int) -> int:
     """Return the rows of a block: a power of two that depends on type, d and K alone."""
+    if is_faster_centred(covariance_type, n_features, n_components):
+        return MAX_BLOCK_ROWS
     row_bytes = 8 * (family.expanded_length(covariance_type, n_features) + n_components)
     rows = 1 << max(BLOCK_BYTES // row_bytes, 1).bit_length() - 1
     return min(max(rows, MIN_BLOCK_ROWS), MAX_BLOCK_ROWS)
 
 
 def centred_components(mixture: Mixture, factors: Array) -> Booleans:
-    """Return which components need the centred form; decided from the mixture alone.
+    """Return which components are evaluated in centred form; decided from the mixture alone.
 
     Notes
     -----
@@ -41,7 +48,8 @@ def centred_components(mixture: Mixture, factors: Array) -> Booleans:
     eigenvalues are computed only where that cheap bound does not settle it.
     """
     K, d = mixture.means.shape
-    if 8 * family.expanded_length(mixture.covariance_type, d) * MIN_BLOCK_ROWS > MAX_EXPANDED_BYTES:
+    is_too_long = 8 * family.expanded_length(mixture.covariance_type, d) * MIN_BLOCK_ROWS > MAX_EXPANDED_BYTES
+    if is_too_long or is_faster_centred(mixture.covariance_type, d, K):
         return np.ones(K, dtype=bool)
     norms = (mixture.means**2).sum(axis=1)
     match mixture.covariance_type:

@@ -158,9 +158,10 @@ def test_one_far_mean_makes_all_tied_components_centred():
 @pytest.mark.parametrize(("d", "expected"), [(170, False), (190, True)])
 def test_very_wide_full_blocks_are_never_expanded(d, expected):
     """Where φ of a smallest block would exceed 32 MiB, all components are centred."""
-    mixture = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None], "full")
+    K = d  # so many that the centred form is not the faster one
+    mixture = Mixture(np.full(K, 1 / K), np.zeros((K, d)), np.broadcast_to(np.eye(d), (K, d, d)), "full")
 
-    assert centred_components(mixture, mixture.covariances).tolist() == [expected]
+    assert centred_components(mixture, mixture.covariances).tolist() == [expected] * K
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -201,3 +202,14 @@ def test_distances_are_exact_next_to_a_mean(covariance_type):
 
     exact = np.sqrt(slow_em.distances(X, mixture)).astype(float)
     np.testing.assert_allclose(found, exact, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "d", "K", "expected"),
+    [("full", 32, 4, True), ("full", 32, 5, False), ("full", 31, 1, False), ("diag", 64, 1, False)],
+)
+def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, expected):
+    """By type, d and K alone; a stream decides as a table does."""
+    mixture = random_mixture(np.random.default_rng(7), covariance_type, K, d)
+
+    assert Kernel(mixture).is_centred.all() == expected

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gmmcli.errors import CannotCreate, from_os_error
+from gmmcli.errors import CannotCreate, reporting
 
 
 @contextlib.contextmanager
@@ -85,12 +85,3 @@ def sync_directory(path: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def reporting(path: Path) -> Iterator[None]:
-    """Turn operating system errors into the errors of gmmcli, with `path` as their subject."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(str(path), error) from error

@@ -4,7 +4,10 @@ A message is `subject: fact`; the hint, if any, is something to type. Exit statu
 where it has one. Knows nothing of the rest of the program.
 """
 
+import contextlib
 import errno
+from collections.abc import Iterator
+from pathlib import Path
 
 
 class GmmError(Exception):
@@ -152,3 +155,12 @@ def from_os_error(subject: str, error: OSError, hint: str | None = None) -> GmmE
     kind = _BY_ERRNO.get(error.errno or 0, ReadWriteFailed)
     fact = (error.strerror or str(error)).lower()
     return kind(subject, fact, hint)
+
+
+@contextlib.contextmanager
+def reporting(subject: str | Path) -> Iterator[None]:
+    """Turn operating system errors in the block into those of gmmcli."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(str(subject), error) from error

@@ -16,7 +16,7 @@ import click
 
 import gmmcli
 from gmmcli.cli.console import ClosedStdout, Console
-from gmmcli.errors import GmmError, OutOfMemory, ReadWriteFailed, Stopped, Usage, from_os_error
+from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, reporting
 from gmmcli.jobs import interrupt
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
@@ -165,10 +165,8 @@ def _flush_stdout() -> None:
     ------
     ReadWriteFailed
     """
-    try:
+    with reporting("stdout"):
         sys.stdout.flush()
-    except OSError as error:
-        raise ReadWriteFailed("stdout", (error.strerror or str(error)).lower()) from error
 
 
 def _leave(status: int) -> NoReturn:
@@ -184,7 +182,8 @@ def _version_text(*, detailed: bool) -> str:
     """Return `gmmcli 1.0.0`, and with detail a line per library and the BLAS kernel in use."""
     lines = [f"gmmcli {gmmcli.__version__}"]
     if detailed:
-        from gmmcli.jobs.versions import blas_kernel, versions
+        from gmmcli.engine.local import blas_kernel
+        from gmmcli.jobs.versions import versions
 
         lines += [f"{name} {number}" for name, number in versions().items() if name != "gmmcli"]
         lines.append(f"BLAS {blas_kernel()}")

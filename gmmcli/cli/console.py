@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage
+from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
 from gmmcli.jobs.notice import Notice
 
 PROGRESS_INTERVAL_S = 0.1
@@ -84,16 +84,8 @@ class Console:
         ------
         ReadWriteFailed
         """
-        with self.writing():
+        with reporting("stdout"):
             self.stdout().write(text.encode("utf-8", "surrogateescape"))
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Report what the operating system says of stdout in the block."""
-        try:
-            yield
-        except OSError as error:
-            raise ReadWriteFailed("stdout", (error.strerror or str(error)).lower()) from error
 
     def error(self, error: GmmError) -> None:
         """Print an error and its hint."""

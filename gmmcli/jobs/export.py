@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gmmcli.atomic import create_new, open_atomic, reporting, sync_directory
-from gmmcli.errors import CannotCreate, Usage, from_os_error
+from gmmcli.atomic import create_new, open_atomic, sync_directory
+from gmmcli.errors import CannotCreate, Usage, reporting
 from gmmcli.export.portable import FORMATS, PortableModel, encode
 from gmmcli.jobs.fitness import fitness_of
 from gmmcli.jobs.target import refuse_input
@@ -185,7 +185,5 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def _read(source: Path) -> bytes:
     """Read an asset."""
-    try:
+    with reporting(source):
         return source.read_bytes()
-    except OSError as error:
-        raise from_os_error(str(source), error) from error

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gmmcli.core import em, quantiles
+from gmmcli.engine.local import blas_kernel
 from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
 from gmmcli.jobs.model import Model, choose_features, open_model
@@ -21,7 +22,7 @@ from gmmcli.jobs.reading import TableRequest, reading
 from gmmcli.jobs.run import Cadence, Moment, Recorder, StopRule, TimeUp, run
 from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.training_table import TrainingTable, load_training_table
-from gmmcli.jobs.versions import blas_kernel, versions
+from gmmcli.jobs.versions import versions
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored

@@ -1,12 +1,9 @@
-"""What computed a result: versions and the BLAS kernel, for the checkpoint and --version -v."""
+"""What computed a result, for the checkpoint and --version -v."""
 
 import platform
 from importlib import metadata
 
 import gmmcli
-from gmmcli.engine.local import blas_kernel
-
-__all__ = ["blas_kernel", "versions"]
 
 
 def versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ from gmmcli.errors import (
     GmmError,
     NotFound,
     ReadWriteFailed,
+    reporting,
 )
 from gmmcli.store import creation, directory, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
@@ -88,7 +89,7 @@ class Writer:
         self._parent: Stored | None = None
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack, directory.reporting(self.path):
+        with contextlib.ExitStack() as stack, reporting(self.path):
             is_new = not self.path.exists()
             can_sync = creation.make(self.path)
             self._root = stack.enter_context(directory.opened(self.path))
@@ -131,7 +132,7 @@ class Writer:
         PermissionRefused
         ReadWriteFailed
         """
-        with directory.reporting(self.path):
+        with reporting(self.path):
             self._parent = load_newest(self._checkpoints, self.path)
         return self._parent
 
@@ -147,7 +148,7 @@ class Writer:
         PermissionRefused
         ReadWriteFailed
         """
-        with directory.reporting(self.path):
+        with reporting(self.path):
             good, damaged = self._find_good()
             if damaged and good is None:
                 fact = f"none of its {len(damaged)} checkpoints is good"
@@ -193,7 +194,7 @@ class Writer:
         number = self._number + 1
         if number > directory.MAX_GENERATION:
             raise CannotCreate(str(self.path), f"checkpoint {directory.MAX_GENERATION} was the last number")
-        with directory.reporting(self.path):
+        with reporting(self.path):
             provenance = self._provenance(number, fresh)
         data = encode(replace(checkpoint, provenance=provenance))
         # Read back before it takes its name: what cannot be read must not be acknowledged.
@@ -216,7 +217,7 @@ class Writer:
         PermissionRefused
         ReadWriteFailed
         """
-        with directory.reporting(self.path):
+        with reporting(self.path):
             for generation in directory.list_generations(self._checkpoints)[-1:]:
                 name = directory.checkpoint_name(generation)
                 os.utime(name, dir_fd=self._checkpoints, follow_symlinks=False)
@@ -231,7 +232,7 @@ class Writer:
         PermissionRefused
         ReadWriteFailed
         """
-        with directory.reporting(self.path):
+        with reporting(self.path):
             run_log.append(self._root, {"time": _timestamp(self._now()), **event})
 
     def _find_good(self) -> tuple[Stored | None, list[int]]:

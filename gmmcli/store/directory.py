@@ -166,12 +166,3 @@ def clear_temporaries(directory: int) -> None:
     for name in os.listdir(directory):
         if is_temporary(name):
             discard(directory, name)
-
-
-@contextlib.contextmanager
-def reporting(path: Path) -> Iterator[None]:
-    """Turn operating system errors into those of gmmcli, with the model directory as their subject."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(str(path), error) from error

@@ -16,6 +16,7 @@ from gmmcli.errors import (
     NotFound,
     PermissionRefused,
     ReadWriteFailed,
+    reporting,
 )
 from gmmcli.store import directory, run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, decode
@@ -141,7 +142,7 @@ def open_to_read(path: Path) -> Iterator[tuple[int, int]]:
     PermissionRefused
     ReadWriteFailed
     """
-    with directory.reporting(path), contextlib.ExitStack() as stack:
+    with reporting(path), contextlib.ExitStack() as stack:
         try:
             root = stack.enter_context(directory.opened(path))
             checkpoints = stack.enter_context(directory.opened(directory.CHECKPOINTS, root))

@@ -20,10 +20,10 @@ INSTALLED = bin/gmmcli $$(cd lib/gmmcli && find share -name '*gmmcli*' ! -type d
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check bench man dist install uninstall clean
+.PHONY: help demo test check bench bench-full man dist install uninstall clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(BUILD)/installed.stamp ## fit, predict, score and inspect a small table (results in .build/demo)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh $(BUILD)/demo
@@ -44,8 +44,11 @@ check: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp $(BUILD)/group-check.s
 	    test -z "$$complaints" || { echo "$$complaints" >&2; exit 1; }
 	@echo "check: all clean"
 
-bench: $(BUILD)/installed.stamp $(BUILD)/group-bench.stamp ## measure fit against scikit-learn; write bench/RESULTS.md
-	@$(VENV)/bin/python bench/run.py --output bench/RESULTS.md
+bench: $(BUILD)/installed.stamp $(BUILD)/group-bench.stamp ## measure fit beside other programs; write bench/RESULTS.md (10 minutes)
+	@$(VENV)/bin/python bench/run.py --save bench
+
+bench-full: $(BUILD)/installed.stamp $(BUILD)/group-bench.stamp ## measure throughput, start-up and growth as well
+	@$(VENV)/bin/python bench/run.py --full --save bench
 
 man: $(BUILD)/installed.stamp ## rebuild man pages and completions from the templates and the options
 	@PYTHONPATH=. $(VENV)/bin/python man/build.py man

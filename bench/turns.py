@@ -1,0 +1,79 @@
+"""Turns: programs that are compared run one after another, again and again.
+
+A machine that slows down slows all of them, and the median of the turns counts.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from children import GMMCLI, SKLEARN, Worker, available_cpus
+from part import Result, median
+from problems import Shape
+
+TURNS = 3
+# For threads of the last run that still spin in wait of work to go to sleep.
+PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often a program runs, and with how many threads each time."""
+
+    turns: int
+    threads: tuple[int, ...]
+
+
+def thread_counts(program: str) -> tuple[int, ...]:
+    """Return one and all; for gmmcli also two, of which something is asked."""
+    cpus = available_cpus()
+    return tuple(sorted({1, min(2, cpus), cpus} if program == GMMCLI else {1, cpus}))
+
+
+def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, Plan]) -> Result:
+    """Let programs take turns on one problem, five iterations each.
+
+    Returns
+    -------
+    dict
+        By program the seconds of every turn by number of threads, and the mean log-likelihood: of the
+        runs that differ most from the first program's the furthest.
+    """
+    for worker in workers.values():
+        worker.ask("prepare", shape=asdict(shape))
+    seconds: dict[str, dict[str, list[float]]] = {
+        program: {str(threads): [] for threads in plans[program].threads} for program in workers
+    }
+    likelihoods: dict[str, list[float]] = {program: [] for program in workers}
+    for turn in range(max(plan.turns for plan in plans.values())):
+        for program, worker in workers.items():
+            if turn >= plans[program].turns:
+                continue
+            for threads in plans[program].threads:
+                time.sleep(PAUSE_S)
+                answer = worker.ask("run", threads=threads)
+                seconds[program][str(threads)].append(answer["seconds"])
+                likelihoods[program].append(answer["log_likelihood"])
+    return {"shape": asdict(shape), "seconds": seconds, "log_likelihoods": likelihoods}
+
+
+def best(measured: Result, program: str) -> float:
+    """Return the better median over the numbers of threads."""
+    return min(median(seconds) for seconds in measured["seconds"][program].values())
+
+
+def ratio(measured: Result) -> float:
+    """Return how many times faster gmmcli is than scikit-learn."""
+    return best(measured, SKLEARN) / best(measured, GMMCLI)
+
+
+def speedup(measured: Result) -> float | None:
+    """Return how many times faster gmmcli is with two threads than with one; None where there is one CPU."""
+    seconds = measured["seconds"][GMMCLI]
+    return median(seconds["1"]) / median(seconds["2"]) if "2" in seconds else None
+
+
+def disagreement(measured: Result) -> float:
+    """Return the largest relative difference between two log-likelihoods of the same mixture."""
+    found = [likelihood for program in measured["log_likelihoods"].values() for likelihood in program]
+    return (max(found) - min(found)) / max(map(abs, found))

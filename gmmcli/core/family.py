@@ -6,8 +6,9 @@ this import.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
-from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture
 from gmmcli.core.statistics import Statistics
 from gmmcli.errors import CovarianceNotPositive
 
@@ -24,31 +25,66 @@ def expanded_length(covariance_type: CovarianceType, n_features: int) -> int:
     ]
 
 
-def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
-    """Write φ(z) of a block, one array row per expanded feature.
+def pairs(n_features: int) -> tuple[Integers, Integers]:
+    """Return i and j of the products z_i z_j in the order of φ: by j − i modulo d, then by i.
 
-    full: 1, z, z_i z_j (i ≤ j); tied: 1, z; diag: 1, z, z²; spherical: 1, z, ‖z‖².
+    In this order a block is expanded by one or two multiplications, whatever d is.
+    """
+    d = n_features
+    whole = (d - 1) // 2 + 1
+    shift, i = np.divmod(np.arange(d * (d + 1) // 2), d)
+    return i, np.where(shift < whole, (i + shift) % d, i + d // 2)
+
+
+def n_shifts(n_features: int) -> int:
+    """Return how many values j − i modulo d takes in `pairs`; for even d the last one has d/2 pairs only."""
+    return n_features // 2 + 1
+
+
+def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
+    """Write the features of φ(z) that are not products of two columns, one array row each.
+
+    full, tied: 1, z; diag: 1, z, z²; spherical: 1, z, ‖z‖².
 
     Parameters
     ----------
-    X : ndarray of shape (n_features, n_rows), float64
+    X : ndarray of shape (n_slabs, n_features, n_rows), float64
     covariance_type : str
-    out : ndarray of shape (D, n_rows), float64
-        Overwritten.
+    out : ndarray of shape (n_slabs, D or more, n_rows), float64
+        `out[:, 0]` holds 1 already; the features after it are overwritten.
     """
-    d = X.shape[0]
-    out[0] = 1.0
-    out[1 : 1 + d] = X
+    d = X.shape[1]
+    out[:, 1 : 1 + d] = X
     match covariance_type:
-        case "full":
-            row = 1 + d
-            for i in range(d):
-                np.multiply(X[i], X[i:], out=out[row : row + d - i])
-                row += d - i
         case "diag":
-            np.multiply(X, X, out=out[1 + d :])
+            np.multiply(X, X, out=out[:, 1 + d : 1 + 2 * d])
         case "spherical":
-            np.einsum("ij,ij->j", X, X, out=out[1 + d])
+            np.einsum("sij,sij->sj", X, X, out=out[:, 1 + d])
+
+
+def expand_products(X: Array, first: int, last: int, out: Array) -> None:
+    """Write the products z_i z_j whose shifts are in first ≤ shift < last, in the order of `pairs`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_slabs, 2·n_features − 1, n_rows), float64
+        The features, and all but the last of them once more, so that z_i and z_{i + shift} lie equally far
+        apart for all i.
+    first, last : int
+        Within 0 and `n_shifts`.
+    out : ndarray of shape (n_slabs, number of such pairs, n_rows), float64
+    """
+    n_slabs, width, n_rows = X.shape
+    d = (width + 1) // 2
+    whole = min(last, (d - 1) // 2 + 1)
+    n = max(whole - first, 0)
+    if n:
+        slab, step, place = X.strides
+        shape, strides = (n_slabs, n, d, n_rows), (slab, step, step, place)
+        shifted = as_strided(X[:, first:], shape, strides, writeable=False)
+        np.multiply(X[:, None, :d], shifted, out=out[:, : n * d].reshape(shape))
+    if last > whole:
+        np.multiply(X[:, : d // 2], X[:, d // 2 : d], out=out[:, n * d :])
 
 
 def precision_factors(mixture: Mixture) -> Array:
@@ -83,14 +119,17 @@ def precision_factors(mixture: Mixture) -> Array:
 def _inverse_of_lower(lower: Array) -> Array:
     """Return the inverses of lower triangular matrices, shape (..., d, d).
 
-    Forward substitution, without the pivoting of a general solver: errors stay relative to each row, so
-    that columns of very different spread do no harm.
+    By halves, without the pivoting of a general solver: errors stay relative to each row, so that columns of
+    very different spread do no harm.
     """
+    d = lower.shape[-1]
+    if d == 1:
+        return 1.0 / lower
+    h = d // 2
     inverse = np.zeros_like(lower)
-    for i in range(lower.shape[-1]):
-        inverse[..., i, :i] = -(lower[..., i, None, :i] @ inverse[..., :i, :i])[..., 0, :]
-        inverse[..., i, i] = 1.0
-        inverse[..., i, : i + 1] /= lower[..., i, i, None]
+    inverse[..., :h, :h] = _inverse_of_lower(lower[..., :h, :h])
+    inverse[..., h:, h:] = _inverse_of_lower(lower[..., h:, h:])
+    inverse[..., h:, :h] = -inverse[..., h:, h:] @ (lower[..., h:, :h] @ inverse[..., :h, :h])
     return inverse
 
 
@@ -146,45 +185,46 @@ def natural(mixture: Mixture, factors: Array) -> Array:
     For tied the quadratic −½ ‖F z‖², common to all components, is left out.
     """
     K, d = mixture.means.shape
-    covariance_type, means = mixture.covariance_type, mixture.means
-    W = np.empty((K, expanded_length(covariance_type, d)))
-    whitened = np.empty_like(means)
-    for k in range(K):
-        factor = factors if covariance_type == "tied" else factors[k]
-        if covariance_type in ("full", "tied"):
-            whitened[k] = factor @ means[k]
-            W[k, 1 : 1 + d] = factor.T @ whitened[k]
-        else:
-            whitened[k] = factor * means[k]
-            W[k, 1 : 1 + d] = factor * whitened[k]
-        if covariance_type == "full":
-            precision = factor.T @ factor
-            precision[np.diag_indices(d)] *= 0.5
-            W[k, 1 + d :] = -precision[np.triu_indices(d)]
-        elif covariance_type != "tied":
-            W[k, 1 + d :] = -0.5 * factor**2
+    means = mixture.means
+    W = np.empty((K, expanded_length(mixture.covariance_type, d)))
+    match mixture.covariance_type:
+        case "full" | "tied":
+            whitened = np.matmul(factors, means[:, :, None])[:, :, 0]
+            W[:, 1 : 1 + d] = np.matmul(whitened[:, None], factors)[:, 0]
+        case "diag":
+            whitened = factors * means
+            W[:, 1 : 1 + d] = factors * whitened
+            W[:, 1 + d :] = -0.5 * factors**2
+        case "spherical":
+            whitened = factors[:, None] * means
+            W[:, 1 : 1 + d] = factors[:, None] * whitened
+            W[:, 1 + d] = -0.5 * factors**2
+    if mixture.covariance_type == "full":
+        i, j = pairs(d)
+        W[:, 1 + d :] = -np.matmul(factors.transpose(0, 2, 1), factors)[:, i, j]
+        W[:, 1 + d : 1 + 2 * d] *= 0.5
     W[:, 0] = log_weights(mixture) + log_normalisers(mixture, factors) - 0.5 * (whitened**2).sum(axis=1)
     return W
 
 
 def moments(
-    T: Array, scatter: Array | None, reference: Array, covariance_type: CovarianceType
-) -> dict[str, Array]:
-    """Return counts, sums and squares from the posterior-weighted sums of φ(z − reference).
+    T: Array, scatter: Array | None, covariance_type: CovarianceType, n_features: int
+) -> tuple[Array, Array, Array]:
+    """Return counts, sums and squares from the posterior-weighted sums of φ(z).
 
     Parameters
     ----------
     T : ndarray of shape (K, D), float64
     scatter : ndarray of shape (n_features, n_features), float64, or None
-        For tied, whose φ has no quadratic: Σ r (z − reference)(z − reference)ᵀ over rows and components.
-    reference : ndarray of shape (K, n_features), float64
+        For tied, whose φ has no quadratic: Σ w z zᵀ over the rows.
     covariance_type : str
+    n_features : int
     """
-    K, d = reference.shape
+    K, d = len(T), n_features
     match covariance_type:
         case "full":
             squares = np.empty((K, d, d))
-            i, j = np.triu_indices(d)
+            i, j = pairs(d)
             squares[:, i, j] = T[:, 1 + d :]
             squares[:, j, i] = T[:, 1 + d :]
         case "tied":
@@ -194,7 +234,7 @@ def moments(
             squares = T[:, 1 + d :].copy()
         case "spherical":
             squares = T[:, 1 + d].copy()
-    return {"counts": T[:, 0].copy(), "sums": T[:, 1 : 1 + d].copy(), "squares": squares}
+    return T[:, 0].copy(), T[:, 1 : 1 + d].copy(), squares
 
 
 def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Array:

@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from gmmcli.core.kernel import Kernel, Workspace, normalise
+from gmmcli.core.block import Block
+from gmmcli.core.kernel import Kernel, normalise
 from gmmcli.core.mixture import Array, Integers
 
 # Each quantity and its shape for a block of n rows: (n,) or, in PER_COMPONENT, (K, n).
@@ -12,17 +13,14 @@ PER_ROW = ("assignment", "probability", "distance", "log_density", "log_max_post
 PER_COMPONENT = ("probabilities", "distances")
 
 
-def evaluate(
-    kernel: Kernel, X: Array, work: Workspace, wanted: Collection[str]
-) -> dict[str, Array | Integers]:
-    """Return the wanted quantities of one block.
+def evaluate(kernel: Kernel, block: Block, wanted: Collection[str]) -> dict[str, Array | Integers]:
+    """Return the wanted quantities of the rows in a block.
 
     Parameters
     ----------
     kernel : Kernel
-    X : ndarray of shape (n_features, n_rows), float64
-        Finite, in standard units.
-    work : Workspace
+    block : Block
+        Of a workspace of the kernel's, with rows that are finite and in standard units.
     wanted : collection of str
         Of PER_ROW and PER_COMPONENT.
 
@@ -35,25 +33,25 @@ def evaluate(
         log_density : nats, standard units.
         log_max_posterior, entropy : nats.
     """
-    log_joint, shift = kernel.log_joint(X, work)
-    assignment = log_joint.argmax(axis=0)
-    resp = log_joint
-    log_density, log_max_posterior = normalise(resp, work)
+    shift = kernel.log_joint(block)
+    assignment = block.per_row(block.log_resp.argmax(axis=1))
+    normalise(block)
     if shift is not None:
-        log_density += shift
+        block.peak += shift
+    log_max_posterior = -block.per_row(block.total)
     found: dict[str, Array | Integers] = {
         "assignment": assignment,
-        "log_density": log_density,
+        "log_density": block.per_row(block.peak) - log_max_posterior,
         "log_max_posterior": log_max_posterior,
     }
     if "probabilities" in wanted:
-        found["probabilities"] = resp.copy()
+        found["probabilities"] = block.per_component(block.log_resp)
     if "probability" in wanted:
         found["probability"] = np.exp(log_max_posterior)
     if "entropy" in wanted:
-        found["entropy"] = entropy(resp)
+        found["entropy"] = entropy(block.per_component(block.log_resp))
     if "distances" in wanted or "distance" in wanted:
-        found["distances"] = kernel.distances(X, work)
+        found["distances"] = kernel.distances(block)
         found["distance"] = np.take_along_axis(found["distances"], assignment[None], axis=0)[0]
     return {name: found[name] for name in wanted}
 

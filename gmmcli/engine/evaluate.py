@@ -1,18 +1,19 @@
 """A mixture applied to rows as they arrive: the same bytes for a row however the rows come in batches.
 
-A matrix product may round a column differently at another place in its block. So a row is always evaluated
-at the place in a block of fixed length that its number in the operand gives it.
+A matrix product may round a column differently at another place in its matrix. So a row is always evaluated
+at the place in a slab of fixed length that its number in the operand gives it.
 """
 
 from collections.abc import Collection
 
 import numpy as np
 
-from gmmcli.core.kernel import Kernel, Workspace, block_rows
+from gmmcli.core.block import Workspace
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import Array, Integers, Mixture
 from gmmcli.core.posterior import PER_COMPONENT, evaluate
 from gmmcli.core.units import FURTHEST_SD, Units
-from gmmcli.engine.local import run_in_order
+from gmmcli.engine.threads import run_in_order
 
 
 class Evaluator:
@@ -37,7 +38,6 @@ class Evaluator:
         self._units = units
         self._wanted = tuple(wanted)
         self._n_threads = n_threads
-        self._length = block_rows(mixture.covariance_type, mixture.n_features, mixture.n_components)
 
     def evaluate(self, X: Array, first_row: int) -> dict[str, Array | Integers]:
         """Return the wanted quantities of consecutive rows.
@@ -61,38 +61,25 @@ class Evaluator:
             found[name] = np.empty((K, n) if name in PER_COMPONENT else n)
         if "assignment" in found:
             found["assignment"] = np.empty(n, dtype=np.int64)
-        first_block = first_row // self._length
+        length = self._kernel.layout.tile_rows
+        first_block = first_row // length
 
-        def process(i: int, work: tuple[Array, Workspace]) -> None:
-            start = (first_block + i) * self._length - first_row
-            begin, end = max(start, 0), min(start + self._length, n)
-            self._evaluate_block(X[:, begin:end], begin - start, slice(begin, end), work, found)
+        def process(i: int, work: Workspace) -> None:
+            start = (first_block + i) * length - first_row
+            begin, end = max(start, 0), min(start + length, n)
+            self._evaluate_block(X[:, begin:end], first_row + begin, slice(begin, end), work, found)
 
-        n_blocks = -(-(first_row + n) // self._length) - first_block if n else 0
-        run_in_order(n_blocks, self._make_work, process, lambda _: None, self._n_threads)
+        n_blocks = -(-(first_row + n) // length) - first_block if n else 0
+        run_in_order(n_blocks, self._kernel.workspace, process, lambda _: None, self._n_threads)
         return found
 
-    def _make_work(self) -> tuple[Array, Workspace]:
-        """Return a block of fixed length and a workspace for it."""
-        mixture = self._kernel.mixture
-        return np.zeros((mixture.n_features, self._length)), Workspace(mixture, self._length)
-
     def _evaluate_block(
-        self,
-        X: Array,
-        offset: int,
-        where: slice,
-        work: tuple[Array, Workspace],
-        found: dict[str, Array | Integers],
+        self, X: Array, first_row: int, where: slice, work: Workspace, found: dict[str, Array | Integers]
     ) -> None:
-        """Evaluate rows at their places in a block, write their quantities where they belong."""
-        block, workspace = work
-        block[:] = 0.0
-        places = slice(offset, offset + X.shape[1])
-        inside = block[:, places]
-        inside[:] = X
-        self._units.standardise(inside)
-        np.nan_to_num(inside, copy=False, nan=0.0)
-        np.clip(inside, -FURTHEST_SD, FURTHEST_SD, out=inside)
-        for name, values in evaluate(self._kernel, block, workspace, self._wanted).items():
-            found[name][..., where] = values[..., places]
+        """Evaluate rows at their places in slabs, write their quantities where they belong."""
+        Z = self._units.standardise(X.copy())
+        np.nan_to_num(Z, copy=False, nan=0.0)
+        np.clip(Z, -FURTHEST_SD, FURTHEST_SD, out=Z)
+        block = work.load(Z, first_row % self._kernel.layout.slab_rows)
+        for name, values in evaluate(self._kernel, block, self._wanted).items():
+            found[name][..., where] = values

@@ -1,26 +1,29 @@
-"""Threads of this machine: one E over blocks in memory, the same bytes for any number of threads.
+"""Processes of this machine: one E over a table in memory, the same bytes for any number of them.
 
 Blocks are fixed by (d, K, type); their sums are added in block order, operand after operand, whichever
-thread finishes first.
+worker finishes first.
 """
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Self
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from gmmcli.core.block import choose_layout
 from gmmcli.core.em import Expectation
-from gmmcli.core.kernel import Kernel, Sums, Workspace, block_rows
+from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Integers, Mixture
-from gmmcli.core.quantiles import sample_size
+from gmmcli.engine.crew import Crew, can_fork
+from gmmcli.engine.sweep import Sweep
+from gmmcli.engine.table import TableInMemory
 
-Work = TypeVar("Work")
-Result = TypeVar("Result")
+# A pass that one worker makes in less is not worth handing out.
+INLINE_NS = 2e6
+# Rows of a product whose bits must not depend on the mixture.
+SCATTER_ROWS = 4096
 
 
 def available_cpus() -> int:
@@ -46,43 +49,63 @@ def blas_kernel() -> str:
 
 
 class LocalEngine:
-    """A table in memory, in standard units, and the threads that pass over it.
+    """A table in memory, in standard units, and the workers that pass over it.
+
+    A context manager: leaving it ends the workers.
 
     Parameters
     ----------
     chunks : sequence of sequence of ndarray
-        Per operand, arrays of shape (n_features, n_rows), float64. Kept, not copied.
-    n_threads : int
+        Per operand, arrays of shape (n_features, n_rows), float64. Kept, not copied; not to be changed once
+        a pass has been made.
+    n_workers : int
     check : callable, optional
         Called before each block; may raise to abandon the pass.
+
+    Notes
+    -----
+    Workers are processes: threads of one interpreter would spend a third of their time waiting for it
+    (docs/decisions/0006). They see the table of the process they were forked from, without a copy.
     """
 
     def __init__(
         self,
         chunks: Sequence[Sequence[Array]],
-        n_threads: int,
+        n_workers: int,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._chunks = [chunk for operand in chunks for chunk in operand if chunk.shape[1]]
-        self._first_rows = [0, *accumulate(chunk.shape[1] for chunk in self._chunks)]
-        self._n_threads = n_threads
+        self._table = TableInMemory(chunks)
+        self._n_workers = n_workers
         self._check = check
+        self._scatter: Array | None = None
+        self._crew: Crew | None = None
+        self._sweep = Sweep(self._table)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; the next pass makes new ones."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
 
     @property
     def n_rows(self) -> int:
         """Rows in use."""
-        return int(self._first_rows[-1])
+        return self._table.n_rows
 
     @property
     def n_features(self) -> int:
         """Features."""
-        return int(self._chunks[0].shape[0])
+        return self._table.n_features
 
     def take(self, indices: Integers) -> Array:
         """Return some rows, shape (len(indices), n_features), in standard units."""
-        where = np.searchsorted(self._first_rows, indices, side="right") - 1
-        rows = [self._chunks[c][:, i - self._first_rows[c]] for c, i in zip(where, indices, strict=True)]
-        return np.array(rows)
+        return self._table.take(indices)
 
     def expectation(self, mixture: Mixture, *, hard: bool = False) -> Expectation:
         """Return one E over all rows.
@@ -98,157 +121,46 @@ class LocalEngine:
         ------
         CovarianceNotPositive
         """
-        kernel = Kernel(mixture)
-        longest = block_rows(mixture.covariance_type, mixture.n_features, mixture.n_components)
-        blocks = list(self._iter_blocks(longest))
-        n, m = self.n_rows, sample_size(self.n_rows)
-        sample = np.empty(m)
-        total: list[Sums] = []
-
-        def process(i: int, work: Workspace) -> Sums:
-            self._check()
-            first, X = blocks[i]
-            sums, log_density = kernel.expectation(X, work, hard=hard)
-            if m == n:
-                sample[first : first + X.shape[1]] = log_density
-            else:  # rows ⌊j·n/m⌋ of this block: j from ⌈first·m/n⌉ on
-                start, stop = -(-first * m // n), -(-(first + X.shape[1]) * m // n)
-                sample[start:stop] = log_density[np.arange(start, stop) * n // m - first]
-            return sums
+        sweep, total = self._sweep, list[Sums]()
 
         def fold(sums: Sums) -> None:
             if total:
                 total[0] += sums
             else:
-                total.append(sums)
+                total.append(sums.copy())
 
-        run_in_order(len(blocks), lambda: Workspace(mixture, longest), process, fold, self._n_threads)
-        return Expectation(kernel.statistics(total[0]), sample)
-
-    def _iter_blocks(self, longest: int) -> Iterator[tuple[int, Array]]:
-        """Yield (first row, block); a block never spans two chunks, nor, then, two operands."""
-        for first, chunk in zip(self._first_rows, self._chunks, strict=False):
-            for offset in range(0, chunk.shape[1], longest):
-                yield first + offset, chunk[:, offset : offset + longest]
-
-
-def run_in_order(
-    n_tasks: int,
-    make_work: Callable[[], Work],
-    process: Callable[[int, Work], Result],
-    fold: Callable[[Result], None],
-    n_threads: int,
-) -> None:
-    """Process tasks on several threads, fold their results in the order of the tasks.
-
-    Parameters
-    ----------
-    n_tasks : int
-    make_work : callable
-        Makes what one thread works in.
-    process : callable
-        Called with a task's number and the thread's own work.
-    fold : callable
-        Called with each result in order, by one thread at a time.
-    n_threads : int
-
-    Raises
-    ------
-    BaseException
-        The first one that a task raised, or what arrived in this thread meanwhile (a signal's); no task
-        goes on behind it.
-    """
-    n_threads = min(n_threads, n_tasks)
-    if n_threads <= 1:
-        work = make_work()
-        for i in range(n_tasks):
-            fold(process(i, work))
-        return
-    _Team(n_tasks, make_work, process, fold, window=4 * n_threads).run(n_threads)
-
-
-class _Team(Generic[Work, Result]):
-    """Threads that take tasks in order and fold whatever has become next."""
-
-    def __init__(
-        self,
-        n_tasks: int,
-        make_work: Callable[[], Work],
-        process: Callable[[int, Work], Result],
-        fold: Callable[[Result], None],
-        window: int,
-    ) -> None:
-        self._n_tasks, self._make_work, self._process, self._fold = n_tasks, make_work, process, fold
-        # How far a thread may run ahead of the slowest: bounds the results that wait to be folded.
-        self._window = window
-        self._condition = threading.Condition()
-        self._next_task = self._next_fold = self._in_hand = 0
-        self._results: dict[int, Result] = {}
-        self._error: BaseException | None = None
-        self._stopped = False
-        # Not Thread.join: an exception that interrupts it can mark a running thread as ended (CPython 3.11).
-        self._ended = threading.Event()
-
-    def run(self, n_threads: int) -> None:
-        """Do all tasks; an exception in this thread (a signal's) leaves once no task is in hand."""
+        crew = self._crew_for(mixture)
         try:
-            for _ in range(n_threads):
-                threading.Thread(target=self._work, daemon=True).start()
-            self._ended.wait()
-        except BaseException as error:
-            self._stop(error)
-            self._ended.wait()
+            if crew is not None:
+                crew.prepare(mixture, hard=hard)
+            sweep.prepare(mixture, hard=hard)
+            if crew is not None:
+                crew.run(sweep.n_blocks, self._check, fold)
+            else:
+                for i in range(sweep.n_blocks):
+                    self._check()
+                    fold(sweep.sum_block(i, sweep.work))
+        except BaseException:
+            self.close()  # the crew may still be at work on what nobody wants now
             raise
-        if self._error is not None:
-            raise self._error
+        scatter = self._scatter_of_all() if sweep.kernel.needs_scatter else None
+        return Expectation(sweep.kernel.statistics(total[0], scatter), sweep.sample.copy())
 
-    def _stop(self, error: BaseException) -> None:
-        """Let every thread end after the task in its hands."""
-        with self._condition:
-            self._stopped = True
-            self._error = self._error or error
-            self._tell()
+    def _crew_for(self, mixture: Mixture) -> Crew | None:
+        """Return the workers for a pass; None where it is not worth handing out, or the system has none."""
+        layout = choose_layout(mixture.covariance_type, mixture.n_features, mixture.n_components)
+        if self._n_workers == 1 or layout.row_ns * self.n_rows < INLINE_NS:
+            return None
+        if self._crew is not None and self._crew.room < layout.most_sums:
+            self.close()
+        if self._crew is None and can_fork():
+            with contextlib.suppress(OSError):
+                self._crew = Crew(self._sweep, self._n_workers, layout.most_sums)
+        return self._crew
 
-    def _work(self) -> None:
-        """Take tasks until there are none."""
-        try:
-            work = self._make_work()
-            while (i := self._take()) is not None:
-                try:
-                    self._hand_in(i, self._process(i, work))
-                finally:
-                    self._put_down()
-        except BaseException as error:
-            self._stop(error)
-
-    def _take(self) -> int | None:
-        """Return the next task, once the fold is near enough."""
-        with self._condition:
-            self._condition.wait_for(
-                lambda: self._stopped or self._next_task < self._next_fold + self._window
-            )
-            if self._stopped or self._next_task == self._n_tasks:
-                return None
-            self._next_task += 1
-            self._in_hand += 1
-            return self._next_task - 1
-
-    def _hand_in(self, i: int, result: Result) -> None:
-        """Keep a result, fold all that are next."""
-        with self._condition:
-            self._results[i] = result
-            while self._next_fold in self._results:
-                self._fold(self._results.pop(self._next_fold))
-                self._next_fold += 1
-
-    def _put_down(self) -> None:
-        """Have one task less in hand."""
-        with self._condition:
-            self._in_hand -= 1
-            self._tell()
-
-    def _tell(self) -> None:
-        """Wake those who wait for a task or for the end; the condition is held."""
-        if not self._in_hand and (self._stopped or self._next_fold == self._n_tasks):
-            self._ended.set()
-        self._condition.notify_all()
+    def _scatter_of_all(self) -> Array:
+        """Return Σ z zᵀ over all rows: computed once, as no mixture changes it."""
+        if self._scatter is None:
+            d = self.n_features
+            self._scatter = sum((X @ X.T for _, X in self._table.blocks(SCATTER_ROWS)), np.zeros((d, d)))
+        return self._scatter

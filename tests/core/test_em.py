@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import em
-from gmmcli.core.kernel import EPS, Kernel, Workspace
+from gmmcli.core.kernel import EPS, Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 
@@ -16,8 +16,8 @@ def expectation_over(X):
 
     def expectation(mixture):
         kernel = Kernel(mixture)
-        sums, log_density = kernel.expectation(X, Workspace(mixture, X.shape[1]))
-        return em.Expectation(kernel.statistics(sums), log_density)
+        sums, log_density = kernel.expectation(X, kernel.workspace())
+        return em.Expectation(kernel.statistics(sums, X @ X.T), log_density)
 
     return expectation
 

@@ -8,16 +8,17 @@ from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import em
-from gmmcli.core.kernel import Kernel, Workspace
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 SUBSETS = ["".join(s) for s in chain.from_iterable(combinations("wmc", n) for n in range(4))]
 
 
 def fast(X, mixture, row_weights=None, *, hard=False):
-    kernel, work = Kernel(mixture), Workspace(mixture, X.shape[1])
-    sums, log_density = kernel.expectation(X, work, row_weights, hard=hard)
-    return kernel.statistics(sums), sums, log_density
+    kernel = Kernel(mixture)
+    sums, log_density = kernel.expectation(X, kernel.workspace(), row_weights, hard=hard)
+    scatter = (X if row_weights is None else X * row_weights) @ X.T
+    return kernel.statistics(sums, scatter), sums, log_density
 
 
 def assert_close(found: Mixture, expected: Mixture, rtol: float = 1e-9):

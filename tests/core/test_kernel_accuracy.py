@@ -5,12 +5,15 @@ import pytest
 from oracles import slow_em
 from oracles.random_mixtures import in_shape_of, random_covariance, random_mixture, random_rows
 
-from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel, Workspace, block_rows, centred_components
+from gmmcli.core import kernel
+from gmmcli.core.block import SLAB_ROWS, choose_layout, prefers_centred
+from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel, centred_components
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 
 def log_densities(X, mixture):
-    return Kernel(mixture).expectation(X, Workspace(mixture, X.shape[1]))[1]
+    ready = Kernel(mixture)
+    return ready.expectation(X, ready.workspace())[1]
 
 
 def relative_error(found, exact):
@@ -34,8 +37,9 @@ def test_log_densities_agree_to_nine_digits_up_to_condition_1e7(covariance_type,
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("distance", [1.0, 100.0, 1000.0])
 @pytest.mark.parametrize("d", [1, 6, 30])
-def test_just_below_the_bound_the_expanded_form_keeps_1e_9(covariance_type, distance, d):
+def test_just_below_the_bound_the_expanded_form_keeps_1e_9(covariance_type, distance, d, monkeypatch):
     """The bound estimates one rounding of the largest term; all of them together stay within the promise."""
+    monkeypatch.setattr(kernel, "prefers_centred", lambda *_: False)
     rng = np.random.default_rng(5)
     directions = rng.normal(size=(3, d))
     means = distance * directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -118,8 +122,11 @@ def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
 @pytest.mark.parametrize(
     ("loss", "is_centred"), [(0.9 * EXPANDED_ERROR, False), (1.1 * EXPANDED_ERROR, True)]
 )
-def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(covariance_type, loss, is_centred):
+def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(
+    covariance_type, loss, is_centred, monkeypatch
+):
     """The rule is ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > EXPANDED_ERROR, however Σ is turned."""
+    monkeypatch.setattr(kernel, "prefers_centred", lambda *_: False)
     rng = np.random.default_rng(3)
     d, distance = 5, 30.0
     mean = rng.normal(size=d)
@@ -165,12 +172,15 @@ def test_very_wide_full_blocks_are_never_expanded(d, expected):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_block_rows_is_a_power_of_two_in_bounds(covariance_type):
-    """Blocks have 256 to 4,096 rows and shrink as rows grow wider."""
-    lengths = [block_rows(covariance_type, d, K) for d in (1, 8, 64, 300) for K in (1, 16, 1000)]
+def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
+    """All lengths are powers of two within a chunk of 65,536 rows; what is wider has shorter tiles."""
+    layouts = [choose_layout(covariance_type, d, K) for d in (1, 8, 64, 300) for K in (1, 16, 1000)]
 
-    assert all(256 <= n <= 4096 and n & (n - 1) == 0 for n in lengths)
-    assert block_rows(covariance_type, 1, 1) >= block_rows(covariance_type, 300, 1000)
+    for layout in layouts:
+        lengths = (layout.slab_rows, layout.tile_rows, layout.block_rows)
+        assert sorted(lengths) == list(lengths)
+        assert all(64 <= n <= 65_536 and n & (n - 1) == 0 for n in lengths)
+    assert layouts[0].tile_rows > layouts[-1].tile_rows == SLAB_ROWS
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -182,12 +192,13 @@ def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_
     X = random_rows(rng, mixture, 100)
     with_zero = Mixture(weights, mixture.means, mixture.covariances, covariance_type)
 
-    work = Workspace(with_zero, 100)
-    sums, found = Kernel(with_zero).expectation(X, work)
+    ready = Kernel(with_zero)
+    work = ready.workspace()
+    sums, found = ready.expectation(X, work)
 
     assert np.isfinite(found).all()
-    assert np.isfinite(sums.T).all()
-    assert (work.log_resp[1] == 0).all()
+    assert all(np.isfinite(array).all() for array in sums.arrays)
+    assert (work.log_resp[0, 1] == 0).all()
     assert relative_error(found, slow_em.log_density(X, with_zero)) < 1e-9
 
 
@@ -198,18 +209,28 @@ def test_distances_are_exact_next_to_a_mean(covariance_type):
     mixture = random_mixture(rng, covariance_type, 3, 4)
     X = np.concatenate([mixture.means.T + 1e-9, mixture.means.T, random_rows(rng, mixture, 20)], axis=1)
 
-    found = Kernel(mixture).distances(X, Workspace(mixture, X.shape[1]))
+    ready = Kernel(mixture)
+    found = ready.distances(ready.workspace().load(X))
 
     exact = np.sqrt(slow_em.distances(X, mixture)).astype(float)
     np.testing.assert_allclose(found, exact, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(
-    ("covariance_type", "d", "K", "expected"),
-    [("full", 32, 4, True), ("full", 32, 5, False), ("full", 31, 1, False), ("diag", 64, 1, False)],
+    ("covariance_type", "d", "K", "n_unsafe", "expected"),
+    [
+        ("full", 64, 4, 0, True),
+        ("full", 64, 16, 0, False),
+        ("full", 64, 16, 8, True),
+        ("full", 16, 1, 0, True),
+        ("full", 4, 1, 0, False),
+        ("diag", 64, 2, 0, False),
+        ("tied", 64, 2, 0, False),
+    ],
 )
-def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, expected):
-    """By type, d and K alone; a stream decides as a table does."""
-    mixture = random_mixture(np.random.default_rng(7), covariance_type, K, d)
-
-    assert Kernel(mixture).is_centred.all() == expected
+def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, n_unsafe, expected):
+    """By type, d, K and how many must be centred anyway; a stream decides as a table does."""
+    assert prefers_centred(covariance_type, d, K, n_unsafe) == expected
+    if n_unsafe == 0:
+        mixture = random_mixture(np.random.default_rng(7), covariance_type, K, d)
+        assert Kernel(mixture).is_centred.all() == expected

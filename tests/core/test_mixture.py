@@ -66,22 +66,29 @@ def test_free_parameters_are_counted(covariance_type, expected):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("d", [1, 2, 5, 6])
 def test_a_block_expands_to_the_features_that_its_length_announces(covariance_type, d):
-    """1, z, and the products the type keeps, in the order of the upper triangle."""
+    """1, z, and the products the type keeps, each pair of columns once."""
     X = np.random.default_rng(d).normal(size=(d, 4))
-    out = np.full((family.expanded_length(covariance_type, d), 4), np.nan)
+    out = np.full((1, family.expanded_length(covariance_type, d), 4), np.nan)
+    out[:, 0] = 1.0
 
-    family.expand(X, covariance_type, out)
+    family.expand(X[None], covariance_type, out)
+    if covariance_type == "full":
+        wrapped = np.concatenate([X, X[:-1]])[None]
+        family.expand_products(wrapped, 0, family.n_shifts(d), out[:, 1 + d :])
 
-    i, j = np.triu_indices(d)
+    i, j = family.pairs(d)
+    assert {frozenset(pair) for pair in zip(i, j, strict=True)} == {
+        frozenset((a, b)) for a in range(d) for b in range(d)
+    }
     tail = {
         "full": X[i] * X[j],
         "tied": np.empty((0, 4)),
         "diag": X**2,
         "spherical": (X**2).sum(axis=0, keepdims=True),
     }[covariance_type]
-    np.testing.assert_allclose(out, np.concatenate([np.ones((1, 4)), X, tail]), rtol=1e-15)
+    np.testing.assert_allclose(out[0], np.concatenate([np.ones((1, 4)), X, tail]), rtol=1e-15)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

@@ -6,14 +6,15 @@ from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import posterior
-from gmmcli.core.kernel import Kernel, Workspace
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 EVERYTHING = (*posterior.PER_ROW, *posterior.PER_COMPONENT)
 
 
 def evaluate(mixture, X, wanted=EVERYTHING):
-    return posterior.evaluate(Kernel(mixture), X, Workspace(mixture, X.shape[1]), wanted)
+    kernel = Kernel(mixture)
+    return posterior.evaluate(kernel, kernel.workspace().load(X), wanted)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

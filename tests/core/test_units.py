@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import em, start, units
-from gmmcli.core.kernel import Kernel, Workspace
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.core.posterior import evaluate
 from gmmcli.engine.local import LocalEngine
@@ -177,7 +177,8 @@ def labels_and_likelihood(X, covariance_type):
     engine = LocalEngine([[Z]], 1)
     mixture = start.draw(engine, "kmeans", covariance_type, 3, 1e-6, np.random.default_rng(2))
     pair = next(islice(em.iterate(mixture, engine.expectation, reg_covar=1e-6), 20, None))
-    found = evaluate(Kernel(pair.mixture), Z, Workspace(pair.mixture, Z.shape[1]), ("assignment",))
+    kernel = Kernel(pair.mixture)
+    found = evaluate(kernel, kernel.workspace().load(Z), ("assignment",))
     return found["assignment"], pair.likelihoods[-1] - u.log_jacobian
 
 

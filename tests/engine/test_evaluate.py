@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
+from gmmcli.core import kernel
+from gmmcli.core.block import Layout
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 from gmmcli.core.posterior import PER_COMPONENT, PER_ROW
 from gmmcli.core.units import Units
-from gmmcli.engine import evaluate
 from gmmcli.engine.evaluate import Evaluator
 
 EVERYTHING = (*PER_ROW, *PER_COMPONENT)
 N_ROWS = 600
-# Odd: BLAS rounds the columns left over at the end of a block in another way than the others.
-SHORT_BLOCK = 131
+# Odd: BLAS rounds the columns left over at the end of a slab in another way than the others.
+SHORT = Layout(131, 131, 131, 24, row_ns=1.0, most_sums=0)
 N_COMPONENTS, N_FEATURES = 5, 11
 UNITS = Units(np.linspace(-3.0, 10.0, N_FEATURES), np.logspace(-1, 2, N_FEATURES))
 
@@ -26,7 +27,7 @@ UNITS = Units(np.linspace(-3.0, 10.0, N_FEATURES), np.logspace(-1, 2, N_FEATURES
 def evaluator_of(covariance_type, n_threads=1, wanted=EVERYTHING):
     mixture = random_mixture(np.random.default_rng(1), covariance_type, N_COMPONENTS, N_FEATURES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "block_rows", lambda *_: SHORT_BLOCK)
+        patch.setattr(kernel, "choose_layout", lambda *_: SHORT)
         return Evaluator(mixture, UNITS, wanted, n_threads), mixture
 
 

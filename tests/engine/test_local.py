@@ -8,7 +8,9 @@ from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import em, quantiles
-from gmmcli.core.kernel import Kernel, Workspace
+from gmmcli.core import kernel as kernel_module
+from gmmcli.core.block import Layout
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 from gmmcli.engine import local
 from gmmcli.engine.local import LocalEngine, one_blas_thread
@@ -17,10 +19,19 @@ from gmmcli.errors import CovarianceNotPositive
 SHORT_BLOCK = 64
 
 
+def use_short_blocks(patch, rows):
+    """Make blocks of one tile of four slabs, and hand out even the shortest pass."""
+    layout = Layout(rows, rows, rows // 4, 24, row_ns=1.0, most_sums=1000)
+    for module in (kernel_module, local):
+        patch.setattr(module, "choose_layout", lambda *_: layout)
+    patch.setattr(local, "SCATTER_ROWS", rows)
+    patch.setattr(local, "INLINE_NS", 0.0)
+
+
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
     """Let a few hundred rows be many blocks, and BLAS leave the threads to the engine."""
-    monkeypatch.setattr(local, "block_rows", lambda *_: SHORT_BLOCK)
+    use_short_blocks(monkeypatch, SHORT_BLOCK)
     with one_blas_thread():
         yield
 
@@ -108,13 +119,13 @@ def test_sums_are_added_block_after_block_and_operand_after_operand(mixture, X):
     """Adding the blocks' sums by hand, in that order, gives the same bytes."""
     parts = [X[:, :64], X[:, 64:100], X[:, 100:130]]
     kernel = Kernel(mixture)
-    total, *rest = [kernel.expectation(part, Workspace(mixture, SHORT_BLOCK))[0] for part in parts]
+    total, *rest = [kernel.expectation(part, kernel.workspace())[0] for part in parts]
     for sums in rest:
         total += sums
 
     found = LocalEngine([[X[:, :100]], [X[:, 100:130]]], 3).expectation(mixture).statistics
 
-    expected = kernel.statistics(total)
+    expected = kernel.statistics(total, sum(part @ part.T for part in parts))
     assert found.squares.tobytes() == expected.squares.tobytes()
     assert found.log_likelihood == expected.log_likelihood
 
@@ -140,7 +151,7 @@ def test_the_sample_fills_whatever_the_operands_lengths(lengths, m):
     chunks = [[part] for part in np.split(table, np.cumsum(lengths)[:-1], axis=1)]
     mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.full(1, 1e4), "spherical")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local, "block_rows", lambda *_: 16)
+        use_short_blocks(patch, 16)
         patch.setattr(quantiles, "SAMPLE_ROWS", m)
 
         found = LocalEngine(chunks, 2).expectation(mixture).log_densities

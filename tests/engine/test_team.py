@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmmcli.engine.local import run_in_order
+from gmmcli.engine.threads import run_in_order
 
 PATIENCE_S = 20.0
 

@@ -1,0 +1,273 @@
+"""How a block of rows lies in memory while it is evaluated, and the arrays that one thread works in.
+
+A block is cut into slabs of a fixed number of rows: small matrices, of which one call of `matmul` multiplies
+many without a return to the interpreter. A row's results depend on its place in its slab, on nothing else.
+numpy only: predict pays for this import.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmcli.core import family
+from gmmcli.core.mixture import Array, CovarianceType, Mixture
+
+Value = TypeVar("Value", bound=np.generic)
+MAX_EXPANDED_BYTES = 32 * 2**20
+# What a block should take: worth handing out, and yet the last one is not waited for long.
+BLOCK_NS = 2e6
+MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 16_384
+# φ and responsibilities of a tile; rows x features of one in centred form: both stay near the caches.
+TILE_BYTES, CENTRED_TILE = 2**21, 2**16
+# Rows of a slab: with fewer, numpy's inner loops cost more than their content.
+SLAB_ROWS = 256
+# Rows x columns x depth of one product, up to which BLAS multiplies without packing its operands.
+PRODUCT = 1_000_000
+# Rows of a triangular factor that are multiplied at once: the zeros behind them are left out.
+TRIANGLE_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of a block; decided by type, d and K alone (docs/blocks.md).
+
+    Parameters
+    ----------
+    block_rows : int
+        What a worker takes at a time, and whose sums are added in order. All are powers of two.
+    tile_rows : int
+        What is evaluated at a time.
+    slab_rows : int
+    group_features : int
+        How many expanded features are multiplied at once; 0: none are, all components are in centred form.
+    row_ns : float
+        About what a row costs, in nanoseconds.
+    most_sums : int
+        How many numbers the sums of a block hold at most, whichever form each component is in.
+    """
+
+    block_rows: int
+    tile_rows: int
+    slab_rows: int
+    group_features: int
+    row_ns: float
+    most_sums: int
+
+
+def choose_layout(covariance_type: CovarianceType, n_features: int, n_components: int) -> Layout:
+    """Return how blocks are laid out for mixtures of a type and size."""
+    d, K = n_features, n_components
+    D = family.expanded_length(covariance_type, d)
+    row_ns = 5.0 + 3.0 * K
+    most_sums = K * (1 + d + d * d)
+    if prefers_centred(covariance_type, d, K, n_unsafe=0):
+        row_ns += K * _centred_ns(covariance_type, d)
+        slab = _power_of_two(PRODUCT / (TRIANGLE_ROWS * d), 64, SLAB_ROWS)
+        tile, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 0
+    else:
+        row_ns += _expanded_ns(covariance_type, d, K)
+        slab = SLAB_ROWS
+        if covariance_type == "full":
+            fitting = (
+                rows for rows in (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4) if K * d * rows <= PRODUCT
+            )
+            slab = next(fitting, SLAB_ROWS)
+        tile = _power_of_two(TILE_BYTES / (8 * (D + 3 * K)), SLAB_ROWS, MAX_TILE_ROWS)
+        group = PRODUCT // (K * slab)
+        most_sums += K * D
+    block = _power_of_two(BLOCK_NS / row_ns, tile, MAX_BLOCK_ROWS)
+    return Layout(block, tile, slab, group, row_ns, most_sums)
+
+
+def prefers_centred(
+    covariance_type: CovarianceType, n_features: int, n_components: int, n_unsafe: int
+) -> bool:
+    """Tell whether all components are better evaluated in centred form: by memory, or by time.
+
+    Parameters
+    ----------
+    covariance_type : str
+    n_features, n_components : int
+    n_unsafe : int
+        Components for which the expanded form would lose digits: these are in centred form anyway.
+    """
+    D = family.expanded_length(covariance_type, n_features)
+    if 8 * D * SLAB_ROWS > MAX_EXPANDED_BYTES:
+        return True
+    saved_ns = (n_components - n_unsafe) * _centred_ns(covariance_type, n_features)
+    return saved_ns < _expanded_ns(covariance_type, n_features, n_components)
+
+
+def _expanded_ns(covariance_type: CovarianceType, n_features: int, n_components: int) -> float:
+    """Return what a row costs in expanded form, all components together: fitted to docs/blocks.md."""
+    D = family.expanded_length(covariance_type, n_features)
+    return 0.6 * D + 0.065 * D * max(n_components, 8)
+
+
+def _centred_ns(covariance_type: CovarianceType, n_features: int) -> float:
+    """Return what a row costs in centred form, for one component: fitted to docs/blocks.md."""
+    d = n_features
+    return 10 + 2.5 * d + (0.026 * d * d if covariance_type in ("full", "tied") else 0.0)
+
+
+def _power_of_two(rows: float, least: int, most: int) -> int:
+    """Return the power of two next to `rows`, within bounds."""
+    return int(min(max(2 ** round(math.log2(max(rows, 1))), least), most))
+
+
+class Workspace:
+    """The arrays that one thread works in, allocated once.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        Any mixture of the shape and type that will be evaluated.
+    layout : Layout
+    """
+
+    def __init__(self, mixture: Mixture, layout: Layout) -> None:
+        K, d = mixture.means.shape
+        self.layout = layout
+        self.n_features = d
+        n_slabs, s = layout.tile_rows // layout.slab_rows, layout.slab_rows
+        wrapped = 2 * d - 1 if mixture.covariance_type == "full" else d
+        self.X = np.empty((n_slabs, wrapped, s))
+        self.log_resp = np.empty((n_slabs, K, s))
+        self.peak = np.empty((n_slabs, 1, s))
+        self.total = np.empty((n_slabs, 1, s))
+        self.centred = np.empty((n_slabs, d, s))
+        self.whitened = np.empty((n_slabs, d, s))
+        self.by_row = np.empty((n_slabs, s, K))
+        self.by_row_of_group = np.empty((n_slabs, s, K))
+        self._n_expanded = family.expanded_length(mixture.covariance_type, d)
+        self._phi: Array | None = None
+        self._sums: Array | None = None
+        self._blocks: dict[int, Block] = {}
+
+    @property
+    def phi(self) -> Array:
+        """φ of a block; made when first asked for, as a mixture all in centred form has no use for it."""
+        if self._phi is None:
+            self._phi = np.empty((len(self.X), self._n_expanded, self.layout.slab_rows))
+            self._phi[:, 0] = 1.0
+        return self._phi
+
+    @property
+    def sums(self) -> Array:
+        """Sums of φ, one array row per slab and feature; likewise."""
+        if self._sums is None:
+            self._sums = np.empty((len(self.X), self._n_expanded, self.by_row.shape[2]))
+        return self._sums
+
+    def load(self, X: Array, offset: int = 0) -> "Block":
+        """Lay rows out in slabs.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_features, n_rows), float64
+            Finite, in standard units. `offset` + n_rows is at most the rows of a tile.
+        offset : int
+            Place of the first row in its slab. Places without a row are filled with zeros.
+        """
+        n_slabs = -(-(offset + X.shape[1]) // self.layout.slab_rows)
+        if n_slabs not in self._blocks:
+            self._blocks[n_slabs] = Block(self, n_slabs)
+        block = self._blocks[n_slabs]
+        block.fill(X, offset)
+        return block
+
+
+class Block:
+    """Rows in slabs, and the part of a workspace that they need. Arrays are views.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_slabs, n_features or, for full, 2·n_features − 1, slab_rows)
+        For full the features but the last are repeated after the last (see `family.expand`).
+    features : the first n_features of them
+    rows : ndarray of shape (n_features, n_rows)
+        As they were given.
+    log_resp : ndarray of shape (n_slabs, n_components, slab_rows)
+    peak, total : ndarray of shape (n_slabs, 1, slab_rows)
+    centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
+    by_row, by_row_of_group : ndarray of shape (n_slabs, slab_rows, n_components)
+    """
+
+    def __init__(self, work: Workspace, n_slabs: int) -> None:
+        self._work, self._n_slabs = work, n_slabs
+        self._n_places = n_slabs * work.layout.slab_rows
+        self._begin, self._end = 0, 0
+        self.rows = work.X[0]
+        self.X = work.X[:n_slabs]
+        self.features = self.X[:, : work.n_features]
+        self.log_resp = work.log_resp[:n_slabs]
+        self.peak, self.total = work.peak[:n_slabs], work.total[:n_slabs]
+        self.centred, self.whitened = work.centred[:n_slabs], work.whitened[:n_slabs]
+        self.by_row, self.by_row_of_group = work.by_row[:n_slabs], work.by_row_of_group[:n_slabs]
+
+    @property
+    def phi(self) -> Array:
+        """Expanded features, shape (n_slabs, D, slab_rows)."""
+        return self._work.phi[: self._n_slabs]
+
+    @property
+    def sums(self) -> Array:
+        """Sums of expanded features, shape (n_slabs, D, n_components)."""
+        return self._work.sums[: self._n_slabs]
+
+    def per_row(self, values: NDArray[Value]) -> NDArray[Value]:
+        """Return values of shape (n_slabs, 1, slab_rows) for the rows that were loaded, shape (n_rows,)."""
+        return values.reshape(-1)[self._begin : self._end]
+
+    def per_component(self, values: Array) -> Array:
+        """Return values of shape (n_slabs, m, slab_rows) for the rows that were loaded, shape (m, n_rows)."""
+        flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
+        return np.asarray(flat[:, self._begin : self._end])
+
+    def flat_like_rows(self) -> tuple[Array, Array]:
+        """Return the memory of `centred` and `whitened` as two arrays of shape (n_features, n_rows)."""
+        shape = self.rows.shape
+        size = self.rows.size
+        return self.centred.reshape(-1)[:size].reshape(shape), self.whitened.reshape(-1)[:size].reshape(shape)
+
+    def weigh(self, row_weights: Array) -> None:
+        """Multiply the responsibilities of each row by its weight."""
+        weights = np.zeros(self._n_places)
+        weights[self._begin : self._end] = row_weights
+        self.log_resp *= weights.reshape(self._n_slabs, 1, -1)
+
+    def clear_places_without_row(self) -> None:
+        """Set the responsibilities of places that hold no row to zero."""
+        s = self._work.layout.slab_rows
+        if self._begin:
+            self.log_resp[: self._begin // s] = 0.0
+            self.log_resp[self._begin // s, :, : self._begin % s] = 0.0
+        if self._end < self._n_places:
+            self.log_resp[self._end // s, :, self._end % s :] = 0.0
+
+    def fill(self, X: Array, offset: int) -> None:
+        """Copy rows to their places."""
+        d, n = X.shape
+        self._begin, self._end = offset, offset + n
+        self.rows = X
+        s = self._work.layout.slab_rows
+        if n == self._n_places:
+            self.features[:] = X.reshape(d, -1, s).transpose(1, 0, 2)
+        else:
+            self._fill_in_part(X, offset)
+        if self.X.shape[1] > d:
+            self.X[:, d:] = self.X[:, : d - 1]
+
+    def _fill_in_part(self, X: Array, offset: int) -> None:
+        """Copy rows to their places, zeros elsewhere."""
+        s, begin = self._work.layout.slab_rows, 0
+        for i in range(self._n_slabs):
+            slab, first = self.features[i], max(offset - i * s, 0)
+            count = min(s - first, X.shape[1] - begin)
+            slab[:, :first] = 0.0
+            slab[:, first : first + count] = X[:, begin : begin + count]
+            slab[:, first + count :] = 0.0
+            begin += count

@@ -1,0 +1,88 @@
+"""One pass over a table under one mixture: what a worker does with each block."""
+
+import mmap
+
+import numpy as np
+
+from gmmcli.core.block import Workspace
+from gmmcli.core.kernel import Kernel, Sums
+from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.quantiles import sample_size
+from gmmcli.engine.table import TableInMemory
+
+
+class Sweep:
+    """The blocks of a table and a kernel to sum them with.
+
+    Parameters
+    ----------
+    table : TableInMemory
+
+    Attributes
+    ----------
+    kernel : Kernel
+        Of the last `prepare`.
+    sample : ndarray of shape (min(n_rows, 2²⁰),), float64
+        Log densities of rows ⌊i·n/m⌋. In memory that is shared with processes forked from this one.
+    """
+
+    def __init__(self, table: TableInMemory) -> None:
+        self._table = table
+        self.sample = shared_array(sample_size(table.n_rows))
+        # Kept between passes: touching new memory costs as much as using it.
+        self._workspaces: dict[tuple[CovarianceType, int], Workspace] = {}
+
+    def prepare(self, mixture: Mixture, *, hard: bool) -> None:
+        """Make ready for a pass.
+
+        Raises
+        ------
+        CovarianceNotPositive
+        """
+        self.kernel, self._hard = Kernel(mixture), hard
+        self._blocks = list(self._table.blocks(self.kernel.layout.block_rows))
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self._blocks)
+
+    @property
+    def work(self) -> Workspace:
+        """Arrays to work in, for one thread."""
+        mixture = self.kernel.mixture
+        key = (mixture.covariance_type, mixture.n_components)
+        if key not in self._workspaces:
+            self._workspaces[key] = self.kernel.workspace()
+        return self._workspaces[key]
+
+    def sum_block(self, i: int, work: Workspace) -> Sums:
+        """Return the sums of a block, and write its part of the sample."""
+        first, X = self._blocks[i]
+        step = self.kernel.layout.tile_rows
+        total: Sums | None = None
+        for begin in range(0, X.shape[1], step):
+            sums, log_density = self.kernel.expectation(X[:, begin : begin + step], work, hard=self._hard)
+            self._keep_sample(first + begin, log_density)
+            if total is None:
+                total = sums
+            else:
+                total += sums
+        if total is None:
+            raise ValueError("a block has rows")
+        return total
+
+    def _keep_sample(self, first: int, log_density: Array) -> None:
+        """Write the log densities of sampled rows among some consecutive ones."""
+        n, m = self._table.n_rows, len(self.sample)
+        last = first + len(log_density)
+        if m == n:
+            self.sample[first:last] = log_density
+        else:  # rows ⌊j·n/m⌋ of these: j from ⌈first·m/n⌉ on
+            start, stop = -(-first * m // n), -(-last * m // n)
+            self.sample[start:stop] = log_density[np.arange(start, stop) * n // m - first]
+
+
+def shared_array(size: int) -> Array:
+    """Return an array of zeros in memory that processes forked later write to as well."""
+    return np.frombuffer(mmap.mmap(-1, 8 * max(size, 1)), dtype=np.float64, count=size)

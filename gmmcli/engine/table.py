@@ -1,0 +1,44 @@
+"""A table in memory, cut into blocks."""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from gmmcli.core.mixture import Array, Integers
+
+
+class TableInMemory:
+    """Rows in standard units, kept as they were loaded.
+
+    Parameters
+    ----------
+    chunks : sequence of sequence of ndarray
+        Per operand, arrays of shape (n_features, n_rows), float64. Kept, not copied.
+    """
+
+    def __init__(self, chunks: Sequence[Sequence[Array]]) -> None:
+        self._chunks = [chunk for operand in chunks for chunk in operand if chunk.shape[1]]
+        self._first_rows = [0, *accumulate(chunk.shape[1] for chunk in self._chunks)]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self._first_rows[-1])
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self._chunks[0].shape[0])
+
+    def take(self, indices: Integers) -> Array:
+        """Return some rows, shape (len(indices), n_features)."""
+        where = np.searchsorted(self._first_rows, indices, side="right") - 1
+        rows = [self._chunks[c][:, i - self._first_rows[c]] for c, i in zip(where, indices, strict=True)]
+        return np.array(rows)
+
+    def blocks(self, longest: int) -> Iterator[tuple[int, Array]]:
+        """Yield (first row, block); a block never spans two chunks, nor, then, two operands."""
+        for first, chunk in zip(self._first_rows, self._chunks, strict=False):
+            for offset in range(0, chunk.shape[1], longest):
+                yield first + offset, chunk[:, offset : offset + longest]

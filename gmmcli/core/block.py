@@ -19,15 +19,19 @@ Value = TypeVar("Value", bound=np.generic)
 MAX_EXPANDED_BYTES = 32 * 2**20
 # What a block should take: worth handing out, and yet the last one is not waited for long.
 BLOCK_NS = 2e6
+# How long it should compute for each number that it has to hand in.
+SUM_NS = 75
 MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 16_384
 # φ and responsibilities of a tile; rows x features of one in centred form: both stay near the caches.
-TILE_BYTES, CENTRED_TILE = 2**21, 2**16
+TILE_BYTES, CENTRED_TILE = 2**20, 2**16
 # Rows of a slab: with fewer, numpy's inner loops cost more than their content.
 SLAB_ROWS = 256
 # Rows x columns x depth of one product, up to which BLAS multiplies without packing its operands.
 PRODUCT = 1_000_000
+# Components that are multiplied at once: what the registers of a product's innermost loop hold.
+BUNDLE, MAX_BUNDLE = 16, 24
 # Rows of a triangular factor that are multiplied at once: the zeros behind them are left out.
-TRIANGLE_ROWS = 32
+TRIANGLE_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Layout:
     tile_rows : int
         What is evaluated at a time.
     slab_rows : int
+    n_bundles : int
+        Bundles of equally many components that are multiplied one after the other.
     group_features : int
         How many expanded features are multiplied at once; 0: none are, all components are in centred form.
     row_ns : float
@@ -52,6 +58,7 @@ class Layout:
     block_rows: int
     tile_rows: int
     slab_rows: int
+    n_bundles: int
     group_features: int
     row_ns: float
     most_sums: int
@@ -65,21 +72,21 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
     most_sums = K * (1 + d + d * d)
     if prefers_centred(covariance_type, d, K, n_unsafe=0):
         row_ns += K * _centred_ns(covariance_type, d)
-        slab = _power_of_two(PRODUCT / (TRIANGLE_ROWS * d), 64, SLAB_ROWS)
-        tile, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 0
+        slab = _power_of_two(PRODUCT / (4 * TRIANGLE_ROWS * d), 64, SLAB_ROWS)
+        tile, n_bundles, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 1, 0
     else:
         row_ns += _expanded_ns(covariance_type, d, K)
+        n_bundles = 1 if K <= MAX_BUNDLE else -(-K // BUNDLE)
+        bundle = -(-K // n_bundles)
         slab = SLAB_ROWS
         if covariance_type == "full":
-            fitting = (
-                rows for rows in (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4) if K * d * rows <= PRODUCT
-            )
-            slab = next(fitting, SLAB_ROWS)
+            lengths = (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4)
+            slab = next((n for n in lengths if bundle * d * n <= PRODUCT), SLAB_ROWS)
         tile = _power_of_two(TILE_BYTES / (8 * (D + 3 * K)), SLAB_ROWS, MAX_TILE_ROWS)
-        group = PRODUCT // (K * slab)
-        most_sums += K * D
-    block = _power_of_two(BLOCK_NS / row_ns, tile, MAX_BLOCK_ROWS)
-    return Layout(block, tile, slab, group, row_ns, most_sums)
+        group = PRODUCT // (bundle * slab)
+        most_sums += n_bundles * bundle * D
+    block = _power_of_two(max(BLOCK_NS, SUM_NS * most_sums) / row_ns, tile, MAX_BLOCK_ROWS)
+    return Layout(block, tile, slab, n_bundles, group, row_ns, most_sums)
 
 
 def prefers_centred(
@@ -135,13 +142,16 @@ class Workspace:
         n_slabs, s = layout.tile_rows // layout.slab_rows, layout.slab_rows
         wrapped = 2 * d - 1 if mixture.covariance_type == "full" else d
         self.X = np.empty((n_slabs, wrapped, s))
-        self.log_resp = np.empty((n_slabs, K, s))
+        n_bundles, bundle = layout.n_bundles, -(-K // layout.n_bundles)
+        # Components that only fill the last bundle are always 0 here.
+        self.bundles = np.zeros((n_slabs, n_bundles, bundle, s))
+        self.log_resp = self.bundles.reshape(n_slabs, -1, s)[:, :K]
         self.peak = np.empty((n_slabs, 1, s))
         self.total = np.empty((n_slabs, 1, s))
         self.centred = np.empty((n_slabs, d, s))
         self.whitened = np.empty((n_slabs, d, s))
-        self.by_row = np.empty((n_slabs, s, K))
-        self.by_row_of_group = np.empty((n_slabs, s, K))
+        self.by_row = np.empty((n_slabs, n_bundles, s, bundle))
+        self.by_row_of_group = np.empty((n_slabs, n_bundles, s, bundle))
         self._n_expanded = family.expanded_length(mixture.covariance_type, d)
         self._phi: Array | None = None
         self._sums: Array | None = None
@@ -159,7 +169,8 @@ class Workspace:
     def sums(self) -> Array:
         """Sums of φ, one array row per slab and feature; likewise."""
         if self._sums is None:
-            self._sums = np.empty((len(self.X), self._n_expanded, self.by_row.shape[2]))
+            n_slabs, n_bundles, _, bundle = self.by_row.shape
+            self._sums = np.empty((n_slabs, n_bundles, self._n_expanded, bundle))
         return self._sums
 
     def load(self, X: Array, offset: int = 0) -> "Block":
@@ -191,9 +202,11 @@ class Block:
     rows : ndarray of shape (n_features, n_rows)
         As they were given.
     log_resp : ndarray of shape (n_slabs, n_components, slab_rows)
+    bundles : ndarray of shape (n_slabs, n_bundles, components of a bundle, slab_rows)
+        The same memory, and zeros where the last bundle is not full.
     peak, total : ndarray of shape (n_slabs, 1, slab_rows)
     centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
-    by_row, by_row_of_group : ndarray of shape (n_slabs, slab_rows, n_components)
+    by_row, by_row_of_group : ndarray of shape (n_slabs, n_bundles, slab_rows, components of a bundle)
     """
 
     def __init__(self, work: Workspace, n_slabs: int) -> None:
@@ -203,7 +216,7 @@ class Block:
         self.rows = work.X[0]
         self.X = work.X[:n_slabs]
         self.features = self.X[:, : work.n_features]
-        self.log_resp = work.log_resp[:n_slabs]
+        self.log_resp, self.bundles = work.log_resp[:n_slabs], work.bundles[:n_slabs]
         self.peak, self.total = work.peak[:n_slabs], work.total[:n_slabs]
         self.centred, self.whitened = work.centred[:n_slabs], work.whitened[:n_slabs]
         self.by_row, self.by_row_of_group = work.by_row[:n_slabs], work.by_row_of_group[:n_slabs]
@@ -215,7 +228,7 @@ class Block:
 
     @property
     def sums(self) -> Array:
-        """Sums of expanded features, shape (n_slabs, D, n_components)."""
+        """Sums of expanded features, shape (n_slabs, n_bundles, D, components of a bundle)."""
         return self._work.sums[: self._n_slabs]
 
     def per_row(self, values: NDArray[Value]) -> NDArray[Value]:
@@ -227,11 +240,9 @@ class Block:
         flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
         return np.asarray(flat[:, self._begin : self._end])
 
-    def flat_like_rows(self) -> tuple[Array, Array]:
-        """Return the memory of `centred` and `whitened` as two arrays of shape (n_features, n_rows)."""
-        shape = self.rows.shape
-        size = self.rows.size
-        return self.centred.reshape(-1)[:size].reshape(shape), self.whitened.reshape(-1)[:size].reshape(shape)
+    def flat_like_rows(self) -> Array:
+        """Return the memory of `centred` as an array of shape (n_features, n_rows)."""
+        return self.centred.reshape(-1)[: self.rows.size].reshape(self.rows.shape)
 
     def weigh(self, row_weights: Array) -> None:
         """Multiply the responsibilities of each row by its weight."""

@@ -63,13 +63,13 @@ class Centred:
         n, d = len(self.components), len(X)
         counts, sums = np.empty(n), np.empty((n, d))
         squares = np.zeros(covariances_shape(self._covariance_type, n, d))
-        centred, scaled = block.flat_like_rows()
+        centred = block.flat_like_rows()
         for i, k in enumerate(map(int, self.components)):
             resp = block.per_row(block.log_resp[:, k])
             np.subtract(X, self._means[k], out=centred)
             counts[i] = resp.sum()
             np.matmul(centred, resp, out=sums[i])
-            np.multiply(centred, np.sqrt(resp), out=scaled)
+            scaled = np.multiply(centred, np.sqrt(resp), out=centred)
             match self._covariance_type:
                 case "full":
                     np.matmul(scaled, scaled.T, out=squares[i])

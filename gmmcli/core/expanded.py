@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmmcli.core import family
-from gmmcli.core.block import Block
+from gmmcli.core.block import Block, Layout
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 
 # Fewer features than this in a product lose more than packing costs.
@@ -38,15 +38,19 @@ class Expanded:
         In standard units.
     factors : ndarray
         Of `family.precision_factors`.
-    group_features : int
-        How many features a group should have at most.
+    layout : Layout
     """
 
-    def __init__(self, mixture: Mixture, factors: Array, group_features: int) -> None:
+    def __init__(self, mixture: Mixture, factors: Array, layout: Layout) -> None:
         self._covariance_type = mixture.covariance_type
-        self._W = np.ascontiguousarray(family.natural(mixture, factors).T)
+        W = family.natural(mixture, factors)
+        self._n_components, D = W.shape
+        bundle = -(-self._n_components // layout.n_bundles)
+        padded = np.zeros((layout.n_bundles * bundle, D))
+        padded[: self._n_components] = W
+        self._W = np.ascontiguousarray(padded.reshape(-1, bundle, D).transpose(0, 2, 1))
+        group_features = layout.group_features
         self._groups = divide(mixture.covariance_type, mixture.n_features, group_features)
-        D = len(self._W)
         part = -(-D // -(-D // max(group_features, MIN_PART)))
         self._parts = [slice(begin, begin + part) for begin in range(0, D, part)]
 
@@ -68,18 +72,23 @@ class Expanded:
                 out = block.by_row_of_group
             if group.last > group.first:
                 family.expand_products(block.X, group.first, group.last, out=phi[:, -n_products:])
-            np.matmul(phi.transpose(0, 2, 1), self._W[group.features], out=out)
+            np.matmul(phi.transpose(0, 2, 1)[:, None], self._W[:, group.features], out=out)
             if out is not block.by_row:
                 block.by_row += out
-        np.copyto(block.log_resp, block.by_row.transpose(0, 2, 1))
+        np.copyto(block.bundles, block.by_row.transpose(0, 1, 3, 2))
 
     def sums(self, block: Block) -> Array:
-        """Return Σ r φ(z) of the block as last expanded, shape (D, K). 2·K·D flops per row."""
-        np.copyto(block.by_row, block.log_resp.transpose(0, 2, 1))
+        """Return Σ r φ(z) of the block as last expanded, see `by_component`. 2·K·D flops per row."""
+        np.copyto(block.by_row, block.bundles.transpose(0, 1, 3, 2))
         for features in self._parts:
-            np.matmul(block.phi[:, features], block.by_row, out=block.sums[:, features])
+            np.matmul(block.phi[:, None, features], block.by_row, out=block.sums[:, :, features])
         total: Array = np.add.reduce(block.sums, axis=0)
         return total
+
+    def by_component(self, sums: Array) -> Array:
+        """Return sums, shape (n_bundles, D, components of a bundle), in the shape of W, (K, D)."""
+        n_bundles, D, bundle = sums.shape
+        return sums.transpose(0, 2, 1).reshape(n_bundles * bundle, D)[: self._n_components]
 
 
 def divide(covariance_type: CovarianceType, n_features: int, group_features: int) -> list[Group]:

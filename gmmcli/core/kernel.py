@@ -133,7 +133,7 @@ class Kernel:
         self.is_centred = centred_components(mixture, self.factors)
         self._expanded, self._centred = None, None
         if not self.is_centred.all():
-            self._expanded = Expanded(mixture, self.factors, self.layout.group_features)
+            self._expanded = Expanded(mixture, self.factors, self.layout)
         if self.is_centred.any():
             self._centred = Centred(mixture, self.factors, np.flatnonzero(self.is_centred))
 
@@ -247,7 +247,9 @@ class Kernel:
         counts, totals, squares, reference = own.counts, own.sums, own.squares, own.reference
         arrays = sums.arrays
         if self._expanded is not None:
-            counts, totals, squares = family.moments(arrays[0].T, scatter, covariance_type, d)
+            counts, totals, squares = family.moments(
+                self._expanded.by_component(arrays[0]), scatter, covariance_type, d
+            )
             arrays = arrays[1:]
         if self._centred is not None:
             k = self._centred.components

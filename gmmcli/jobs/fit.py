@@ -132,7 +132,8 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                     skip_empty_columns=model.features is None,
                 )
                 try:
-                    outcome = _run(request, writer, model, table, progress, tell)
+                    with table.engine:
+                        outcome = _run(request, writer, model, table, progress, tell)
                 except TimeUp as error:
                     fact = "reached before the start was chosen: nothing written"
                     raise NotConverged(

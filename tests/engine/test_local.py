@@ -21,7 +21,7 @@ SHORT_BLOCK = 64
 
 def use_short_blocks(patch, rows):
     """Make blocks of one tile of four slabs, and hand out even the shortest pass."""
-    layout = Layout(rows, rows, rows // 4, 24, row_ns=1.0, most_sums=1000)
+    layout = Layout(rows, rows, rows // 4, 2, 24, row_ns=1.0, most_sums=1000)
     for module in (kernel_module, local):
         patch.setattr(module, "choose_layout", lambda *_: layout)
     patch.setattr(local, "SCATTER_ROWS", rows)

@@ -1,0 +1,49 @@
+"""What is asked of OpenBLAS before it loads."""
+
+import os
+
+import pytest
+
+from gmmcli.cli import blas
+
+SIX = "fpu avx2 avx512f avx512bw avx512cd avx512dq avx512vl"
+
+
+@pytest.fixture(name="cpuinfo")
+def cpuinfo_file(tmp_path, monkeypatch):
+    for name in ("OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE"):
+        monkeypatch.setenv(name, "x")  # so that what is set in the test is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(blas, "CPUINFO", tmp_path / "cpuinfo")
+    return tmp_path / "cpuinfo"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [(SIX, "SkylakeX"), (SIX.replace("avx512vl", ""), None), ("fpu avx2", None)]
+)
+def test_the_avx512_kernel_is_asked_for_where_the_processor_has_all_it_needs(cpuinfo, flags, expected):
+    """By the flags of the first processor, however many follow."""
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: X\nflags\t\t: {flags}\nbogomips\t: 1\n\n" * 400)
+
+    blas.prepare()
+
+    assert os.environ.get("OPENBLAS_CORETYPE") == expected
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_what_the_user_has_set_stays(cpuinfo, monkeypatch):
+    """Kernel and threads alike."""
+    cpuinfo.write_text(f"flags\t: {SIX}\n")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+
+    blas.prepare()
+
+    assert (os.environ["OPENBLAS_CORETYPE"], os.environ["OPENBLAS_NUM_THREADS"]) == ("Haswell", "3")
+
+
+def test_a_system_without_such_a_file_is_left_alone(cpuinfo):
+    """Elsewhere OpenBLAS decides by itself."""
+    blas.prepare()
+
+    assert "OPENBLAS_CORETYPE" not in os.environ

@@ -1,0 +1,172 @@
+"""Worker processes: they leave nothing behind, keep nothing of the parent's, and are missed when they end."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.random_mixtures import random_mixture, random_rows
+
+from gmmcli.engine import crew as crew_module
+from gmmcli.engine import local
+from gmmcli.engine.local import LocalEngine, one_blas_thread
+from gmmcli.errors import OutOfMemory
+
+pytestmark = pytest.mark.skipif(not crew_module.can_fork(), reason="no workers without fork")
+PATIENCE_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def every_pass_is_handed_out(monkeypatch):
+    monkeypatch.setattr(local, "INLINE_NS", 0.0)
+    with one_blas_thread():
+        yield
+
+
+@pytest.fixture
+def mixture():
+    return random_mixture(np.random.default_rng(1), "full", 3, 4)
+
+
+@pytest.fixture
+def engine(mixture):
+    X = random_rows(np.random.default_rng(2), mixture, 100_000)
+    with LocalEngine([[X[:, :65_536], X[:, 65_536:]]], 2) as engine:
+        yield engine
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def pids_of(engine):
+    return [worker.pid for worker in engine._crew._workers.values()]
+
+
+def test_workers_stay_between_passes_and_end_with_the_engine(engine, mixture):
+    """The second pass is made by the processes of the first; closing ends and reaps them."""
+    engine.expectation(mixture)
+    first = pids_of(engine)
+    engine.expectation(mixture, hard=True)
+
+    assert pids_of(engine) == first
+    engine.close()
+    assert all(is_gone(pid) for pid in first)
+
+
+def test_an_engine_that_is_forgotten_takes_its_workers_along(mixture):
+    """Without a call of close: when the object goes, they go."""
+    X = random_rows(np.random.default_rng(2), mixture, 50_000)
+    engine = LocalEngine([[X]], 2)
+    engine.expectation(mixture)
+    pids = pids_of(engine)
+
+    del engine
+
+    assert all(is_gone(pid) for pid in pids)
+
+
+def test_a_mixture_with_more_components_gets_new_workers_with_room_for_its_sums(engine, mixture):
+    """What a block's sums need is set aside before the fork."""
+    engine.expectation(mixture)
+    before = pids_of(engine)
+    larger = random_mixture(np.random.default_rng(3), "full", 9, 4)
+
+    found = engine.expectation(larger)
+
+    assert pids_of(engine) != before
+    assert found.statistics.counts.sum() == pytest.approx(100_000, rel=1e-12)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_workers_leave_signals_to_the_parent(engine, mixture, signum):
+    """Ctrl-C reaches the whole group of processes; the parent alone decides what it means."""
+    expected = engine.expectation(mixture).statistics
+    for pid in pids_of(engine):
+        os.kill(pid, signum)
+
+    found = engine.expectation(mixture).statistics
+
+    assert found.squares.tobytes() == expected.squares.tobytes()
+
+
+def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(engine, mixture):
+    """Nothing hangs; the message says what may be done."""
+    expected = engine.expectation(mixture).statistics
+    os.kill(pids_of(engine)[0], signal.SIGKILL)
+
+    with pytest.raises(OutOfMemory, match="was ended") as caught:
+        engine.expectation(mixture)
+
+    assert caught.value.hint == "--threads 1"
+    assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
+
+
+def test_a_system_without_processes_to_give_is_served_by_this_one(engine, mixture, monkeypatch):
+    """Where fork fails the pass is made all the same, to the same bytes."""
+    expected = engine.expectation(mixture).statistics
+    engine.close()
+
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+
+    assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
+
+
+def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_path):
+    """A lock taken before the fork is free as soon as the parent lets go of it."""
+    with (tmp_path / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        engine.expectation(mixture)
+        open_files = [list(Path(f"/proc/{pid}/fd").iterdir()) for pid in pids_of(engine)]
+
+    with (tmp_path / "lock").open("w") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert all(len(files) == 4 for files in open_files)  # standard streams and the socket
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from gmmcli.core.mixture import Mixture
+from gmmcli.engine import local
+local.INLINE_NS = 0.0
+X = np.random.default_rng(1).normal(size=(4, 100_000))
+engine = local.LocalEngine([[X]], 2)
+mixture = Mixture(np.full(2, 0.5), np.zeros((2, 4)), np.ones((2, 4)), "diag")
+with local.one_blas_thread():
+    engine.expectation(mixture)
+    print(*[worker.pid for worker in engine._crew._workers.values()], flush=True)
+    while True:
+        engine.expectation(mixture)
+"""
+
+
+def test_workers_end_when_the_parent_is_killed(tmp_path):
+    """A parent that is killed with -9 leaves no process behind."""
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    assert len(pids) == 2
+
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    wait_until(lambda: all(is_gone(pid) for pid in pids))

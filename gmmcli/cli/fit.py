@@ -19,6 +19,7 @@ SETTINGS = (
     "reg_covar",
     "missing",
     "tol",
+    "accelerate",
     "keep",
     "keep_every",
 )
@@ -92,6 +93,11 @@ Examples:
     "--tol",
     type=options.Number(least=0),
     help="Estimated gain left at which a run ends, nats per row (1e-6).",
+)
+@click.option(
+    "--accelerate",
+    type=click.Choice(["auto", "none"]),
+    help="Fewer passes in runs to convergence, or plain EM (auto).",
 )
 @click.option(
     "--reg-covar",

@@ -3,8 +3,8 @@
 Where the expectations come from (threads, files, other machines) is the engine's business.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,13 +48,22 @@ class Pair:
     step : int
         M-steps in the life of the model.
     likelihoods : tuple of float
-        Mean log-likelihoods of this table, newest last, three at most: the stopping state.
+        Mean log-likelihoods of this table, newest last, three at most, of consecutive plain steps: the
+        stopping state.
+    run : mapping of str to ndarray of float64
+        What else has to be known to go on from here.
     """
 
     mixture: Mixture
     expectation: Expectation
     step: int
     likelihoods: tuple[float, ...]
+    run: Mapping[str, Array] = field(default_factory=dict)
+
+    def followed_by(self, mixture: Mixture, expectation: Expectation) -> "Pair":
+        """Return the pair that a plain step leads to."""
+        likelihoods = (*self.likelihoods, expectation.mean_log_likelihood)[-3:]
+        return Pair(mixture, expectation, self.step + 1, likelihoods)
 
     @property
     def remaining_gain(self) -> float | None:
@@ -166,9 +175,15 @@ def iterate(
     CovarianceNotPositive
         From the kernel, while the next pair is asked for.
     """
+    pair = first_pair(mixture, expectation(mixture), step, likelihoods)
     while True:
-        current = expectation(mixture)
-        likelihoods = (*likelihoods, current.mean_log_likelihood)[-3:]
-        yield Pair(mixture, current, step, likelihoods)
-        mixture = maximise(current.statistics, mixture, params, reg_covar)
-        step += 1
+        yield pair
+        mixture = maximise(pair.expectation.statistics, pair.mixture, params, reg_covar)
+        pair = pair.followed_by(mixture, expectation(mixture))
+
+
+def first_pair(
+    mixture: Mixture, expectation: Expectation, step: int = 0, likelihoods: Sequence[float] = ()
+) -> Pair:
+    """Return the pair that a run begins with; `likelihoods` are those of the pairs before it."""
+    return Pair(mixture, expectation, step, (*likelihoods, expectation.mean_log_likelihood)[-3:])

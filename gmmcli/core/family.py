@@ -5,6 +5,8 @@ an M-step needs. The types differ in nothing but the functions of this module. n
 this import.
 """
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -15,6 +17,8 @@ from gmmcli.errors import CovarianceNotPositive
 LOG_2PI = float(np.log(2 * np.pi))
 # Stands for log 0 in a matrix product, where −inf × 0 of a padded tile would be NaN. exp() of it is 0.
 LOG_ZERO = -1e300
+# Pivots of this part of a variance, times d, are rounding: 4 eps.
+PIVOT = 4 * float(np.finfo(np.float64).eps)
 
 
 def expanded_length(covariance_type: CovarianceType, n_features: int) -> int:
@@ -109,11 +113,26 @@ def precision_factors(mixture: Mixture) -> Array:
         if not (covariances > 0).all():
             _raise_not_positive(mixture)
         return np.asarray(1.0 / np.sqrt(covariances))
+    return _inverse_of_lower(cholesky(mixture))
+
+
+def cholesky(mixture: Mixture) -> Array:
+    """Return the Cholesky factors of full or tied covariances.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        Also where a pivot is rounding alone: what a column has beside those before it is lost.
+    """
     try:
-        lower = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
+        lower = np.asarray(np.linalg.cholesky(mixture.covariances), dtype=np.float64)
     except np.linalg.LinAlgError:
         _raise_not_positive(mixture)
-    return _inverse_of_lower(lower)
+    pivots = np.diagonal(lower, axis1=-2, axis2=-1) ** 2
+    variances = np.diagonal(mixture.covariances, axis1=-2, axis2=-1)
+    if not (pivots > PIVOT * mixture.n_features * variances).all():
+        _raise_not_positive(mixture)
+    return lower
 
 
 def _inverse_of_lower(lower: Array) -> Array:
@@ -133,7 +152,7 @@ def _inverse_of_lower(lower: Array) -> Array:
     return inverse
 
 
-def _raise_not_positive(mixture: Mixture) -> None:
+def _raise_not_positive(mixture: Mixture) -> NoReturn:
     """Raise for the covariance that is furthest from positive definite."""
     variances, directions = np.linalg.eigh(covariances_of(mixture))
     # Relative to the largest variance: small in every direction is no fault, flat in one is.

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.core import em, quantiles
+from gmmcli.core import acceleration, em, quantiles
+from gmmcli.core.mixture import Mixture
 from gmmcli.engine.local import blas_kernel
 from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
@@ -41,7 +42,8 @@ class FitRequest:
     model_dir : Path
     table : TableRequest
     settings : dict
-        components, covariance_type, init, restarts, seed, params, reg_covar, missing, tol, keep, keep_every.
+        components, covariance_type, init, restarts, seed, params, reg_covar, missing, tol, accelerate, keep,
+        keep_every.
     columns, exclude : tuple of str
     steps, max_steps, max_iter : int
     checkpoint_steps : int
@@ -63,6 +65,11 @@ class FitRequest:
     rollback: bool = False
     require_convergence: bool = False
     source_date_epoch: int | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the run ends at a number of steps, rather than at convergence."""
+        return self.steps is not None or self.max_steps is not None
 
     def check(self) -> None:
         """Raise `Usage` where options exclude one another."""
@@ -118,7 +125,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         with _logged(writer, request, model) as log_end:
             features = choose_features(tables, model, request.columns, request.exclude, tell)
             if model.stored is not None and _is_there_already(request, model.stored):
-                outcome = Outcome(model.stored, model.stored, model.settings, "steps")
+                outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
             else:
                 check = _time_check(request.time_limit_s, started)
                 table = load_training_table(
@@ -157,6 +164,7 @@ def _logged(writer: Writer, request: FitRequest, model: Model) -> Iterator[Calla
             ending=report.ending,
             checkpoint=report.checkpoint,
             global_step=report.global_step,
+            passes=report.passes,
             mean_log_likelihood=report.mean_log_likelihood,
             seconds=report.seconds,
             warnings=[notice.as_json() for notice in report.warnings],
@@ -196,7 +204,12 @@ def _run(
     request: FitRequest, writer: Writer, model: Model, table: TrainingTable, progress: Progress, tell: Notify
 ) -> Outcome:
     """Make steps until the stop rule is met; leave the last pair as a checkpoint."""
-    settings, newest, next_step = model.settings, model.stored, 0
+    settings, newest, next_step, passes = model.settings, model.stored, 0, 0
+
+    def expectation(mixture: Mixture) -> em.Expectation:
+        nonlocal passes
+        passes += 1
+        return table.engine.expectation(mixture)
 
     def publish(moment: Moment) -> None:
         nonlocal newest
@@ -210,19 +223,31 @@ def _run(
     with _naming_columns(table.features, lambda: next_step):
         origin = _origin(model, table, progress, tell)
         next_step = origin.step
-        pairs = em.iterate(
+        pairs = _pairs(request, settings, origin, expectation)
+        recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
+        ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
+    if newest is None:
+        raise RuntimeError("a run that ended left no checkpoint")
+    return Outcome(newest, model.stored, settings, ending, passes)
+
+
+def _pairs(
+    request: FitRequest, settings: Settings, origin: Origin, expectation: Callable[[Mixture], em.Expectation]
+) -> Iterator[em.Pair]:
+    """Return the pairs of the run: accelerated where it runs to convergence."""
+    if settings.accelerate == "none" or request.is_counted:
+        return em.iterate(
             origin.state,
-            table.engine.expectation,
+            expectation,
             params=settings.params,
             reg_covar=settings.reg_covar,
             step=origin.step,
             likelihoods=origin.likelihoods,
         )
-        recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
-        ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
-    if newest is None:
-        raise RuntimeError("a run that ended left no checkpoint")
-    return Outcome(newest, model.stored, settings, ending)
+    rules = acceleration.Rules(settings.params, settings.reg_covar, settings.tol)
+    return acceleration.iterate(
+        origin.state, expectation, rules, step=origin.step, likelihoods=origin.likelihoods, run=origin.run
+    )
 
 
 def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:
@@ -300,7 +325,7 @@ def _checkpoint(origin: Origin, moment: Moment, table: TrainingTable, settings: 
         settings=settings.as_json(),
         log_likelihoods=np.array(moment.history),
         stopping=np.array(pair.likelihoods),
-        run={},
+        run=pair.run,
         random_state="",
         operands=table.operands,
         absorbed_digests=(),

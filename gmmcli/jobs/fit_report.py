@@ -24,6 +24,7 @@ class FitReport:
     content_digest: str
     global_step: int
     steps_run: int
+    passes: int
     converged: bool
     estimated_remaining_gain: float | None
     components: int
@@ -55,12 +56,15 @@ class Outcome:
     settings : Settings
         Of this run.
     ending : str
+    passes : int
+        E-steps over the table, those of the start not counted.
     """
 
     stored: Stored
     before: Stored | None
     settings: Settings
     ending: Ending
+    passes: int
 
     @property
     def has_published(self) -> bool:
@@ -133,6 +137,7 @@ def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], s
         content_digest=content_digest(checkpoint),
         global_step=checkpoint.global_step,
         steps_run=checkpoint.global_step - outcome.steps_before,
+        passes=outcome.passes,
         converged=outcome.converged,
         estimated_remaining_gain=outcome.remaining_gain,
         components=mixture.n_components,

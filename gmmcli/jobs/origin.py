@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Origin:
         Stopping state before the state's own E.
     history : tuple of float
         Log-likelihoods before the state's own E.
+    run : mapping of str to ndarray
+        What else the last run knew with this state.
     """
 
     state: Mixture
@@ -50,6 +52,7 @@ class Origin:
     step: int = 0
     likelihoods: tuple[float, ...] = ()
     history: tuple[float, ...] = ()
+    run: Mapping[str, Array] = field(default_factory=dict)
 
     def in_table_units(self, state: Mixture, step: int, params: str) -> Mixture:
         """Return a later state in the table's units; what was frozen stays as it was, bit for bit."""
@@ -81,6 +84,7 @@ def continued(checkpoint: Checkpoint, *, same_table: bool, same_rules: bool) -> 
         checkpoint.global_step,
         tuple(checkpoint.stopping[:-1].tolist()) if keep else (),
         tuple(checkpoint.log_likelihoods[:-1].tolist()) if same_table else (),
+        checkpoint.run if keep else {},
     )
 
 

@@ -23,9 +23,11 @@ DEFAULTS: dict[str, Any] = {
     "reg_covar": 1e-6,
     "missing": "error",
     "tol": 1e-6,
+    "accelerate": "auto",
     "keep": 5,
     "keep_every": None,
 }
+_LEARNING = ("params", "reg_covar", "missing", "accelerate")
 _TYPES: dict[str, Any] = {
     "components": int,
     "covariance_type": str,
@@ -36,6 +38,7 @@ _TYPES: dict[str, Any] = {
     "reg_covar": float | int,
     "missing": str,
     "tol": float | int,
+    "accelerate": str,
     "keep": int,
     "keep_every": int | None,
 }
@@ -56,6 +59,8 @@ class Settings:
         Of w, m, c, in this order.
     reg_covar, tol : float
     missing : str
+    accelerate : str
+        "auto" or "none".
     keep : int
     keep_every : int or None
     """
@@ -69,6 +74,7 @@ class Settings:
     reg_covar: float
     missing: Missing
     tol: float
+    accelerate: str
     keep: int
     keep_every: int | None
 
@@ -135,7 +141,7 @@ class Settings:
 
     def learns_like(self, other: "Settings") -> bool:
         """Tell whether runs under both make the same steps and judge them alike."""
-        return (self.params, self.reg_covar, self.missing) == (other.params, other.reg_covar, other.missing)
+        return all(getattr(self, name) == getattr(other, name) for name in _LEARNING)
 
 
 def _shown(value: object) -> str:

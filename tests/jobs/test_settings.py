@@ -40,7 +40,8 @@ def test_identity_and_start_may_be_repeated_and_not_changed(name, same, other):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("tol", 1e-3), ("params", "wm"), ("missing", "drop"), ("keep", 0)]
+    ("name", "value"),
+    [("tol", 1e-3), ("accelerate", "none"), ("params", "wm"), ("missing", "drop"), ("keep", 0)],
 )
 def test_run_settings_change_and_are_remembered(name, value):
     """They never contradict the model."""

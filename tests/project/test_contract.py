@@ -45,6 +45,7 @@ CONTRACT = {
         "--max-steps": "until",
         "--max-iter": "(1000)",
         "--tol": "(1e-6)",
+        "--accelerate": "(auto)",
         "--reg-covar": "(1e-6)",
         "--columns": "#i-#j",
         "--exclude": "not to use",

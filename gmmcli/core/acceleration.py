@@ -1,0 +1,280 @@
+"""Fewer passes to the same optimum: squared extrapolation of EM, held to a likelihood that never falls.
+
+Where EM is slow, its steps shrink by nearly the same factor each time, in nearly the same direction. Two of
+them tell both, and one extrapolation does the work of many. Varadhan and Roland (2008), scheme S3, with a
+bound on the length of a jump, and with a judgement that asks whether a jump has paid, not only what it costs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from gmmcli.core import em, family
+from gmmcli.core.em import Expectation, Pair
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.errors import CovarianceNotPositive
+
+# Plain steps before the first jump: far from an optimum EM is fast, and extrapolation is blind.
+FIRST_PLAIN = 5
+# Plain EM that is expected to end within so many passes is left alone.
+FEW_PASSES = 10
+# By what the bound on a jump is multiplied after one that reached it, and divided after one that failed.
+GROWTH = 4.0
+# Plain steps after a jump until their gains are those of the slow direction again, and then three likelihoods.
+SETTLING = 3
+JUDGING = 2
+
+Expect = Callable[[Mixture], Expectation]
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """Where an accelerated run stands between two pairs: enough to go on as if it had never stopped.
+
+    Parameters
+    ----------
+    plain : int
+        Plain steps still to be made before a jump is thought of.
+    is_settling : bool
+        Whether they follow a jump, so that their first likelihoods say nothing about convergence.
+    longest : float
+        Bound on the length of a jump; 1 is that of two plain steps.
+    slowest : float
+        The greatest length that was measured so far: about 1 / (1 − rate) of the slowest direction.
+    failures : int
+        Jumps in a row that did not pay.
+    likelihood : float
+        Mean log-likelihood where the cycle began.
+    base : ndarray of shape (n,), float64
+        Parameters (see `pack`) before the step that has just been made; empty where no jump is being prepared.
+    """
+
+    plain: int = FIRST_PLAIN
+    is_settling: bool = False
+    longest: float = 1.0
+    slowest: float = 1.0
+    failures: int = 0
+    likelihood: float = 0.0
+    base: Array = field(default_factory=lambda: np.empty(0))
+
+    def as_arrays(self) -> dict[str, Array]:
+        """Return what a checkpoint stores."""
+        numbers = [self.plain, self.is_settling, self.longest, self.slowest, self.failures, self.likelihood]
+        return {"cycle": np.array(numbers), **({"cycle_base": self.base} if self.base.size else {})}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
+        """Return what a checkpoint stored; the beginning where it stored nothing."""
+        if "cycle" not in arrays:
+            return cls()
+        plain, is_settling, longest, slowest, failures, likelihood = arrays["cycle"].tolist()
+        base = arrays.get("cycle_base", np.empty(0))
+        return cls(int(plain), bool(is_settling), longest, slowest, int(failures), likelihood, base)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a run makes steps and judges them: as in `em.maximise`, and the tolerance of its convergence."""
+
+    params: str
+    reg_covar: float
+    tol: float
+
+    def maximise(self, pair_expectation: Expectation, mixture: Mixture) -> Mixture:
+        """Return the M of an E."""
+        return em.maximise(pair_expectation.statistics, mixture, self.params, self.reg_covar)
+
+
+def iterate(
+    mixture: Mixture,
+    expectation: Expect,
+    rules: Rules,
+    *,
+    step: int = 0,
+    likelihoods: Sequence[float] = (),
+    run: Mapping[str, Array] | None = None,
+) -> Iterator[Pair]:
+    """Yield the pairs of a run, without end, by plain steps and by jumps.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In standard units.
+    expectation : callable
+        One E over this run's table.
+    rules : Rules
+        A cycle that gains less than its `tol` per unit weight is followed by plain steps, which decide on
+        convergence.
+    step : int
+        M-steps done before.
+    likelihoods : sequence of float
+        As in `em.iterate`.
+    run : mapping, optional
+        Of the pair that the run goes on from.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        From a plain step, while the next pair is asked for.
+    """
+    cycle = Cycle.from_arrays(run or {})
+    pair = em.first_pair(mixture, expectation(mixture), step, likelihoods)
+    while True:
+        yield replace(pair, run=cycle.as_arrays())
+        stepped = rules.maximise(pair.expectation, pair.mixture)
+        if cycle.plain:
+            pair = pair.followed_by(stepped, expectation(stepped))
+            pair, cycle = _after_plain(pair, cycle, rules.tol)
+        elif not cycle.base.size:
+            base = pack(pair.mixture, rules.params)
+            cycle = replace(cycle, base=base, likelihood=pair.likelihoods[-1])
+            pair = pair.followed_by(stepped, expectation(stepped))
+        else:
+            pair, cycle = _jump(pair, cycle, stepped, expectation, rules)
+
+
+def _after_plain(pair: Pair, cycle: Cycle, tol: float) -> tuple[Pair, Cycle]:
+    """Decide after a plain step whether its likelihoods count, and whether to jump."""
+    left = cycle.plain - 1
+    if cycle.is_settling:
+        last_gain = pair.likelihoods[-1] - pair.likelihoods[-2]
+        # What the slowest direction would still bring, were all of the last gain its own.
+        is_hidden = left == 0 and 0.5 * last_gain * cycle.slowest > tol
+        if left >= JUDGING or is_hidden:
+            return replace(pair, likelihoods=pair.likelihoods[-1:]), replace(cycle, plain=left)
+    if left == 0 and not _is_slow(pair, tol):
+        left = 1
+    return pair, replace(cycle, plain=left)
+
+
+def _jump(
+    pair: Pair, cycle: Cycle, stepped: Mixture, expectation: Expect, rules: Rules
+) -> tuple[Pair, Cycle]:
+    """Extrapolate the last two steps; where that does not pay, be content with them."""
+    second, third = pack(pair.mixture, rules.params), pack(stepped, rules.params)
+    length, target = _extrapolate(cycle.base, second, third, cycle.longest)
+    longest = cycle.longest * GROWTH if length == cycle.longest else cycle.longest
+    failures, found, base = 0, None, np.empty(0)
+    if length > 1:
+        found, base = _land(pair, unpack(target, stepped, rules.params), expectation, rules)
+        if found is None:
+            failures, longest = cycle.failures + 1, max(cycle.longest / GROWTH, 1.0)
+    if found is None:
+        found = Pair(stepped, expectation(stepped), pair.step + 1, ())
+    found = replace(found, likelihoods=(found.expectation.mean_log_likelihood,))
+    plain = 2 ** min(failures, 10) if failures > 1 else 0
+    if found.likelihoods[-1] - cycle.likelihood < rules.tol:
+        plain = max(plain, SETTLING + JUDGING)
+    return found, Cycle(
+        plain=plain,
+        is_settling=plain > 0,
+        longest=longest,
+        slowest=max(length, cycle.slowest),
+        failures=failures,
+        likelihood=found.likelihoods[-1],
+        base=np.empty(0) if plain else base,
+    )
+
+
+def _land(
+    pair: Pair, mixture: Mixture | None, expectation: Expect, rules: Rules
+) -> tuple[Pair | None, Array]:
+    """Return the pair of a jump that reaches the likelihood before it, at once or by one step more.
+
+    A long jump often lands beside the ridge that it follows: what it has won shows after a plain step.
+
+    Returns
+    -------
+    pair : Pair or None
+    base : ndarray
+        Where that step was needed, the parameters before it: the next jump is half prepared.
+    """
+    if mixture is None:
+        return None, np.empty(0)
+    try:
+        landed = expectation(mixture)
+        if landed.mean_log_likelihood >= pair.likelihoods[-1]:
+            return Pair(mixture, landed, pair.step + 1, ()), np.empty(0)
+        stepped = rules.maximise(landed, mixture)
+        found = expectation(stepped)
+    except CovarianceNotPositive:
+        return None, np.empty(0)
+    if found.mean_log_likelihood >= pair.likelihoods[-1]:
+        return Pair(stepped, found, pair.step + 2, ()), pack(mixture, rules.params)
+    return None, np.empty(0)
+
+
+def _is_slow(pair: Pair, tol: float) -> bool:
+    """Tell whether plain EM would need many more passes, as far as three likelihoods tell."""
+    gain = pair.remaining_gain
+    if gain is None:
+        return True
+    if gain <= tol:
+        return False
+    l0, l1, l2 = pair.likelihoods[-3:]
+    ratio = (l2 - l1) / (l1 - l0)
+    return tol == 0 or (ratio > 0 and bool(np.log(tol / gain) / np.log(ratio) > FEW_PASSES))
+
+
+def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> tuple[float, Array]:
+    """Return the length of a jump, at least 1 (which leads to the third), and where it leads."""
+    r = second - first
+    v = (third - second) - r
+    norm = float(np.linalg.norm(v))
+    length = float(np.linalg.norm(r)) / norm if norm > 0 else 1.0
+    length = min(max(length, 1.0), longest)
+    return length, first + 2 * length * r + length**2 * v
+
+
+def pack(mixture: Mixture, params: str) -> Array:
+    """Return the free parameters as a vector without constraints.
+
+    Log weights, means, and of each covariance its Cholesky factor with the diagonal in logs (of diag and
+    spherical: the log of its root).
+
+    Raises
+    ------
+    CovarianceNotPositive
+    """
+    parts = []
+    if "w" in params:
+        parts.append(np.log(np.maximum(mixture.weights, np.finfo(float).tiny)))
+    if "m" in params:
+        parts.append(mixture.means.reshape(-1))
+    if "c" in params:
+        if mixture.covariance_type in ("diag", "spherical"):
+            parts.append(-np.log(family.precision_factors(mixture)).reshape(-1))
+        else:
+            lower = family.cholesky(mixture)
+            i = np.arange(lower.shape[-1])
+            lower[..., i, i] = np.log(lower[..., i, i])
+            parts.append(lower[..., *np.tril_indices(lower.shape[-1])].reshape(-1))
+    return np.concatenate(parts)
+
+
+def unpack(vector: Array, like: Mixture, params: str) -> Mixture | None:
+    """Return the mixture of a vector, its frozen blocks those of `like`; None where it leaves the doubles."""
+    weights, means, covariances = like.weights, like.means, like.covariances
+    K = like.n_components
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if "w" in params:
+            logs, vector = vector[:K], vector[K:]
+            weights = np.exp(logs - logs.max())
+            weights /= weights.sum()
+        if "m" in params:
+            means, vector = vector[: means.size].reshape(means.shape), vector[means.size :]
+        if "c" in params and like.covariance_type in ("diag", "spherical"):
+            covariances = np.exp(2 * vector).reshape(covariances.shape)
+        elif "c" in params:
+            d = like.n_features
+            lower = np.zeros(covariances.shape)
+            lower[..., *np.tril_indices(d)] = vector.reshape(*covariances.shape[:-2], -1)
+            i = np.arange(d)
+            lower[..., i, i] = np.exp(lower[..., i, i])
+            covariances = lower @ np.swapaxes(lower, -1, -2)
+            covariances = 0.5 * (covariances + np.swapaxes(covariances, -1, -2))
+    if not all(np.isfinite(block).all() for block in (weights, means, covariances)):
+        return None
+    return Mixture(weights, means, covariances, like.covariance_type)

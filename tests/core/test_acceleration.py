@@ -1,0 +1,179 @@
+"""Acceleration: far fewer passes where EM is slow, no more where it is fast, and never a step down."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from oracles.random_mixtures import random_mixture, random_rows
+
+from gmmcli.core import acceleration, em, start
+from gmmcli.core.acceleration import Rules, pack, unpack
+from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.engine.local import LocalEngine
+from gmmcli.errors import CovarianceNotPositive
+
+TOL = 1e-6
+RULES = Rules("wmc", 0.0, TOL)
+
+
+def standardised(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def two_overlapping(seed):
+    """Return two components 1.5 sd apart, weights .25 and .75."""
+    rng = np.random.default_rng(seed)
+    return standardised((rng.normal(size=2000) + 1.5 * (rng.random(2000) < 0.25))[:, None]), 2
+
+
+def several(seed, K=5, d=5, n=5000, distance=2.0):
+    """Return components about as many sd apart."""
+    rng = np.random.default_rng(seed)
+    means = distance / np.sqrt(2 * d) * rng.normal(size=(K, d))
+    return standardised(means[rng.integers(K, size=n)] + rng.normal(size=(n, d))), K
+
+
+class Run:
+    """A table, a start from k-means, and a count of passes."""
+
+    def __init__(self, X, K, covariance_type="full", seed=0):
+        self.engine = LocalEngine([[np.ascontiguousarray(X.T)]], 1)
+        self.start = start.draw(self.engine, "kmeans", covariance_type, K, 0.0, np.random.default_rng(seed))
+        self.likelihoods = []
+
+    def expectation(self, mixture):
+        """Make a pass, and remember its likelihood."""
+        found = self.engine.expectation(mixture)
+        self.likelihoods.append(found.mean_log_likelihood)
+        return found
+
+    def pairs(self, accelerated):
+        """Return the pairs of a run without end."""
+        if accelerated:
+            return acceleration.iterate(self.start, self.expectation, RULES)
+        return em.iterate(self.start, self.expectation)
+
+    def to_convergence(self, accelerated):
+        """Return the last pair, and the likelihood of each pass."""
+        self.likelihoods = []
+        last = next(pair for pair in self.pairs(accelerated) if pair.has_converged(TOL))
+        return last, self.likelihoods
+
+
+def passes_until(likelihoods, target):
+    return next(n for n, likelihood in enumerate(likelihoods, 1) if likelihood >= target)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("problem", [two_overlapping, several])
+def test_overlapping_mixtures_take_a_third_of_the_passes_at_most(problem, seed):
+    """To within 1e-6 per row of where plain EM ends, and it does not end before it is there."""
+    run = Run(*problem(seed), seed=seed)
+    plain, plain_passes = run.to_convergence(accelerated=False)
+    target = plain.likelihoods[-1] - 1e-6
+
+    last, passes = run.to_convergence(accelerated=True)
+
+    assert last.likelihoods[-1] >= target
+    assert passes_until(passes, target) <= passes_until(plain_passes, target) / 3
+    assert len(passes) <= len(plain_passes) / 2 or len(plain_passes) < 150
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_well_separated_mixtures_never_take_many_more_passes(seed):
+    """At most three, or a tenth, more than plain EM."""
+    rng = np.random.default_rng(seed)
+    K, d = int(rng.integers(2, 6)), int(rng.integers(2, 6))
+    centers = 10.0 * np.eye(K, d) + 10.0 * np.eye(K, d, k=-d)
+    centers[:, -1] += 10.0 * np.arange(K)
+    run = Run(standardised(centers[rng.integers(K, size=800)] + rng.normal(size=(800, d))), K, seed=seed)
+    plain, plain_passes = run.to_convergence(accelerated=False)
+
+    last, passes = run.to_convergence(accelerated=True)
+
+    assert len(passes) <= len(plain_passes) + max(3, len(plain_passes) / 10)
+    assert last.likelihoods[-1] >= plain.likelihoods[-1] - 1e-6
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_the_likelihood_of_pairs_never_falls_on_500_random_tables(accelerated):
+    """Without a floor, of every type, until convergence or a covariance without an inverse."""
+    n_steps = 0
+    for seed in range(500):
+        rng = np.random.default_rng([1, seed])
+        d, K, n = int(rng.integers(1, 4)), int(rng.integers(1, 5)), int(rng.integers(12, 80))
+        X = rng.normal(size=(n, d)) * rng.choice([1.0, 3.0], size=(n, 1)) + rng.integers(0, 3, size=(n, 1))
+        before = -np.inf
+        try:
+            run = Run(standardised(X), K, COVARIANCE_TYPES[seed % 4], seed)
+            for pair in islice(run.pairs(accelerated), 60):
+                likelihood = pair.expectation.mean_log_likelihood
+                assert likelihood >= before - 1e-9 * abs(before), seed
+                before = likelihood
+                n_steps += 1
+        except CovarianceNotPositive:
+            continue
+    assert n_steps > 20_000
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_run_that_goes_on_from_any_of_its_pairs_ends_with_the_same_bytes(covariance_type):
+    """Whatever phase of a cycle it was stopped in."""
+    run = Run(*several(1, 4, 2, 600), covariance_type)
+    whole = list(islice(run.pairs(accelerated=True), 45))
+    assert any("cycle_base" in pair.run for pair in whole)
+    assert len(run.likelihoods) > 45  # a jump was not taken, or took a step more
+
+    for stop in range(0, 44, 3):
+        pair = whole[stop]
+        rest = acceleration.iterate(
+            pair.mixture,
+            run.expectation,
+            RULES,
+            step=pair.step,
+            likelihoods=pair.likelihoods[:-1],
+            run=pair.run,
+        )
+        for found, expected in zip(islice(rest, 45 - stop), whole[stop:], strict=True):
+            assert found.step == expected.step
+            assert found.likelihoods == expected.likelihoods
+            assert found.mixture.covariances.tobytes() == expected.mixture.covariances.tobytes()
+            assert {name: a.tobytes() for name, a in found.run.items()} == {
+                name: a.tobytes() for name, a in expected.run.items()
+            }
+
+
+@pytest.mark.parametrize("params", ["wmc", "w", "mc", "c"])
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_packing_keeps_what_is_free_and_unpacking_what_is_frozen(covariance_type, params):
+    """There and back, with frozen blocks from the other mixture, bit for bit."""
+    rng = np.random.default_rng(4)
+    mixture, other = (random_mixture(rng, covariance_type, 3, 4) for _ in range(2))
+
+    found = unpack(pack(mixture, params), other, params)
+
+    for letter, name in (("w", "weights"), ("m", "means"), ("c", "covariances")):
+        if letter in params:
+            np.testing.assert_allclose(getattr(found, name), getattr(mixture, name), rtol=1e-12, atol=1e-15)
+        else:
+            assert getattr(found, name).tobytes() == getattr(other, name).tobytes()
+
+
+def test_a_vector_that_leaves_the_doubles_is_no_mixture():
+    """A jump may be as long as it likes; it is simply not taken."""
+    mixture = random_mixture(np.random.default_rng(5), "diag", 2, 3)
+    vector = pack(mixture, "wmc")
+
+    assert unpack(np.where(np.arange(vector.size) == vector.size - 1, 1e4, vector), mixture, "wmc") is None
+    assert unpack(np.full(vector.size, np.nan), mixture, "wmc") is None
+
+
+def test_the_mixture_that_random_rows_are_drawn_from_is_found():
+    """Accelerated or not, it is the same optimum."""
+    rng = np.random.default_rng(6)
+    truth = random_mixture(rng, "full", 2, 2)
+    run = Run(random_rows(rng, truth, 3000, 0.3).T, 2)
+
+    ends = [run.to_convergence(accelerated)[0] for accelerated in (False, True)]
+
+    np.testing.assert_allclose(ends[0].mixture.means, ends[1].mixture.means, atol=1e-3)

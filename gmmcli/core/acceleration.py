@@ -22,7 +22,7 @@ FIRST_PLAIN = 5
 FEW_PASSES = 10
 # By what the bound on a jump is multiplied after one that reached it, and divided after one that failed.
 GROWTH = 4.0
-# Plain steps after a jump until their gains are those of the slow direction again, and then three likelihoods.
+# Plain steps after a jump until their gains are those of the slow direction again; then those that judge.
 SETTLING = 3
 JUDGING = 2
 
@@ -48,7 +48,7 @@ class Cycle:
     likelihood : float
         Mean log-likelihood where the cycle began.
     base : ndarray of shape (n,), float64
-        Parameters (see `pack`) before the step that has just been made; empty where no jump is being prepared.
+        Parameters (see `pack`) before the step just made; empty where no jump is being prepared.
     """
 
     plain: int = FIRST_PLAIN

@@ -4,7 +4,8 @@ Every pass over the rows is an E-step: Lloyd's algorithm is EM with hard respons
 unit variance, and squared distances to a centre are the log densities of such a sphere.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -18,7 +19,10 @@ LLOYD_MAX_PASSES = 100
 # Lloyd stops when no centre moves further than this, in standard units.
 LLOYD_TOLERANCE = 1e-4
 SHORT_GAIN = 1e-3
-SHORT_PASSES = 50
+# Of a short EM, until half of the starts is given up each time: 10, 25, 50 in all.
+SHORT_PASSES = (10, 16, 26)
+# Starts look at so many rows, evenly spaced, where a table has more than twice as many.
+SAMPLE_ROWS = 2**15
 # What `auto` tries, in turn, until it has as many starts as asked for.
 AUTO_KINDS = ("kmeans", "kmeans++")
 AUTO_STARTS = 8
@@ -42,8 +46,13 @@ class Rows(Protocol):
         """Return some rows, shape (len(indices), n_features)."""
 
 
+def enough_rows(n_components: int, n_features: int) -> int:
+    """Return how many rows tell starts apart: per component 64 times what a covariance needs at least."""
+    return max(SAMPLE_ROWS, 64 * n_components * (n_features + 1))
+
+
 def draw(rows: Rows, kind: str, covariance_type: CovarianceType, n_components: int, reg_covar: float,
-         rng: np.random.Generator) -> Mixture:  # fmt: skip
+         rng: np.random.Generator, sample: Rows | None = None) -> Mixture:  # fmt: skip
     """Return one starting mixture.
 
     Parameters
@@ -55,12 +64,15 @@ def draw(rows: Rows, kind: str, covariance_type: CovarianceType, n_components: i
         At most `rows.n_rows`.
     reg_covar : float
     rng : numpy.random.Generator
+    sample : Rows, optional
+        Some of the rows, to find centres in; all of them if not given.
     """
     if kind == "random":
         return around_means(rows, distinct_rows(rows, n_components, rng), covariance_type, reg_covar)
-    centers = spread_rows(rows, n_components, rng)
+    sample = sample or rows
+    centers = spread_rows(sample, n_components, rng)
     if kind == "kmeans":
-        centers = lloyd(rows, centers)
+        centers = lloyd(sample, centers)
     return from_partition(rows, centers, covariance_type, reg_covar)
 
 
@@ -69,21 +81,31 @@ def best_of(rows: Rows, starts: Iterable[Mixture], params: str, reg_covar: float
 
     Notes
     -----
-    Each runs until its estimated remaining gain is under 1e-3 nats per row, or for 50 passes.
+    Each runs until its estimated remaining gain is under 1e-3 nats per row, or for 50 passes; but after the
+    tenth and the 25th pass the less likely half is given up.
     """
-    best: em.Pair | None = None
-    for mixture in starts:
-        last = None
-        for passes, last in enumerate(
-            em.iterate(mixture, rows.expectation, params=params, reg_covar=reg_covar), 1
-        ):
-            if last.has_converged(SHORT_GAIN) or passes == SHORT_PASSES:
-                break
-        if last is not None and (best is None or last.likelihoods[-1] > best.likelihoods[-1]):
-            best = last
-    if best is None:
+    runs = [em.iterate(mixture, rows.expectation, params=params, reg_covar=reg_covar) for mixture in starts]
+    if not runs:
         raise ValueError("best_of needs at least one start")
-    return best.mixture
+    for passes in SHORT_PASSES:
+        reached = [(_follow(run, passes), run) for run in runs]
+        reached.sort(
+            key=lambda pair_and_run: pair_and_run[0].likelihoods[-1], reverse=True
+        )  # of equals, the first
+        runs = [
+            itertools.chain([pair], () if pair.has_converged(SHORT_GAIN) else run)
+            for pair, run in reached[: -(-len(reached) // 2)]
+        ]
+    return reached[0][0].mixture
+
+
+def _follow(run: Iterator[em.Pair], passes: int) -> em.Pair:
+    """Return the pair that a run reaches: at its end, at convergence, or after so many passes."""
+    for pair in itertools.islice(run, passes):
+        last = pair
+        if pair.has_converged(SHORT_GAIN):
+            break
+    return last
 
 
 def kinds_of(init: str, restarts: int) -> tuple[str, ...]:

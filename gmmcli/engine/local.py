@@ -107,6 +107,16 @@ class LocalEngine:
         """Return some rows, shape (len(indices), n_features), in standard units."""
         return self._table.take(indices)
 
+    @contextlib.contextmanager
+    def sample(self, n_rows: int) -> Iterator["LocalEngine"]:
+        """Lend an engine over so many of the rows, evenly spaced; this one where that is half of them or more."""
+        if self.n_rows <= 2 * n_rows:
+            yield self
+            return
+        rows = self.take(np.arange(n_rows) * self.n_rows // n_rows)
+        with LocalEngine([[np.ascontiguousarray(rows.T)]], self._n_workers, self._check) as engine:
+            yield engine
+
     def expectation(self, mixture: Mixture, *, hard: bool = False) -> Expectation:
         """Return one E over all rows.
 

@@ -180,15 +180,20 @@ def _drawn(
 ) -> Origin:
     """Return the best of the starts that the settings ask for."""
     numbers = count(1)
-
-    def make(kind: str, rng: np.random.Generator) -> Mixture:
-        progress(f"start {next(numbers)} of {settings.restarts}, {kind}")
-        return start.draw(
-            engine, kind, settings.covariance_type, settings.components, settings.reg_covar, rng
-        )
-
     kinds = start.kinds_of(settings.init, settings.restarts)
-    state = start.choose(engine, kinds, settings.seed, settings.params, settings.reg_covar, make)
+    # Distinct rows are looked for in the whole table, and what stays frozen is learned from it.
+    may_sample = settings.init != "random" and settings.params == "wmc"
+    n_rows = start.enough_rows(settings.components, engine.n_features) if may_sample else engine.n_rows
+    with engine.sample(n_rows) as sample:
+        learning = engine if len(kinds) == 1 else sample
+
+        def make(kind: str, rng: np.random.Generator) -> Mixture:
+            progress(f"start {next(numbers)} of {settings.restarts}, {kind}")
+            return start.draw(
+                learning, kind, settings.covariance_type, settings.components, settings.reg_covar, rng, sample
+            )
+
+        state = start.choose(learning, kinds, settings.seed, settings.params, settings.reg_covar, make)
     if settings.init == "random" and len(np.unique(state.means, axis=0)) < settings.components:
         notify(
             Notice("repeated_start", f"fewer than {settings.components} distinct rows: starting means repeat")

@@ -59,10 +59,12 @@ class Cycle:
     likelihood: float = 0.0
     base: Array = field(default_factory=lambda: np.empty(0))
 
-    def as_arrays(self) -> dict[str, Array]:
-        """Return what a checkpoint stores."""
+    def kept_in(self, run: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the run state of a pair with this cycle in place of an older one."""
         numbers = [self.plain, self.is_settling, self.longest, self.slowest, self.failures, self.likelihood]
-        return {"cycle": np.array(numbers), **({"cycle_base": self.base} if self.base.size else {})}
+        others = {name: array for name, array in run.items() if name not in ("cycle", "cycle_base")}
+        own = {"cycle": np.array(numbers)} | ({"cycle_base": self.base} if self.base.size else {})
+        return others | own
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
@@ -95,6 +97,7 @@ def iterate(
     step: int = 0,
     likelihoods: Sequence[float] = (),
     run: Mapping[str, Array] | None = None,
+    mend: em.Mend = lambda pair, stepped: None,
 ) -> Iterator[Pair]:
     """Yield the pairs of a run, without end, by plain steps and by jumps.
 
@@ -113,6 +116,8 @@ def iterate(
         As in `em.iterate`.
     run : mapping, optional
         Of the pair that the run goes on from.
+    mend : callable
+        As in `em.iterate`; after it the run begins anew with plain steps.
 
     Raises
     ------
@@ -120,11 +125,18 @@ def iterate(
         From a plain step, while the next pair is asked for.
     """
     cycle = Cycle.from_arrays(run or {})
-    pair = em.first_pair(mixture, expectation(mixture), step, likelihoods)
+    pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, run)
     while True:
-        yield replace(pair, run=cycle.as_arrays())
+        pair = replace(pair, run=cycle.kept_in(pair.run))
+        yield pair
         stepped = rules.maximise(pair.expectation, pair.mixture)
-        if cycle.plain:
+        mended = mend(pair, stepped)
+        if mended is not None:
+            pair, cycle = (
+                em.first_pair(mended.mixture, expectation(mended.mixture), mended.step, (), mended.run),
+                Cycle(),
+            )
+        elif cycle.plain:
             pair = pair.followed_by(stepped, expectation(stepped))
             pair, cycle = _after_plain(pair, cycle, rules.tol)
         elif not cycle.base.size:
@@ -162,7 +174,7 @@ def _jump(
         if found is None:
             failures, longest = cycle.failures + 1, max(cycle.longest / GROWTH, 1.0)
     if found is None:
-        found = Pair(stepped, expectation(stepped), pair.step + 1, ())
+        found = pair.followed_by(stepped, expectation(stepped))
     found = replace(found, likelihoods=(found.expectation.mean_log_likelihood,))
     plain = 2 ** min(failures, 10) if failures > 1 else 0
     if found.likelihoods[-1] - cycle.likelihood < rules.tol:
@@ -196,13 +208,13 @@ def _land(
     try:
         landed = expectation(mixture)
         if landed.mean_log_likelihood >= pair.likelihoods[-1]:
-            return Pair(mixture, landed, pair.step + 1, ()), np.empty(0)
+            return pair.followed_by(mixture, landed), np.empty(0)
         stepped = rules.maximise(landed, mixture)
         found = expectation(stepped)
     except CovarianceNotPositive:
         return None, np.empty(0)
     if found.mean_log_likelihood >= pair.likelihoods[-1]:
-        return Pair(stepped, found, pair.step + 2, ()), pack(mixture, rules.params)
+        return replace(pair.followed_by(stepped, found), step=pair.step + 2), pack(mixture, rules.params)
     return None, np.empty(0)
 
 
@@ -214,6 +226,8 @@ def _is_slow(pair: Pair, tol: float) -> bool:
     if gain <= tol:
         return False
     l0, l1, l2 = pair.likelihoods[-3:]
+    if l1 == l0:
+        return True
     ratio = (l2 - l1) / (l1 - l0)
     return tol == 0 or (ratio > 0 and bool(np.log(tol / gain) / np.log(ratio) > FEW_PASSES))
 

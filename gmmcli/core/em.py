@@ -4,7 +4,8 @@ Where the expectations come from (threads, files, other machines) is the engine'
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -63,7 +64,9 @@ class Pair:
     def followed_by(self, mixture: Mixture, expectation: Expectation) -> "Pair":
         """Return the pair that a plain step leads to."""
         likelihoods = (*self.likelihoods, expectation.mean_log_likelihood)[-3:]
-        return Pair(mixture, expectation, self.step + 1, likelihoods)
+        return replace(
+            self, mixture=mixture, expectation=expectation, step=self.step + 1, likelihoods=likelihoods
+        )
 
     @property
     def remaining_gain(self) -> float | None:
@@ -74,6 +77,9 @@ class Pair:
         """Tell whether the estimated remaining gain is below `tol`."""
         gain = self.remaining_gain
         return gain is not None and gain < tol
+
+
+Mend: TypeAlias = Callable[[Pair, Mixture], Pair | None]
 
 
 def remaining_gain(likelihoods: Sequence[float]) -> float | None:
@@ -154,6 +160,8 @@ def iterate(
     reg_covar: float = 0.0,
     step: int = 0,
     likelihoods: Sequence[float] = (),
+    run: Mapping[str, Array] | None = None,
+    mend: Mend = lambda pair, stepped: None,
 ) -> Iterator[Pair]:
     """Yield the pairs of a run, without end: E, (M, E)*.
 
@@ -169,21 +177,33 @@ def iterate(
         M-steps done before.
     likelihoods : sequence of float
         Mean log-likelihoods of the pairs of this table before `mixture`'s own, newest last.
+    run : mapping, optional
+        Of the pair that the run goes on from.
+    mend : callable
+        Given a pair and what M makes of it, may return another pair to go on with, its E still to be made.
 
     Raises
     ------
     CovarianceNotPositive
         From the kernel, while the next pair is asked for.
     """
-    pair = first_pair(mixture, expectation(mixture), step, likelihoods)
+    pair = first_pair(mixture, expectation(mixture), step, likelihoods, run)
     while True:
         yield pair
-        mixture = maximise(pair.expectation.statistics, pair.mixture, params, reg_covar)
-        pair = pair.followed_by(mixture, expectation(mixture))
+        stepped = maximise(pair.expectation.statistics, pair.mixture, params, reg_covar)
+        mended = mend(pair, stepped)
+        if mended is not None:
+            pair = first_pair(mended.mixture, expectation(mended.mixture), mended.step, (), mended.run)
+        else:
+            pair = pair.followed_by(stepped, expectation(stepped))
 
 
 def first_pair(
-    mixture: Mixture, expectation: Expectation, step: int = 0, likelihoods: Sequence[float] = ()
+    mixture: Mixture,
+    expectation: Expectation,
+    step: int = 0,
+    likelihoods: Sequence[float] = (),
+    run: Mapping[str, Array] | None = None,
 ) -> Pair:
     """Return the pair that a run begins with; `likelihoods` are those of the pairs before it."""
-    return Pair(mixture, expectation, step, (*likelihoods, expectation.mean_log_likelihood)[-3:])
+    return Pair(mixture, expectation, step, (*likelihoods, expectation.mean_log_likelihood)[-3:], run or {})

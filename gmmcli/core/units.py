@@ -41,15 +41,22 @@ class Units:
         Parameters
         ----------
         X : ndarray of shape (n_features, n_rows), float64
+            What is too far out to be a number then becomes infinite or NaN: `FURTHEST_SD` is for the caller.
         """
-        X -= self.center[:, None]
-        X /= self.scale[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            X -= self.center[:, None]
+            X /= self.scale[:, None]
         return X
 
     def to_standard(self, mixture: Mixture) -> Mixture:
         """Return a mixture given in the table's units in standard units."""
         covariances = mixture.covariances / self._covariance_scale(mixture.covariance_type)
-        return replace(mixture, means=(mixture.means - self.center) / self.scale, covariances=covariances)
+        return replace(mixture, means=self.means_to_standard(mixture.means), covariances=covariances)
+
+    def means_to_standard(self, means: Array) -> Array:
+        """Return means, shape (K, n_features), in standard units; infinite where they leave the doubles."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray((means - self.center) / self.scale)
 
     def to_table(self, mixture: Mixture) -> Mixture:
         """Return a mixture given in standard units in the table's units."""

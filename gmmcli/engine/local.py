@@ -109,7 +109,7 @@ class LocalEngine:
 
     @contextlib.contextmanager
     def sample(self, n_rows: int) -> Iterator["LocalEngine"]:
-        """Lend an engine over so many of the rows, evenly spaced; this one where that is half of them or more."""
+        """Lend an engine over so many rows, evenly spaced; this one where that is half of all or more."""
         if self.n_rows <= 2 * n_rows:
             yield self
             return

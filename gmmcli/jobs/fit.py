@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.core import acceleration, em, quantiles
+from gmmcli.core import acceleration, em, quantiles, reseed
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine.local import blas_kernel
 from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
-from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
+from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending, who
 from gmmcli.jobs.model import Model, choose_features, open_model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
@@ -223,7 +223,7 @@ def _run(
     with _naming_columns(table.features, lambda: next_step):
         origin = _origin(model, table, progress, tell)
         next_step = origin.step
-        pairs = _pairs(request, settings, origin, expectation)
+        pairs = _pairs(request, settings, origin, expectation, _mend(settings, table, tell))
         recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
         ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
     if newest is None:
@@ -231,8 +231,24 @@ def _run(
     return Outcome(newest, model.stored, settings, ending, passes)
 
 
+def _mend(settings: Settings, table: TrainingTable, tell: Notify) -> em.Mend:
+    """Return what mends starved components: nothing where means are the user's, or blocks are frozen."""
+    if settings.params != em.PARAMS or settings.has_given_means:
+        return lambda pair, stepped: None
+
+    def tell_of(components: list[int], step: int) -> None:
+        text = f"{who(components)}: hardly any row left, re-seeded at step {step}"
+        tell(Notice("reseeded", text, details={"components": components, "step": step}))
+
+    return reseed.Reseeding(table.engine, tell_of)
+
+
 def _pairs(
-    request: FitRequest, settings: Settings, origin: Origin, expectation: Callable[[Mixture], em.Expectation]
+    request: FitRequest,
+    settings: Settings,
+    origin: Origin,
+    expectation: Callable[[Mixture], em.Expectation],
+    mend: em.Mend,
 ) -> Iterator[em.Pair]:
     """Return the pairs of the run: accelerated where it runs to convergence."""
     if settings.accelerate == "none" or request.is_counted:
@@ -243,10 +259,18 @@ def _pairs(
             reg_covar=settings.reg_covar,
             step=origin.step,
             likelihoods=origin.likelihoods,
+            run=reseed.remembered(origin.run),
+            mend=mend,
         )
     rules = acceleration.Rules(settings.params, settings.reg_covar, settings.tol)
     return acceleration.iterate(
-        origin.state, expectation, rules, step=origin.step, likelihoods=origin.likelihoods, run=origin.run
+        origin.state,
+        expectation,
+        rules,
+        step=origin.step,
+        likelihoods=origin.likelihoods,
+        run=origin.run,
+        mend=mend,
     )
 
 

@@ -1,5 +1,6 @@
 """What fit reports: the JSON's keys, and the warnings that its end gives rise to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmmcli.core import em
@@ -109,12 +110,13 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
         floor = f"at the floor of --reg-covar {settings.reg_covar:g} in {wording.listed(names)}"
         known = [component for component in components if component is not None]
         details = {"components": known, "columns": names}
-        tell(Notice("variance_floor", f"{_who(components)}: variance {floor}", details=details))
+        text = f"{who(components)}: variance {floor}; --reg-covar 0 if so small a spread is real"
+        tell(Notice("variance_floor", text, details=details))
 
 
-def _who(components: list[int | None]) -> str:
+def who(components: Sequence[int | None]) -> str:
     """Return components in words; a long list is cut."""
-    if components == [None]:
+    if list(components) == [None]:
         return "all components"
     shown = ", ".join(map(str, components[:_COMPONENTS_SHOWN]))
     more = f" and {len(components) - _COMPONENTS_SHOWN} more" if len(components) > _COMPONENTS_SHOWN else ""

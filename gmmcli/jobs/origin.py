@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.core import start
+from gmmcli.core import reseed, start
 from gmmcli.core.mixture import Array, Mixture
-from gmmcli.core.units import Units
+from gmmcli.core.units import FURTHEST_SD, Units
 from gmmcli.engine.local import LocalEngine
-from gmmcli.errors import Usage, from_os_error
+from gmmcli.errors import TableUnusable, Usage, from_os_error
 from gmmcli.export import model_json
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.tables import wording
 from gmmcli.tables.blocks import load
 from gmmcli.tables.columns import match_features
 from gmmcli.tables.source import open_tables
@@ -84,7 +85,7 @@ def continued(checkpoint: Checkpoint, *, same_table: bool, same_rules: bool) -> 
         checkpoint.global_step,
         tuple(checkpoint.stopping[:-1].tolist()) if keep else (),
         tuple(checkpoint.log_likelihoods[:-1].tolist()) if same_table else (),
-        checkpoint.run if keep else {},
+        checkpoint.run if keep else reseed.remembered(checkpoint.run),
     )
 
 
@@ -168,11 +169,22 @@ def begin(
         return _drawn(engine, units, settings, progress, notify)
     if init_file.model is not None:
         mixture = init_file.model[0]
+        _check_near(units.means_to_standard(mixture.means), features, init_file)
         return Origin(units.to_standard(mixture), mixture, units)
     means = _read_means(init_file, features, settings)
-    standard = (means - units.center) / units.scale
+    standard = units.means_to_standard(means)
+    _check_near(standard, features, init_file)
     state = start.around_means(engine, standard, settings.covariance_type, settings.reg_covar)
     return Origin(state, replace(units.to_table(state), means=means), units)
+
+
+def _check_near(means: Array, features: tuple[str, ...], init_file: InitFile) -> None:
+    """Raise `TableUnusable` where a starting mean lies outside of what squares of distances can tell."""
+    furthest = np.abs(means).max(axis=0)
+    if not (furthest <= FURTHEST_SD).all():
+        column = wording.column(features[int(np.argmax(~(furthest <= FURTHEST_SD)))])
+        fact = f"{column}: a mean beyond {FURTHEST_SD:g} standard deviations of the table"
+        raise TableUnusable(f"--init {init_file.path}", fact)
 
 
 def _drawn(

@@ -139,6 +139,11 @@ class Settings:
         }
         return type(self)(**(asdict(self) | run))
 
+    @property
+    def has_given_means(self) -> bool:
+        """Whether the model started from a file of the user's."""
+        return self.init.startswith("sha256:")
+
     def learns_like(self, other: "Settings") -> bool:
         """Tell whether runs under both make the same steps and judge them alike."""
         return all(getattr(self, name) == getattr(other, name) for name in _LEARNING)

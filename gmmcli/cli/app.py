@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 import gmmcli
-from gmmcli.cli import blas
+from gmmcli.cli import libraries
 from gmmcli.cli.console import ClosedStdout, Console
 from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, reporting
 from gmmcli.jobs import interrupt
@@ -75,7 +75,7 @@ def cli(ctx: click.Context, version: bool, verbose: int) -> None:
 def main() -> NoReturn:
     """Run the command line and exit as the contract says."""
     console = Console()
-    blas.prepare()
+    libraries.prepare()
     try:
         _reserve_descriptors()
         warnings.simplefilter("ignore")

@@ -53,6 +53,20 @@ def test_predict_of_a_small_csv_loads_neither_scipy_nor_datasets(run: Run, model
     assert not modules & {"scipy", "pyarrow.dataset", "pyarrow.parquet", "rich"}
 
 
+def test_predict_does_not_load_pandas_where_it_is_installed(run: Run, model: Path, table: Path) -> None:
+    """It would take as long as all the rest, for nothing."""
+    installed = table.with_name("installed")
+    installed.mkdir()
+    (installed / "pandas.py").write_text("raise SystemExit('pandas was loaded')\n")
+    program = "import sys; sys.path.insert(0, sys.argv.pop(2)); del sys.argv[1]; "
+    program += "from gmmcli.cli.app import main; main()"
+
+    result = run(str(installed), "predict", "-m", str(model), str(table), options=("-c", program))
+
+    assert "pandas" not in result.stderr
+    assert result.stdout.count("\n") == 11
+
+
 def test_importing_the_package_loads_no_numpy(run: Run) -> None:
     """`import gmmcli` is free."""
     result = run("--version", options=("-X", "importtime", "-c", "import gmmcli"))

@@ -1,6 +1,7 @@
-"""What OpenBLAS has to be told before numpy loads it: later it does not listen."""
+"""What libraries have to be told before they are loaded: later they do not listen."""
 
 import os
+import sys
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -10,6 +11,21 @@ _HEAD_BYTES = 8192
 
 
 def prepare() -> None:
+    """Tell them all."""
+    prepare_openblas()
+    sys.meta_path.insert(0, WithoutPandas())
+
+
+class WithoutPandas:
+    """Answers that pandas is not there: pyarrow would load it to ask whether an array is one of its own."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Refuse pandas, and leave everything else to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+def prepare_openblas() -> None:
     """Ask for one thread, and for the AVX-512 kernel where the processor has one, unless the user has spoken.
 
     OpenBLAS knows processors by their model number, and takes newer ones for AVX2; its kernel for AVX-512 is

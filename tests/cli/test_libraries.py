@@ -1,10 +1,10 @@
-"""What is asked of OpenBLAS before it loads."""
+"""What libraries are told before they load."""
 
 import os
 
 import pytest
 
-from gmmcli.cli import blas
+from gmmcli.cli import libraries
 
 SIX = "fpu avx2 avx512f avx512bw avx512cd avx512dq avx512vl"
 
@@ -14,7 +14,7 @@ def cpuinfo_file(tmp_path, monkeypatch):
     for name in ("OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE"):
         monkeypatch.setenv(name, "x")  # so that what is set in the test is undone
         monkeypatch.delenv(name)
-    monkeypatch.setattr(blas, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(libraries, "CPUINFO", tmp_path / "cpuinfo")
     return tmp_path / "cpuinfo"
 
 
@@ -25,7 +25,7 @@ def test_the_avx512_kernel_is_asked_for_where_the_processor_has_all_it_needs(cpu
     """By the flags of the first processor, however many follow."""
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: X\nflags\t\t: {flags}\nbogomips\t: 1\n\n" * 400)
 
-    blas.prepare()
+    libraries.prepare_openblas()
 
     assert os.environ.get("OPENBLAS_CORETYPE") == expected
     assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
@@ -37,13 +37,13 @@ def test_what_the_user_has_set_stays(cpuinfo, monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
 
-    blas.prepare()
+    libraries.prepare_openblas()
 
     assert (os.environ["OPENBLAS_CORETYPE"], os.environ["OPENBLAS_NUM_THREADS"]) == ("Haswell", "3")
 
 
 def test_a_system_without_such_a_file_is_left_alone(cpuinfo):
     """Elsewhere OpenBLAS decides by itself."""
-    blas.prepare()
+    libraries.prepare_openblas()
 
     assert "OPENBLAS_CORETYPE" not in os.environ

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PREFIX ?= $(HOME)/.local
 PYTEST_ARGS ?= tests
+FUZZ_ARGS ?=
 
 BUILD := .build
 VENV := $(BUILD)/venv
@@ -20,7 +21,7 @@ INSTALLED = bin/gmmcli $$(cd lib/gmmcli && find share -name '*gmmcli*' ! -type d
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check bench bench-full man dist install uninstall clean
+.PHONY: help demo test check fuzz bench bench-full man dist install uninstall clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +44,9 @@ check: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp $(BUILD)/group-check.s
 	@complaints=$$(for page in $(PAGES); do groff -ww -t -man -Tutf8 "$$page" 2>&1 >/dev/null; done); \
 	    test -z "$$complaints" || { echo "$$complaints" >&2; exit 1; }
 	@echo "check: all clean"
+
+fuzz: $(BUILD)/installed.stamp ## fit 100,000 random small tables (15 minutes); one again: FUZZ_ARGS="--case N"
+	@cd tests && ../$(VENV)/bin/python -m fuzz.run $(FUZZ_ARGS)
 
 bench: $(BUILD)/installed.stamp $(BUILD)/group-bench.stamp ## measure fit beside other programs; write bench/RESULTS.md (10 minutes)
 	@$(VENV)/bin/python bench/run.py --save bench

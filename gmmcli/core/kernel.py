@@ -62,18 +62,21 @@ def _sharper_than(factors: Array, limits: Array) -> Booleans:
 
     Notes
     -----
-    For P = FᵀF of d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ (tr P)², in the Frobenius norm.
+    For P = FᵀF / tr FᵀF of d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ 1, in the Frobenius norm. Without the trace
+    taken out, squares of λ² would leave the doubles.
     """
     d = factors.shape[-1]
-    with np.errstate(over="ignore", invalid="ignore"):
-        sharper = ~((factors**2).sum(axis=(1, 2)) <= limits)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        traces = (factors**2).sum(axis=(1, 2))
+        sharper = ~(traces < limits)
         for k in np.flatnonzero(sharper):
-            P = factors[k].T @ factors[k]
+            factor, limit = factors[k] / np.sqrt(traces[k]), limits[k] / traces[k]
+            P = factor.T @ factor
             bound = np.sqrt(np.linalg.norm(P @ P))
-            if bound <= limits[k]:
+            if bound <= limit:
                 sharper[k] = False
-            elif bound <= limits[k] * d**0.25:
-                sharper[k] = np.linalg.eigvalsh(P)[-1] > limits[k]
+            elif bound <= limit * d**0.25:
+                sharper[k] = np.linalg.eigvalsh(P)[-1] > limit
     return np.asarray(sharper)
 
 

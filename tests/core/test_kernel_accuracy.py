@@ -234,3 +234,20 @@ def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, 
     if n_unsafe == 0:
         mixture = random_mixture(np.random.default_rng(7), covariance_type, K, d)
         assert Kernel(mixture).is_centred.all() == expected
+
+
+@pytest.mark.parametrize("variance", [1e-120, 1e-82, 1e82, 1e120])
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_the_rule_holds_where_squares_of_precisions_leave_the_doubles(covariance_type, variance):
+    """A mean 3e7 sd out is centred and right, however small or large its variances are."""
+    correlation = np.array([[1.0, 0.5], [0.5, 1.0]])
+    sd = np.sqrt(variance)
+    mean = sd * np.array([3e7, -2e7])
+    full = variance * correlation[None]
+    mixture = Mixture(np.ones(1), mean[None], in_shape_of(covariance_type, full), covariance_type)
+    X = mean[:, None] + sd * np.random.default_rng(9).normal(size=(2, 50))
+
+    found = log_densities(X, mixture)
+
+    assert Kernel(mixture).is_centred.tolist() == [True]
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9

@@ -9,7 +9,6 @@ what is in FUZZ_ARGS.
 
 import argparse
 import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -19,7 +18,8 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import metadata
@@ -225,8 +225,18 @@ def show_case(seed: int, number: int, directory: Path) -> Trial:
     return try_case(case, directory, debug=True)
 
 
+def _result_of(future: "Future[Trial]", numbers: range) -> Trial:
+    """Return what came of a range; where a process has died, that these cases were not done."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Trial(faults={numbers[0]: [f"a process died: cases {numbers[0]} to {numbers[-1]} not done"]})
+
+
 def print_faults(seed: int, trial: Trial) -> None:
     """Print what is wrong with each case."""
+    if trial.faults and sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
     for number, faults in sorted(trial.faults.items()):
         print(describe(seed, number, faults), flush=True)
 
@@ -238,7 +248,7 @@ def try_all(seed: int, first: int, count: int, n_jobs: int) -> Trial:
     with ProcessPoolExecutor(n_jobs, get_context("spawn")) as pool:
         futures = {pool.submit(try_range, seed, numbers): numbers for numbers in ranges}
         for future in as_completed(futures):
-            found = future.result()
+            found = _result_of(future, futures[future])
             trial.add(found)
             done += len(futures[future])
             print_faults(seed, found)
@@ -268,7 +278,7 @@ def main() -> int:
             trial = show_case(asked.seed, asked.case, directory)
             print_faults(asked.seed, trial)
     else:
-        trial = try_all(asked.seed, asked.first, asked.count, asked.jobs or len(os.sched_getaffinity(0)))
+        trial = try_all(asked.seed, asked.first, asked.count, asked.jobs or local.available_cpus())
     print("fits ended:", ", ".join(f"{name} {count}" for name, count in trial.ends.most_common()))
     print("failed cases:", ", ".join(map(str, sorted(trial.faults))) or "none")
     return 1 if trial.faults else 0

@@ -63,6 +63,10 @@ class Layout:
     row_ns: float
     most_sums: int
 
+    def bundle_of(self, n_components: int) -> int:
+        """Return how many components make a bundle, the last one filled up."""
+        return -(-n_components // self.n_bundles)
+
 
 def choose_layout(covariance_type: CovarianceType, n_features: int, n_components: int) -> Layout:
     """Return how blocks are laid out for mixtures of a type and size."""
@@ -142,7 +146,7 @@ class Workspace:
         n_slabs, s = layout.tile_rows // layout.slab_rows, layout.slab_rows
         wrapped = 2 * d - 1 if mixture.covariance_type == "full" else d
         self.X = np.empty((n_slabs, wrapped, s))
-        n_bundles, bundle = layout.n_bundles, -(-K // layout.n_bundles)
+        n_bundles, bundle = layout.n_bundles, layout.bundle_of(K)
         # Components that only fill the last bundle are always 0 here.
         self.bundles = np.zeros((n_slabs, n_bundles, bundle, s))
         self.log_resp = self.bundles.reshape(n_slabs, -1, s)[:, :K]
@@ -152,26 +156,12 @@ class Workspace:
         self.whitened = np.empty((n_slabs, d, s))
         self.by_row = np.empty((n_slabs, n_bundles, s, bundle))
         self.by_row_of_group = np.empty((n_slabs, n_bundles, s, bundle))
-        self._n_expanded = family.expanded_length(mixture.covariance_type, d)
-        self._phi: Array | None = None
-        self._sums: Array | None = None
+        # A layout without groups expands nothing. Memory that no mixture in centred form touches costs nothing.
+        D = family.expanded_length(mixture.covariance_type, d) if layout.group_features else 0
+        self.phi = np.empty((n_slabs, D, s))
+        self.phi[:, :1] = 1.0
+        self.sums = np.empty((n_slabs, n_bundles, D, bundle))
         self._blocks: dict[int, Block] = {}
-
-    @property
-    def phi(self) -> Array:
-        """φ of a block; made when first asked for, as a mixture all in centred form has no use for it."""
-        if self._phi is None:
-            self._phi = np.empty((len(self.X), self._n_expanded, self.layout.slab_rows))
-            self._phi[:, 0] = 1.0
-        return self._phi
-
-    @property
-    def sums(self) -> Array:
-        """Sums of φ, one array row per slab and feature; likewise."""
-        if self._sums is None:
-            n_slabs, n_bundles, _, bundle = self.by_row.shape
-            self._sums = np.empty((n_slabs, n_bundles, self._n_expanded, bundle))
-        return self._sums
 
     def load(self, X: Array, offset: int = 0) -> "Block":
         """Lay rows out in slabs.
@@ -197,7 +187,7 @@ class Block:
     Attributes
     ----------
     X : ndarray of shape (n_slabs, n_features or, for full, 2·n_features − 1, slab_rows)
-        For full the features but the last are repeated after the last (see `family.expand`).
+        For full the features but the last are repeated after the last (see `family.expand_products`).
     features : the first n_features of them
     rows : ndarray of shape (n_features, n_rows)
         As they were given.
@@ -207,10 +197,13 @@ class Block:
     peak, total : ndarray of shape (n_slabs, 1, slab_rows)
     centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
     by_row, by_row_of_group : ndarray of shape (n_slabs, n_bundles, slab_rows, components of a bundle)
+    phi : ndarray of shape (n_slabs, D, slab_rows)
+    sums : ndarray of shape (n_slabs, n_bundles, D, components of a bundle)
     """
 
     def __init__(self, work: Workspace, n_slabs: int) -> None:
-        self._work, self._n_slabs = work, n_slabs
+        # Not the workspace itself: each would keep the other alive, and the arrays of both.
+        self._n_slabs, self._slab_rows = n_slabs, work.layout.slab_rows
         self._n_places = n_slabs * work.layout.slab_rows
         self._begin, self._end = 0, 0
         self.rows = work.X[0]
@@ -220,16 +213,7 @@ class Block:
         self.peak, self.total = work.peak[:n_slabs], work.total[:n_slabs]
         self.centred, self.whitened = work.centred[:n_slabs], work.whitened[:n_slabs]
         self.by_row, self.by_row_of_group = work.by_row[:n_slabs], work.by_row_of_group[:n_slabs]
-
-    @property
-    def phi(self) -> Array:
-        """Expanded features, shape (n_slabs, D, slab_rows)."""
-        return self._work.phi[: self._n_slabs]
-
-    @property
-    def sums(self) -> Array:
-        """Sums of expanded features, shape (n_slabs, n_bundles, D, components of a bundle)."""
-        return self._work.sums[: self._n_slabs]
+        self.phi, self.sums = work.phi[:n_slabs], work.sums[:n_slabs]
 
     def per_row(self, values: NDArray[Value]) -> NDArray[Value]:
         """Return values of shape (n_slabs, 1, slab_rows) for the rows that were loaded, shape (n_rows,)."""
@@ -252,7 +236,7 @@ class Block:
 
     def clear_places_without_row(self) -> None:
         """Set the responsibilities of places that hold no row to zero."""
-        s = self._work.layout.slab_rows
+        s = self._slab_rows
         if self._begin:
             self.log_resp[: self._begin // s] = 0.0
             self.log_resp[self._begin // s, :, : self._begin % s] = 0.0
@@ -264,7 +248,7 @@ class Block:
         d, n = X.shape
         self._begin, self._end = offset, offset + n
         self.rows = X
-        s = self._work.layout.slab_rows
+        s = self._slab_rows
         if n == self._n_places:
             self.features[:] = X.reshape(d, -1, s).transpose(1, 0, 2)
         else:
@@ -274,7 +258,7 @@ class Block:
 
     def _fill_in_part(self, X: Array, offset: int) -> None:
         """Copy rows to their places, zeros elsewhere."""
-        s, begin = self._work.layout.slab_rows, 0
+        s, begin = self._slab_rows, 0
         for i in range(self._n_slabs):
             slab, first = self.features[i], max(offset - i * s, 0)
             count = min(s - first, X.shape[1] - begin)

@@ -45,7 +45,7 @@ class Expanded:
         self._covariance_type = mixture.covariance_type
         W = family.natural(mixture, factors)
         self._n_components, D = W.shape
-        bundle = -(-self._n_components // layout.n_bundles)
+        bundle = layout.bundle_of(self._n_components)
         padded = np.zeros((layout.n_bundles * bundle, D))
         padded[: self._n_components] = W
         self._W = np.ascontiguousarray(padded.reshape(-1, bundle, D).transpose(0, 2, 1))

@@ -1,11 +1,13 @@
 """Log densities against the slow reference: the accuracy that numerics, section 3, promises."""
 
+import weakref
+
 import numpy as np
 import pytest
 from oracles import slow_em
 from oracles.random_mixtures import in_shape_of, random_covariance, random_mixture, random_rows
 
-from gmmcli.core import kernel
+from gmmcli.core import block, kernel
 from gmmcli.core.block import SLAB_ROWS, choose_layout, prefers_centred
 from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel, centred_components
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
@@ -14,6 +16,12 @@ from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 def log_densities(X, mixture):
     ready = Kernel(mixture)
     return ready.expectation(X, ready.workspace())[1]
+
+
+def expand_whatever_it_costs(monkeypatch):
+    """Leave the choice of the form to accuracy alone."""
+    for module in (block, kernel):
+        monkeypatch.setattr(module, "prefers_centred", lambda *_, **__: False)
 
 
 def relative_error(found, exact):
@@ -39,7 +47,7 @@ def test_log_densities_agree_to_nine_digits_up_to_condition_1e7(covariance_type,
 @pytest.mark.parametrize("d", [1, 6, 30])
 def test_just_below_the_bound_the_expanded_form_keeps_1e_9(covariance_type, distance, d, monkeypatch):
     """The bound estimates one rounding of the largest term; all of them together stay within the promise."""
-    monkeypatch.setattr(kernel, "prefers_centred", lambda *_: False)
+    expand_whatever_it_costs(monkeypatch)
     rng = np.random.default_rng(5)
     directions = rng.normal(size=(3, d))
     means = distance * directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -126,7 +134,7 @@ def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(
     covariance_type, loss, is_centred, monkeypatch
 ):
     """The rule is ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > EXPANDED_ERROR, however Σ is turned."""
-    monkeypatch.setattr(kernel, "prefers_centred", lambda *_: False)
+    expand_whatever_it_costs(monkeypatch)
     rng = np.random.default_rng(3)
     d, distance = 5, 30.0
     mean = rng.normal(size=d)
@@ -251,3 +259,15 @@ def test_the_rule_holds_where_squares_of_precisions_leave_the_doubles(covariance
 
     assert Kernel(mixture).is_centred.tolist() == [True]
     assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
+
+
+def test_the_arrays_of_a_workspace_go_with_it():
+    """At once, not when the collector of cycles comes by: they are the largest there are beside the table."""
+    ready = Kernel(random_mixture(np.random.default_rng(10), "full", 3, 4))
+    work = ready.workspace()
+    ready.expectation(np.zeros((4, 10)), work)
+    watched = weakref.ref(work)
+
+    del work
+
+    assert watched() is None

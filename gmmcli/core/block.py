@@ -156,7 +156,7 @@ class Workspace:
         self.whitened = np.empty((n_slabs, d, s))
         self.by_row = np.empty((n_slabs, n_bundles, s, bundle))
         self.by_row_of_group = np.empty((n_slabs, n_bundles, s, bundle))
-        # A layout without groups expands nothing. Memory that no mixture in centred form touches costs nothing.
+        # A layout without groups expands nothing; memory that a mixture in centred form leaves alone is free.
         D = family.expanded_length(mixture.covariance_type, d) if layout.group_features else 0
         self.phi = np.empty((n_slabs, D, s))
         self.phi[:, :1] = 1.0

@@ -62,15 +62,15 @@ def _sharper_than(factors: Array, limits: Array) -> Booleans:
 
     Notes
     -----
-    For P = FᵀF / tr FᵀF of d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ 1, in the Frobenius norm. Without the trace
-    taken out, squares of λ² would leave the doubles.
+    For P = FᵀF of d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ (tr P)², in the Frobenius norm. The largest element
+    of F is taken out first: without it, squares of λ² would leave the doubles.
     """
     d = factors.shape[-1]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        traces = (factors**2).sum(axis=(1, 2))
-        sharper = ~(traces < limits)
+    with np.errstate(over="ignore"):
+        sharper = ~((factors**2).sum(axis=(1, 2)) <= limits)
         for k in np.flatnonzero(sharper):
-            factor, limit = factors[k] / np.sqrt(traces[k]), limits[k] / traces[k]
+            scale = np.abs(factors[k]).max()
+            factor, limit = factors[k] / scale, limits[k] / scale / scale
             P = factor.T @ factor
             bound = np.sqrt(np.linalg.norm(P @ P))
             if bound <= limit:
@@ -212,11 +212,9 @@ class Kernel:
         block = work.load(X)
         shift = self.log_joint(block)
         if hard:
-            harden(block)
+            harden(block, shift)
         else:
-            normalise(block)
-        if shift is not None:
-            block.peak += shift
+            normalise(block, shift)
         peak, total = block.per_row(block.peak), block.per_row(block.total)
         log_density = peak.copy() if hard else peak + total
         log_max_posterior = -total
@@ -272,28 +270,34 @@ class Kernel:
         )
 
 
-def normalise(block: Block) -> None:
+def normalise(block: Block, shift: Array | None) -> None:
     """Turn log joint densities into responsibilities, in place.
 
-    Leaves in `peak` the largest log joint density of each row, and in `total` minus the log of its largest
-    responsibility; their sum is its log density.
+    Leaves in `peak` the largest log joint density of each row, with the shift that `Kernel.log_joint` left
+    out, and in `total` minus the log of its largest responsibility; their sum is its log density.
     """
-    resp, peak, total = block.log_resp, block.peak, block.total
+    resp, peak = block.log_resp, block.peak
     np.maximum.reduce(resp, axis=1, out=peak, keepdims=True)
     np.subtract(resp, peak, out=resp)
     np.maximum(resp, LOWEST_EXPONENT, out=resp)
     np.exp(resp, out=resp)
     np.subtract(resp, _LOWEST, out=resp)
-    np.add.reduce(resp, axis=1, out=total, keepdims=True)
-    np.divide(resp, total, out=resp)
-    np.log(total, out=total)
+    _share_out(block, shift)
 
 
-def harden(block: Block) -> None:
+def harden(block: Block, shift: Array | None) -> None:
     """Give each row to its best component, in place, ties sharing; `peak` and `total` as in `normalise`."""
-    resp, peak, total = block.log_resp, block.peak, block.total
+    resp, peak = block.log_resp, block.peak
     np.maximum.reduce(resp, axis=1, out=peak, keepdims=True)
     np.equal(resp, peak, out=resp)
+    _share_out(block, shift)
+
+
+def _share_out(block: Block, shift: Array | None) -> None:
+    """Divide what each component claims of a row by the sum of the claims; finish `total` and `peak`."""
+    resp, total = block.log_resp, block.total
     np.add.reduce(resp, axis=1, out=total, keepdims=True)
     np.divide(resp, total, out=resp)
     np.log(total, out=total)
+    if shift is not None:
+        block.peak += shift

@@ -35,9 +35,7 @@ def evaluate(kernel: Kernel, block: Block, wanted: Collection[str]) -> dict[str,
     """
     shift = kernel.log_joint(block)
     assignment = block.per_row(block.log_resp.argmax(axis=1))
-    normalise(block)
-    if shift is not None:
-        block.peak += shift
+    normalise(block, shift)
     log_max_posterior = -block.per_row(block.total)
     found: dict[str, Array | Integers] = {
         "assignment": assignment,

@@ -271,3 +271,18 @@ def test_the_arrays_of_a_workspace_go_with_it():
     del work
 
     assert watched() is None
+
+
+@pytest.mark.parametrize("scale", [1e-80, 1.0, 1e80])
+def test_sharpness_is_told_to_a_few_percent_at_any_scale(scale):
+    """The largest eigenvalue of diag(1, 4)·scale² lies above 3.9·scale², and not above 4.1·scale²."""
+    factors = scale * np.array([[[1.0, 0.0], [0.0, 2.0]]])
+
+    found = [kernel._sharper_than(factors, np.array([limit * scale**2]))[0] for limit in (3.9, 4.1)]
+
+    assert found == [True, False]
+
+
+def test_a_component_whose_precision_leaves_the_doubles_is_sharp():
+    """Its squares are infinite, which is more than any limit."""
+    assert kernel._sharper_than(1e170 * np.eye(2)[None], np.array([1e300])).tolist() == [True]

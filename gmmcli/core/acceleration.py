@@ -5,14 +5,14 @@ them tell both, and one extrapolation does the work of many. Varadhan and Roland
 bound on the length of a jump, and with a judgement that asks whether a jump has paid, not only what it costs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
 from gmmcli.core import em, family
-from gmmcli.core.em import Expectation, Pair
+from gmmcli.core.em import Expect, Expectation, Pair
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.errors import CovarianceNotPositive
 
@@ -25,8 +25,6 @@ GROWTH = 4.0
 # Plain steps after a jump until their gains are those of the slow direction again; then those that judge.
 SETTLING = 3
 JUDGING = 2
-
-Expect = Callable[[Mixture], Expectation]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +82,9 @@ class Rules:
     reg_covar: float
     tol: float
 
-    def maximise(self, pair_expectation: Expectation, mixture: Mixture) -> Mixture:
+    def maximise(self, expectation: Expectation, mixture: Mixture) -> Mixture:
         """Return the M of an E."""
-        return em.maximise(pair_expectation.statistics, mixture, self.params, self.reg_covar)
+        return em.maximise(expectation.statistics, mixture, self.params, self.reg_covar)
 
 
 def iterate(
@@ -97,7 +95,7 @@ def iterate(
     step: int = 0,
     likelihoods: Sequence[float] = (),
     run: Mapping[str, Array] | None = None,
-    mend: em.Mend = lambda pair, stepped: None,
+    mend: em.Mend = em.leave_alone,
 ) -> Iterator[Pair]:
     """Yield the pairs of a run, without end, by plain steps and by jumps.
 
@@ -132,10 +130,7 @@ def iterate(
         stepped = rules.maximise(pair.expectation, pair.mixture)
         mended = mend(pair, stepped)
         if mended is not None:
-            pair, cycle = (
-                em.first_pair(mended.mixture, expectation(mended.mixture), mended.step, (), mended.run),
-                Cycle(),
-            )
+            pair, cycle = em.restarted(mended, expectation), Cycle()
         elif cycle.plain:
             pair = pair.followed_by(stepped, expectation(stepped))
             pair, cycle = _after_plain(pair, cycle, rules.tol)

@@ -79,7 +79,12 @@ class Pair:
         return gain is not None and gain < tol
 
 
+Expect: TypeAlias = Callable[[Mixture], Expectation]
 Mend: TypeAlias = Callable[[Pair, Mixture], Pair | None]
+
+
+def leave_alone(pair: Pair, stepped: Mixture) -> None:
+    """Mend nothing: an `em.Mend`."""
 
 
 def remaining_gain(likelihoods: Sequence[float]) -> float | None:
@@ -154,14 +159,14 @@ def maximise(
 
 def iterate(
     mixture: Mixture,
-    expectation: Callable[[Mixture], Expectation],
+    expectation: Expect,
     *,
     params: str = PARAMS,
     reg_covar: float = 0.0,
     step: int = 0,
     likelihoods: Sequence[float] = (),
     run: Mapping[str, Array] | None = None,
-    mend: Mend = lambda pair, stepped: None,
+    mend: Mend = leave_alone,
 ) -> Iterator[Pair]:
     """Yield the pairs of a run, without end: E, (M, E)*.
 
@@ -193,9 +198,14 @@ def iterate(
         stepped = maximise(pair.expectation.statistics, pair.mixture, params, reg_covar)
         mended = mend(pair, stepped)
         if mended is not None:
-            pair = first_pair(mended.mixture, expectation(mended.mixture), mended.step, (), mended.run)
+            pair = restarted(mended, expectation)
         else:
             pair = pair.followed_by(stepped, expectation(stepped))
+
+
+def restarted(mended: Pair, expectation: Expect) -> Pair:
+    """Return a mended pair with its own E: the beginning of likelihoods that follow no others."""
+    return first_pair(mended.mixture, expectation(mended.mixture), mended.step, (), mended.run)
 
 
 def first_pair(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.mixture import Array, Integers
 
 SAMPLE_ROWS = 2**20
 _EDGE = 1e-5
@@ -17,6 +17,11 @@ def probabilities() -> Array:
 def sample_size(n_rows: int) -> int:
     """Return m, how many rows are sampled: rows ⌊i·n/m⌋ for i < m."""
     return min(n_rows, SAMPLE_ROWS)
+
+
+def sampled_rows(places: Integers, n_rows: int, size: int) -> Integers:
+    """Return the rows ⌊i·n/m⌋ that stand at places i of an even sample of `size` m rows among n."""
+    return places * n_rows // size
 
 
 def summarise(log_densities: Array) -> Array:

@@ -2,27 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from gmmcli.core.em import Pair
 from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture
+from gmmcli.core.quantiles import sampled_rows
+from gmmcli.core.start import Rows
 
 # How often in the life of a model: a component that starves again and again is one too many.
 MOST_TIMES = 3
 _KEY = "reseeded"
-
-
-class Rows(Protocol):
-    """The rows of a table in standard units, as an engine offers them."""
-
-    @property
-    def n_rows(self) -> int:
-        """Rows in use."""
-
-    def take(self, indices: Integers) -> Array:
-        """Return some rows, shape (len(indices), n_features)."""
 
 
 def least_count(covariance_type: CovarianceType, n_features: int) -> int:
@@ -85,7 +75,7 @@ class Reseeding:
         log_densities = pair.expectation.log_densities
         order = np.argsort(log_densities, kind="stable")
         places = order[np.minimum(least * (done * K + 1 + np.arange(starved.size)), order.size - 1)]
-        worst = self.rows.take(places * self.rows.n_rows // log_densities.size)
+        worst = self.rows.take(sampled_rows(places, self.rows.n_rows, log_densities.size))
         mixture = _replaced(stepped, starved, worst)
         run = {**pair.run, _KEY: np.array([done + 1.0])}
         self.tell(starved.tolist(), pair.step + 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from gmmcli.core import em, family
 from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture, covariances_shape
-from gmmcli.core.quantiles import sample_size
+from gmmcli.core.quantiles import sample_size, sampled_rows
 
 LLOYD_MAX_PASSES = 100
 # Lloyd stops when no centre moves further than this, in standard units.
@@ -22,7 +22,7 @@ SHORT_GAIN = 1e-3
 # Of a short EM, until half of the starts is given up each time: 10, 25, 50 in all.
 SHORT_PASSES = (10, 16, 26)
 # Starts look at so many rows, evenly spaced, where a table has more than twice as many.
-SAMPLE_ROWS = 2**15
+START_ROWS = 2**15
 # What `auto` tries, in turn, until it has as many starts as asked for.
 AUTO_KINDS = ("kmeans", "kmeans++")
 AUTO_STARTS = 8
@@ -48,7 +48,7 @@ class Rows(Protocol):
 
 def enough_rows(n_components: int, n_features: int) -> int:
     """Return how many rows tell starts apart: per component 64 times what a covariance needs at least."""
-    return max(SAMPLE_ROWS, 64 * n_components * (n_features + 1))
+    return max(START_ROWS, 64 * n_components * (n_features + 1))
 
 
 def draw(rows: Rows, kind: str, covariance_type: CovarianceType, n_components: int, reg_covar: float,
@@ -171,10 +171,10 @@ def spread_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Arra
     The seeds of k-means++; Arthur and Vassilvitskii (2007). One pass of n·d work per component.
     """
     m = sample_size(rows.n_rows)
-    indices = [_sampled_row(rows, int(rng.integers(m)), m)]
+    places = [int(rng.integers(m))]
     squared = np.full(m, np.inf)
-    while len(indices) < n_components:
-        center = rows.take(np.array(indices[-1:]))
+    while len(places) < n_components:
+        center = rows.take(sampled_rows(np.array(places[-1:]), rows.n_rows, m))
         peak = -0.5 * rows.n_features * family.LOG_2PI
         distances = 2 * (peak - rows.expectation(spheres(center)).log_densities)
         # Rows equal to the centre come out as rounding, not as zero.
@@ -185,13 +185,8 @@ def spread_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Arra
             drawn = int(np.searchsorted(cumulated, rng.random() * cumulated[-1], side="right"))
         else:
             drawn = int(rng.integers(m))
-        indices.append(_sampled_row(rows, min(drawn, m - 1), m))
-    return rows.take(np.array(indices))
-
-
-def _sampled_row(rows: Rows, i: int, sample: int) -> int:
-    """Return the row that stands at position i of the sample."""
-    return i * rows.n_rows // sample
+        places.append(min(drawn, m - 1))
+    return rows.take(sampled_rows(np.array(places), rows.n_rows, m))
 
 
 def lloyd(rows: Rows, centers: Array) -> Array:

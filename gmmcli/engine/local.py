@@ -16,6 +16,7 @@ from gmmcli.core.block import choose_layout
 from gmmcli.core.em import Expectation
 from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Integers, Mixture
+from gmmcli.core.quantiles import sampled_rows
 from gmmcli.engine.crew import Crew, can_fork
 from gmmcli.engine.sweep import Sweep
 from gmmcli.engine.table import TableInMemory
@@ -113,7 +114,7 @@ class LocalEngine:
         if self.n_rows <= 2 * n_rows:
             yield self
             return
-        rows = self.take(np.arange(n_rows) * self.n_rows // n_rows)
+        rows = self.take(sampled_rows(np.arange(n_rows), self.n_rows, n_rows))
         with LocalEngine([[np.ascontiguousarray(rows.T)]], self._n_workers, self._check) as engine:
             yield engine
 

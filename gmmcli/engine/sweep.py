@@ -7,7 +7,7 @@ import numpy as np
 from gmmcli.core.block import Workspace
 from gmmcli.core.kernel import Kernel, Sums
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
-from gmmcli.core.quantiles import sample_size
+from gmmcli.core.quantiles import sample_size, sampled_rows
 from gmmcli.engine.table import TableInMemory
 
 
@@ -78,9 +78,9 @@ class Sweep:
         last = first + len(log_density)
         if m == n:
             self.sample[first:last] = log_density
-        else:  # rows ⌊j·n/m⌋ of these: j from ⌈first·m/n⌉ on
+        else:  # those among them stand at places from ⌈first·m/n⌉ on
             start, stop = -(-first * m // n), -(-last * m // n)
-            self.sample[start:stop] = log_density[np.arange(start, stop) * n // m - first]
+            self.sample[start:stop] = log_density[sampled_rows(np.arange(start, stop), n, m) - first]
 
 
 def shared_array(size: int) -> Array:

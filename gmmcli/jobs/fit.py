@@ -234,7 +234,7 @@ def _run(
 def _mend(settings: Settings, table: TrainingTable, tell: Notify) -> em.Mend:
     """Return what mends starved components: nothing where means are the user's, or blocks are frozen."""
     if settings.params != em.PARAMS or settings.has_given_means:
-        return lambda pair, stepped: None
+        return em.leave_alone
 
     def tell_of(components: list[int], step: int) -> None:
         text = f"{who(components)}: hardly any row left, re-seeded at step {step}"
@@ -247,7 +247,7 @@ def _pairs(
     request: FitRequest,
     settings: Settings,
     origin: Origin,
-    expectation: Callable[[Mixture], em.Expectation],
+    expectation: em.Expect,
     mend: em.Mend,
 ) -> Iterator[em.Pair]:
     """Return the pairs of the run: accelerated where it runs to convergence."""

@@ -13,8 +13,10 @@ from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture
 
 # Beyond 10^±150 the square of a scale, and with it a covariance in the table's units, leaves the doubles.
 MAX_LOG10_SCALE = 150.0
-# Further out, squares of distances would leave the doubles.
-FURTHEST_SD = 1e100
+# Further out, squares of distances would leave the doubles: in standard units, in the table's.
+FURTHEST_SD, FURTHEST = 1e100, 1e150
+# A component's sd in standard units is within these, so that a row can be told in its sd as well.
+NARROWEST_SD, WIDEST_SD = 1e-40, 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +52,18 @@ class Units:
 
     def to_standard(self, mixture: Mixture) -> Mixture:
         """Return a mixture given in the table's units in standard units."""
-        covariances = mixture.covariances / self._covariance_scale(mixture.covariance_type)
-        return replace(mixture, means=self.means_to_standard(mixture.means), covariances=covariances)
+        means, covariances = self.means_to_standard(mixture.means), self.covariances_to_standard(mixture)
+        return replace(mixture, means=means, covariances=covariances)
 
     def means_to_standard(self, means: Array) -> Array:
         """Return means, shape (K, n_features), in standard units; infinite where they leave the doubles."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray((means - self.center) / self.scale)
+
+    def covariances_to_standard(self, mixture: Mixture) -> Array:
+        """Return the covariances of a mixture in standard units; infinite where they leave the doubles."""
+        with np.errstate(over="ignore"):
+            return np.asarray(mixture.covariances / self._covariance_scale(mixture.covariance_type))
 
     def to_table(self, mixture: Mixture) -> Mixture:
         """Return a mixture given in standard units in the table's units."""
@@ -148,15 +155,17 @@ class Spread:
 
         Notes
         -----
-        A scale may be infinite or NaN where the table leaves the doubles: see `find_extreme_column`.
+        A scale may be 0, infinite or NaN where the table leaves the doubles: see `find_extreme_column`.
         """
+        has_none = self.is_constant
         with np.errstate(over="ignore", invalid="ignore"):
             scale = self.span * np.sqrt(self.squares / self.weight)
             if common:
+                has_none = np.full_like(has_none, has_none.all())
                 largest = scale.max()
                 if largest > 0:
                     scale = np.full_like(scale, largest * np.sqrt(((scale / largest) ** 2).mean()))
-        scale[scale == 0] = 1.0
+        scale[has_none] = 1.0
         return Units(self.mean, scale)
 
 
@@ -189,6 +198,39 @@ def find_extreme_column(units: Units) -> int | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         extreme = ~(np.abs(np.log10(units.scale)) <= MAX_LOG10_SCALE) | ~np.isfinite(units.center)
     found = np.flatnonzero(extreme)
+    return int(found[0]) if found.size else None
+
+
+def find_far_column(distances: Array, units: Units) -> int | None:
+    """Return the first column where a distance from the centre is too far to be squared, or None.
+
+    Parameters
+    ----------
+    distances : ndarray of shape (n_features,), float64
+        The largest of each column, in standard units; NaN is too far.
+    units : Units
+    """
+    with np.errstate(over="ignore"):
+        is_near = (distances <= FURTHEST_SD) & (distances * units.scale <= FURTHEST)
+    found = np.flatnonzero(~is_near)
+    return int(found[0]) if found.size else None
+
+
+def find_extreme_variance(covariances: Array, covariance_type: CovarianceType) -> int | None:
+    """Return the first feature with a variance beyond what rows can be told in, or None.
+
+    Parameters
+    ----------
+    covariances : ndarray, float64
+        In standard units, shaped as the type says; spherical: of the first feature.
+    covariance_type : str
+    """
+    variances = covariances
+    if covariance_type in ("full", "tied"):
+        variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    by_feature = variances.reshape(-1, 1 if covariance_type == "spherical" else variances.shape[-1])
+    is_usable = (by_feature >= NARROWEST_SD**2) & (by_feature <= WIDEST_SD**2)
+    found = np.flatnonzero(~is_usable.all(axis=0))
     return int(found[0]) if found.size else None
 
 

@@ -1,6 +1,7 @@
 """JSON export, and reading it back as the start of another model. Numbers round-trip exactly."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from gmmcli.errors import TableUnusable
 from gmmcli.export.portable import PortableModel
 
 SCHEMA = "gmmcli.model/1"
+# Two halves of a covariance matrix may differ by so much of their standard deviations: other programs round.
+ASYMMETRY = 1e-8
 
 
 def encode(model: PortableModel) -> bytes:
@@ -51,7 +54,7 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
         weights, means, covariances = (
             np.array(document[name], dtype=np.float64) for name in ("weights", "means", "covariances")
         )
-        mixture = Mixture(weights, means, covariances, document["covariance_type"])
+        mixture = _symmetric(Mixture(weights, means, covariances, document["covariance_type"]))
     except KeyError as error:
         raise TableUnusable(subject, f'no "{error.args[0]}" in this model') from error
     except (TypeError, ValueError, OverflowError) as error:
@@ -59,3 +62,15 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
     if not all(isinstance(name, str) for name in features) or len(features) != mixture.n_features:
         raise TableUnusable(subject, f"{mixture.n_features} features expected, {len(features)} found")
     return mixture, features
+
+
+def _symmetric(mixture: Mixture) -> Mixture:
+    """Return the mixture with halves of matrices made equal; ValueError where more than rounding differs."""
+    if mixture.covariance_type not in ("full", "tied"):
+        return mixture
+    covariances = mixture.covariances
+    mirrored = covariances.swapaxes(-1, -2)
+    sds = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
+    if not (np.abs(covariances - mirrored) <= ASYMMETRY * sds[..., :, None] * sds[..., None, :]).all():
+        raise ValueError("covariances are not symmetric")
+    return replace(mixture, covariances=0.5 * covariances + 0.5 * mirrored)

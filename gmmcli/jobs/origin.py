@@ -11,7 +11,15 @@ import numpy as np
 
 from gmmcli.core import reseed, start
 from gmmcli.core.mixture import Array, Mixture
-from gmmcli.core.units import FURTHEST_SD, Units
+from gmmcli.core.units import (
+    FURTHEST,
+    FURTHEST_SD,
+    NARROWEST_SD,
+    WIDEST_SD,
+    Units,
+    find_extreme_variance,
+    find_far_column,
+)
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import TableUnusable, Usage, from_os_error
 from gmmcli.export import model_json
@@ -169,21 +177,36 @@ def begin(
         return _drawn(engine, units, settings, progress, notify)
     if init_file.model is not None:
         mixture = init_file.model[0]
-        _check_near(units.means_to_standard(mixture.means), features, init_file)
+        _check_near(units.means_to_standard(mixture.means), units, features, init_file)
+        _check_variances(mixture, units, features, init_file)
         return Origin(units.to_standard(mixture), mixture, units)
     means = _read_means(init_file, features, settings)
     standard = units.means_to_standard(means)
-    _check_near(standard, features, init_file)
+    _check_near(standard, units, features, init_file)
     state = start.around_means(engine, standard, settings.covariance_type, settings.reg_covar)
     return Origin(state, replace(units.to_table(state), means=means), units)
 
 
-def _check_near(means: Array, features: tuple[str, ...], init_file: InitFile) -> None:
+def _check_near(means: Array, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
     """Raise `TableUnusable` where a starting mean lies outside of what squares of distances can tell."""
-    furthest = np.abs(means).max(axis=0)
-    if not (furthest <= FURTHEST_SD).all():
-        column = wording.column(features[int(np.argmax(~(furthest <= FURTHEST_SD)))])
-        fact = f"{column}: a mean beyond {FURTHEST_SD:g} standard deviations of the table"
+    far = find_far_column(np.abs(means).max(axis=0), units)
+    if far is not None:
+        fact = (
+            f"{wording.column(features[far])}: a mean beyond {FURTHEST_SD:g} standard deviations, or "
+            f"{FURTHEST:g}, from the table's centre"
+        )
+        raise TableUnusable(f"--init {init_file.path}", fact)
+
+
+def _check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
+    """Raise `TableUnusable` where a starting variance is too small or too large beside the table's."""
+    covariances = units.covariances_to_standard(mixture)
+    extreme = find_extreme_variance(covariances, mixture.covariance_type)
+    if extreme is not None:
+        fact = (
+            f"{wording.column(features[extreme])}: a standard deviation not within {NARROWEST_SD:g} to "
+            f"{WIDEST_SD:g} of the table's"
+        )
         raise TableUnusable(f"--init {init_file.path}", fact)
 
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from gmmcli.core.mixture import Array
-from gmmcli.core.units import FURTHEST_SD, Units, find_extreme_column, measure, uses_common_scale
+from gmmcli.core.units import (
+    FURTHEST,
+    FURTHEST_SD,
+    Units,
+    find_extreme_column,
+    find_far_column,
+    measure,
+    uses_common_scale,
+)
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import TableUnusable
 from gmmcli.jobs.notice import Notice, Notify, rows_dropped
@@ -77,13 +85,11 @@ def load_training_table(
     if units is None:
         units = _measure(blocks, loaded.features, settings, name, tell)
     for block in blocks:
-        furthest = np.abs(units.standardise(block)).max(axis=1)
-        if not (furthest <= FURTHEST_SD).all():
-            column = loaded.features[int(furthest.argmax())]
-            fact = (
-                f"{wording.column(column)}: a value beyond {FURTHEST_SD:g} standard deviations of the model"
-            )
-            raise TableUnusable(name, fact)
+        far = find_far_column(np.abs(units.standardise(block)).max(axis=1), units)
+        if far is not None:
+            column = wording.column(loaded.features[far])
+            reach = f"{FURTHEST_SD:g} standard deviations, or {FURTHEST:g}, from the model's centre"
+            raise TableUnusable(name, f"{column}: a value beyond {reach}")
     operands = tuple(OperandRecord(o.name, o.size_bytes, o.rows, o.digest) for o in loaded.operands)
     return TrainingTable(loaded.features, units, LocalEngine(loaded.chunks, n_threads, check), operands)
 

@@ -119,6 +119,41 @@ def test_a_column_that_leaves_the_doubles_is_found(case, cuts):
     assert units.find_extreme_column(spread.units(common=False)) == 2
 
 
+@pytest.mark.parametrize("common", [False, True])
+def test_a_spread_below_the_smallest_double_is_no_constant(common):
+    """Its sd rounds to 0, which is no scale to divide by; a constant column beside it has scale 1."""
+    found = units.measure([np.array([[7.0, 7.0], [-1e-323, -5e-324]])]).units(common=common)
+
+    assert found.scale.tolist() == ([0.0, 0.0] if common else [1.0, 0.0])
+    assert units.find_extreme_column(found) == (0 if common else 1)
+
+
+@pytest.mark.parametrize(
+    ("distances", "scale", "expected"),
+    [([1e99, 1e99], 1.0, None), ([1.0, 1e101], 1e-9, 1), ([1e4, 1e2], 1e147, 0), ([np.nan, 1.0], 1.0, 0)],
+)
+def test_what_is_too_far_to_be_squared_is_found(distances, scale, expected):
+    """By standard deviations and by the table's units, whichever leaves the doubles first."""
+    found = units.find_far_column(np.array(distances), units.Units(np.zeros(2), np.full(2, scale)))
+
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "covariances", "expected"),
+    [
+        ("full", [np.eye(2), [[1.0, 0.0], [0.0, 1e-90]]], 1),
+        ("full", [np.eye(2), [[1e-70, 0.0], [0.0, 1e190]]], None),
+        ("tied", [[1e210, 0.0], [0.0, 1.0]], 0),
+        ("diag", [[1.0, 1.0], [1.0, 0.0]], 1),
+        ("spherical", [1.0, np.inf], 0),
+    ],
+)
+def test_a_variance_that_no_row_can_be_told_in_is_found(covariance_type, covariances, expected):
+    """Squares of distances in such a component's sd would leave the doubles."""
+    assert units.find_extreme_variance(np.array(covariances), covariance_type) == expected
+
+
 @pytest.mark.parametrize("exponent", [-149, 149])
 def test_scales_within_150_orders_of_magnitude_are_accepted(exponent):
     """10^±149 is as good as 1."""

@@ -7,7 +7,7 @@ import numpy as np
 from fuzz.cases import Fit
 from fuzz.tables import Array
 
-from gmmcli.core.units import FURTHEST_SD, MAX_LOG10_SCALE, Units
+from gmmcli.core.units import FURTHEST, FURTHEST_SD, MAX_LOG10_SCALE, Units
 from gmmcli.errors import GmmError
 from gmmcli.jobs.settings import DEFAULTS
 from gmmcli.store.checkpoint import Checkpoint
@@ -96,7 +96,8 @@ def _is_unusable(fit: Fit, model: Checkpoint | None) -> bool:
         return _is_far_away(rows, model.units)
     units = measure_units(rows, settings["covariance_type"])
     is_extreme = bool((np.abs(np.log10(units.scale)) > MAX_LOG10_SCALE - 1e-6).any())
-    return is_extreme or len(rows) < settings["components"] or _is_unusable_start(fit, units)
+    is_short = len(rows) < settings["components"]
+    return is_extreme or is_short or _is_far_away(rows, units) or _is_unusable_start(fit, units)
 
 
 def _is_unusable_start(fit: Fit, units: Units) -> bool:
@@ -139,8 +140,9 @@ def _spreads(export: Mapping[str, Any], units: Units) -> tuple[Array, float]:
 
 def _is_far_away(rows: Array, units: Units) -> bool:
     """Tell whether a value is missing, infinite or beyond what squares may come from."""
-    distances = np.abs((rows.astype(np.longdouble) - units.center) / units.scale)
-    return not bool((distances < 0.99 * FURTHEST_SD).all())
+    distances = np.abs(rows.astype(np.longdouble) - units.center)
+    is_near = (distances / units.scale < 0.99 * FURTHEST_SD) & (distances < 0.99 * FURTHEST)
+    return not bool(is_near.all())
 
 
 def _is_singular(fit: Fit, model: Checkpoint | None) -> bool:

@@ -108,6 +108,10 @@ class LocalEngine:
         """Return some rows, shape (len(indices), n_features), in standard units."""
         return self._table.take(indices)
 
+    def count_distinct(self, most: int) -> int:
+        """Return how many different rows there are, or `most` as soon as it is reached."""
+        return self._table.count_distinct(most)
+
     @contextlib.contextmanager
     def sample(self, n_rows: int) -> Iterator["LocalEngine"]:
         """Lend an engine over so many rows, evenly spaced; this one where that is half of all or more."""

@@ -14,8 +14,9 @@ import numpy as np
 from gmmcli.core import acceleration, em, quantiles, reseed
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine.local import blas_kernel
-from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, NumericalFailure, Stopped, Usage
-from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending, who
+from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, Stopped, Usage
+from gmmcli.jobs.degeneracy import singular, tell_of_few_rows, who
+from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
 from gmmcli.jobs.model import Model, choose_features, open_model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
@@ -27,7 +28,6 @@ from gmmcli.jobs.versions import versions
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
-from gmmcli.tables import wording
 
 DEFAULT_MAX_ITER = 1000
 DEFAULT_CHECKPOINT_SECONDS = 600.0
@@ -220,12 +220,15 @@ def _run(
         next_step = pair.step + 1
         progress(_standing(pair, table.units.log_jacobian))
 
-    with _naming_columns(table.features, lambda: next_step):
+    try:
         origin = _origin(model, table, progress, tell)
         next_step = origin.step
         pairs = _pairs(request, settings, origin, expectation, _mend(settings, table, tell))
         recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
         ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
+    except CovarianceNotPositive as error:
+        kind, is_new = settings.covariance_type, model.stored is None
+        raise singular(error, next_step, table, kind, may_exclude=is_new) from error
     if newest is None:
         raise RuntimeError("a run that ended left no checkpoint")
     return Outcome(newest, model.stored, settings, ending, passes)
@@ -294,9 +297,8 @@ def _standing(pair: em.Pair, log_jacobian: float) -> str:
 def _origin(model: Model, table: TrainingTable, progress: Progress, tell: Notify) -> Origin:
     """Return where the run starts."""
     if model.stored is None:
-        return begin(
-            table.engine, table.units, table.features, model.settings, model.init_file, progress, tell
-        )
+        tell_of_few_rows(table.engine, model.settings.components, tell)
+        return begin(table.engine, table.units, table.features, model.settings, model.init_file, progress)
     checkpoint = model.stored.checkpoint
     before = Settings.from_json(checkpoint.settings, "the model")
     same_table = [o.digest for o in checkpoint.operands] == [o.digest for o in table.operands]
@@ -306,17 +308,6 @@ def _origin(model: Model, table: TrainingTable, progress: Progress, tell: Notify
         )
         tell(Notice("other_table", text, is_warning=False))
     return continued(checkpoint, same_table=same_table, same_rules=model.settings.learns_like(before))
-
-
-@contextlib.contextmanager
-def _naming_columns(features: tuple[str, ...], step: Callable[[], int]) -> Iterator[None]:
-    """Name columns and step where a covariance stops being positive definite."""
-    try:
-        yield
-    except CovarianceNotPositive as error:
-        columns = wording.listed([features[j] for j in error.features])
-        fact = f"covariance not positive definite in columns {columns} at step {step()}"
-        raise NumericalFailure(error.subject, fact, error.hint) from error
 
 
 def _stop_rule(request: FitRequest, settings: Settings, step: int) -> StopRule:

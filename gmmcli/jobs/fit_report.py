@@ -1,19 +1,15 @@
 """What fit reports: the JSON's keys, and the warnings that its end gives rise to."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmmcli.core import em
-from gmmcli.core.degenerate import find_floored
+from gmmcli.jobs.degeneracy import tell_of_floor
 from gmmcli.jobs.fitness import fitness_of
 from gmmcli.jobs.notice import Notice, Notify
 from gmmcli.jobs.run import Ending
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.model_dir import Stored
-from gmmcli.tables import wording
-
-_COMPONENTS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -102,25 +98,8 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
     for k in em.empty_components(checkpoint.statistics):
         tell(Notice("empty_component", f"component {k} explains no row", details={"component": k}))
     is_regularised = "c" in settings.params and checkpoint.global_step > outcome.steps_before
-    floored: dict[tuple[int, ...], list[int | None]] = {}
-    for component, columns in find_floored(checkpoint.state, settings.reg_covar) if is_regularised else ():
-        floored.setdefault(columns, []).append(component)
-    for columns, components in floored.items():
-        names = [checkpoint.features[j] for j in columns]
-        floor = f"at the floor of --reg-covar {settings.reg_covar:g} in {wording.listed(names)}"
-        known = [component for component in components if component is not None]
-        details = {"components": known, "columns": names}
-        text = f"{who(components)}: variance {floor}; --reg-covar 0 if so small a spread is real"
-        tell(Notice("variance_floor", text, details=details))
-
-
-def who(components: Sequence[int | None]) -> str:
-    """Return components in words; a long list is cut."""
-    if list(components) == [None]:
-        return "all components"
-    shown = ", ".join(map(str, components[:_COMPONENTS_SHOWN]))
-    more = f" and {len(components) - _COMPONENTS_SHOWN} more" if len(components) > _COMPONENTS_SHOWN else ""
-    return f"component {shown}" if len(components) == 1 else f"components {shown}{more}"
+    if is_regularised:
+        tell_of_floor(checkpoint, settings.reg_covar, tell)
 
 
 def in_words(outcome: Outcome) -> str:

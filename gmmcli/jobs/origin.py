@@ -23,7 +23,7 @@ from gmmcli.core.units import (
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import TableUnusable, Usage, from_os_error
 from gmmcli.export import model_json
-from gmmcli.jobs.notice import Notice, Notify, Progress
+from gmmcli.jobs.notice import Progress
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables import wording
@@ -170,11 +170,10 @@ def begin(
     settings: Settings,
     init_file: InitFile | None,
     progress: Progress,
-    notify: Notify,
 ) -> Origin:
     """Return step 0 of a new model."""
     if init_file is None:
-        return _drawn(engine, units, settings, progress, notify)
+        return _drawn(engine, units, settings, progress)
     if init_file.model is not None:
         mixture = init_file.model[0]
         _check_near(units.means_to_standard(mixture.means), units, features, init_file)
@@ -210,9 +209,7 @@ def _check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], 
         raise TableUnusable(f"--init {init_file.path}", fact)
 
 
-def _drawn(
-    engine: LocalEngine, units: Units, settings: Settings, progress: Progress, notify: Notify
-) -> Origin:
+def _drawn(engine: LocalEngine, units: Units, settings: Settings, progress: Progress) -> Origin:
     """Return the best of the starts that the settings ask for."""
     numbers = count(1)
     kinds = start.kinds_of(settings.init, settings.restarts)
@@ -229,10 +226,6 @@ def _drawn(
             )
 
         state = start.choose(learning, kinds, settings.seed, settings.params, settings.reg_covar, make)
-    if settings.init == "random" and len(np.unique(state.means, axis=0)) < settings.components:
-        notify(
-            Notice("repeated_start", f"fewer than {settings.components} distinct rows: starting means repeat")
-        )
     return Origin(state, units.to_table(state), units)
 
 

@@ -25,11 +25,10 @@ def listed(names: Sequence[str]) -> str:
     return text if len(names) <= _MOST else f"{text} and {len(names) - _MOST} more"
 
 
-def option(name: str, item: str) -> str:
-    """Return an option that takes a LIST, as a shell takes it, with one item."""
-    if "," in item or '"' in item:
-        item = '"' + item.replace('"', '""') + '"'
-    return f"{name} {shlex.quote(item)}"
+def option(name: str, *items: str) -> str:
+    """Return an option that takes a LIST, with its items, as a shell takes it."""
+    cells = ['"' + item.replace('"', '""') + '"' if "," in item or '"' in item else item for item in items]
+    return f"{name} {shlex.quote(','.join(cells))}"
 
 
 def quoted(path: str) -> str:

@@ -5,7 +5,6 @@ import pytest
 from oracles.random_mixtures import random_mixture
 
 from gmmcli.core import family
-from gmmcli.core.degenerate import find_floored
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture, covariances_shape
 from gmmcli.errors import CovarianceNotPositive
 
@@ -144,36 +143,3 @@ def test_a_covariance_that_is_small_but_round_is_not_blamed():
         family.precision_factors(mixture)
 
     assert (caught.value.component, caught.value.features) == (1, (1,))
-
-
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_a_component_at_the_floor_is_found_with_its_columns(covariance_type):
-    """Variance 1.5 times the regularisation is at the floor, 3 times is not."""
-    mixture = plain(covariance_type)
-    covariances = mixture.covariances.copy()
-    flat = {"full": (0, 1, 1), "tied": (1, 1), "diag": (0, 1), "spherical": (0,)}[covariance_type]
-    found = []
-    for factor in (1.5, 3.0):
-        covariances[flat] = factor * 1e-6
-        found.append(
-            list(find_floored(Mixture(mixture.weights, mixture.means, covariances, covariance_type), 1e-6))
-        )
-
-    columns = (0, 1, 2) if covariance_type == "spherical" else (1,)
-    assert found == [[(None if covariance_type == "tied" else 0, columns)], []]
-
-
-def test_a_flat_direction_across_columns_names_those_that_take_part():
-    """Two columns that are one, beside a third of its own."""
-    direction = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
-    covariance = np.eye(3) - (1 - 1e-6) * np.outer(direction, direction)
-    mixture = Mixture(np.ones(1), np.zeros((1, 3)), covariance[None], "full")
-
-    assert list(find_floored(mixture, 1e-6)) == [(0, (0, 1))]
-
-
-def test_without_regularisation_there_is_no_floor():
-    """However sharp a component is."""
-    mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.full((1, 2), 1e-14), "diag")
-
-    assert list(find_floored(mixture, 0.0)) == []

@@ -220,3 +220,11 @@ def test_a_table_of_one_row_is_a_table(mixture):
 
     assert found.statistics.rows == 1
     assert found.log_densities[0] == pytest.approx(float(slow_em.log_density(X, mixture)[0]), rel=1e-10)
+
+
+def test_distinct_rows_are_counted_no_further_than_asked():
+    """Over several chunks; zeros of either sign are one."""
+    X = np.array([[0.0, -0.0, 1.0, 1.0, 2.0], [5.0, 5.0, 5.0, 6.0, 5.0]])
+    engine = LocalEngine([[X[:, :2]], [X[:, 2:], X]], n_workers=1)
+
+    assert [engine.count_distinct(most) for most in (1, 3, 4, 9)] == [1, 3, 4, 4]

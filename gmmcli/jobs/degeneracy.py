@@ -1,0 +1,115 @@
+"""Tables and mixtures without spread: what is told of them, and what to type next."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted
+from gmmcli.core.mixture import Mixture
+from gmmcli.core.statistics import Statistics
+from gmmcli.engine.local import LocalEngine
+from gmmcli.errors import CovarianceNotPositive, NumericalFailure
+from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.training_table import TrainingTable
+from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.tables import wording
+
+_COMPONENTS_SHOWN = 10
+# Of a table's variance in standard units: what rounding leaves of a combination of columns, and what is not
+# worth calling a spread of its own however large the regularisation is.
+_ROUNDING, _NEGLIGIBLE = 1e-10, 2e-6
+
+
+def tell_of_few_rows(engine: LocalEngine, n_components: int, tell: Notify) -> None:
+    """Warn where a table has fewer distinct rows than a new model is to have components."""
+    distinct = engine.count_distinct(n_components)
+    if distinct < n_components:
+        rows = "all rows are equal" if distinct == 1 else f"only {distinct} distinct rows"
+        text = f"{rows}, too few for {n_components} components: -k {distinct}"
+        tell(Notice("few_distinct_rows", text, details={"rows": distinct}))
+
+
+def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify) -> None:
+    """Warn of columns without a spread of their own, and of components that are flat in the others."""
+    features, floor = checkpoint.features, f"the floor of --reg-covar {reg_covar:g}"
+    negligible = min(max(2 * reg_covar, _ROUNDING), _NEGLIGIBLE)
+    dependent = find_dependent_columns(checkpoint.statistics, negligible)
+    for one in dependent:
+        if one.others:
+            text = f"{_in_words(one, features)}; {wording.option('--exclude', features[one.column])}"
+            others = [features[j] for j in one.others]
+            details = {"column": features[one.column], "others": others}
+            tell(Notice("columns_collinear", text, details=details))
+    kept = sorted(set(range(len(features))) - {one.column for one in dependent})
+    if not kept:
+        text = f"every column is constant: variances are those of {floor} alone"
+        tell(Notice("variance_floor", text, details={"components": [], "columns": list(features)}))
+        return
+    floored: dict[tuple[int, ...], list[int | None]] = {}
+    for component, columns in find_floored(restricted(checkpoint.state, kept), reg_covar):
+        floored.setdefault(columns, []).append(component)
+    for columns, components in floored.items():
+        names = [features[kept[j]] for j in columns]
+        text = (
+            f"{who(components)}: variance at {floor} in {wording.listed(names)}; "
+            "--reg-covar 0 if so small a spread is real"
+        )
+        known = [component for component in components if component is not None]
+        tell(Notice("variance_floor", text, details={"components": known, "columns": names}))
+
+
+def singular(
+    error: CovarianceNotPositive, step: int, table: TrainingTable, covariance_type: str, *, may_exclude: bool
+) -> NumericalFailure:
+    """Return the error of a covariance that is not positive definite, with columns, step and cause.
+
+    Parameters
+    ----------
+    error : CovarianceNotPositive
+    step : int
+    table : TrainingTable
+        That led there.
+    covariance_type : str
+    may_exclude : bool
+        Whether columns may still be left out: those of a model that exists may not.
+    """
+    features = table.features
+    columns = wording.listed([features[j] for j in error.features])
+    fact, hint = f"covariance not positive definite in columns {columns} at step {step}", error.hint
+    dependent = find_dependent_columns(_statistics_of(table.engine, covariance_type), _ROUNDING)
+    if len(dependent) == len(features):
+        fact = f"{fact}: every column is constant"
+    elif dependent:
+        fact = f"{fact}: {'; '.join(_in_words(one, features) for one in dependent)}"
+        if may_exclude:
+            hint = wording.option("--exclude", *(features[one.column] for one in dependent))
+    return NumericalFailure(error.subject, fact, hint)
+
+
+def who(components: Sequence[int | None]) -> str:
+    """Return components in words; a long list is cut."""
+    if list(components) == [None]:
+        return "all components"
+    shown = ", ".join(map(str, components[:_COMPONENTS_SHOWN]))
+    more = f" and {len(components) - _COMPONENTS_SHOWN} more" if len(components) > _COMPONENTS_SHOWN else ""
+    return f"component {shown}" if len(components) == 1 else f"components {shown}{more}"
+
+
+def _in_words(one: Dependent, features: Sequence[str]) -> str:
+    """Return what is so of a column."""
+    column = f'"{wording.shown(features[one.column])}"'
+    if not one.others:
+        return f"{column} is constant"
+    others = [features[j] for j in one.others]
+    what = "a multiple of" if len(others) == 1 else "a combination of"
+    return f"{column} is all but {what} {wording.listed(others)}"
+
+
+def _statistics_of(engine: LocalEngine, covariance_type: str) -> Statistics:
+    """Return the statistics of all rows as one component; without products where the type has none."""
+    d = engine.n_features
+    if covariance_type in ("full", "tied"):
+        whole = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None], "full")
+    else:
+        whole = Mixture(np.ones(1), np.zeros((1, d)), np.ones((1, d)), "diag")
+    return engine.expectation(whole).statistics

@@ -109,6 +109,33 @@ def test_rows_a_million_sd_away_have_finite_and_right_densities(covariance_type,
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("distance", [1.0, 1e6])
+def test_two_thousand_columns_have_finite_and_right_densities(covariance_type, distance):
+    """Rows at the means and far away; covariances whose inverse is known, so that long double costs nothing.
+
+    Of Σ_ij = ρ^|i − j| the whitened columns are (z_i − ρ z_{i−1}) / √(1 − ρ²): an autoregression.
+    """
+    d, rng = 2000, np.random.default_rng(7)
+    rho = {"full": [0.5, -0.3], "tied": [0.5, 0.5]}.get(covariance_type, [0.0, 0.0])
+    lags = np.abs(np.subtract.outer(np.arange(d), np.arange(d)))
+    full = np.array([np.power(r, lags, where=lags > 0, out=np.ones((d, d))) for r in rho])
+    means = rng.normal(size=(2, d))
+    mixture = Mixture([0.3, 0.7], means, in_shape_of(covariance_type, full), covariance_type)
+    X = means[[0, 1, 0]].T + distance * rng.normal(size=(d, 3))
+
+    found = log_densities(X, mixture)
+
+    joint = []
+    for weight, mean, r in zip([0.3, 0.7], means.astype(np.longdouble), np.longdouble(rho), strict=True):
+        Z = X - mean[:, None]
+        squared = Z[0] ** 2 + ((Z[1:] - r * Z[:-1]) ** 2).sum(axis=0) / (1 - r**2)
+        log_det = (d - 1) * np.log(1 - r**2)
+        joint.append(np.log(np.longdouble(weight)) - (d * slow_em.LOG_2PI + log_det + squared) / 2)
+    assert np.isfinite(found).all()
+    assert relative_error(found, np.logaddexp(*joint)) < 1e-9
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
     """One mixture may evaluate some components centred and others expanded."""
     rng = np.random.default_rng(8)

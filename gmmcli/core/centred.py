@@ -27,6 +27,8 @@ class Centred:
         self._covariance_type = mixture.covariance_type
         self._means = mixture.means[:, :, None]
         self._factors = factors
+        n, d = len(components), mixture.n_features
+        self.shapes_of_sums = [(n,), (n, d), covariances_shape(mixture.covariance_type, n, d)]
         self._log_peaks = family.log_weights(mixture) + family.log_normalisers(mixture, factors)
 
     def log_joint(self, block: Block) -> None:

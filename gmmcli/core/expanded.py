@@ -49,6 +49,7 @@ class Expanded:
         padded = np.zeros((layout.n_bundles * bundle, D))
         padded[: self._n_components] = W
         self._W = np.ascontiguousarray(padded.reshape(-1, bundle, D).transpose(0, 2, 1))
+        self.shape_of_sums = self._W.shape
         group_features = layout.group_features
         self._groups = divide(mixture.covariance_type, mixture.n_features, group_features)
         part = -(-D // -(-D // max(group_features, MIN_PART)))

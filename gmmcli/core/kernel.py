@@ -145,6 +145,12 @@ class Kernel:
         """Whether statistics need Σ w z zᵀ of the table, which no mixture changes."""
         return self.mixture.covariance_type == "tied" and self._expanded is not None
 
+    @property
+    def shapes_of_sums(self) -> list[tuple[int, ...]]:
+        """Of the arrays in the sums of a block."""
+        expanded = [] if self._expanded is None else [self._expanded.shape_of_sums]
+        return expanded + ([] if self._centred is None else self._centred.shapes_of_sums)
+
     def workspace(self) -> Workspace:
         """Return arrays for one thread to work in."""
         return Workspace(self.mixture, self.layout)

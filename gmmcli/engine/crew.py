@@ -1,7 +1,8 @@
 """Processes that sum blocks of a table: forked once it is in memory, so that they see it without a copy.
 
-The parent hands out the numbers of blocks and adds what comes back in their order. Sums come back through
-shared memory, everything else through a socket, whose end tells either side that the other is gone.
+Parent and workers take the numbers of blocks from one counter, each as soon as it is done with the last; the
+parent adds all sums in block order. Mixtures and sums lie in shared memory. A socket per worker says what is
+ready there, and its end tells either side that the other is gone.
 """
 
 import contextlib
@@ -15,30 +16,45 @@ import struct
 import sys
 import warnings
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Mixture
+from gmmcli.engine.counter import Counter
 from gmmcli.engine.sweep import Sweep, shared_array
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 
-# Blocks that a worker may hold: one at work, one waiting, and results whose turn to be added has not come.
+# Sums that a worker may have ready before the parent has added the first of them.
 SLOTS = 4
-_LENGTHS = struct.Struct("=QQ")
+# Blocks that the parent sums before one that came earlier is ready.
+MOST_AHEAD = 16
+# Of a message; mixtures and sums are not among them.
+MOST_BYTES = 4096
+_READY, _FREE = struct.Struct("=qq"), b"free"
+# Of sums, beside their arrays.
+_NUMBERS = 4
+_killed: set[int] = set()
 
 
 @dataclass(frozen=True, eq=False)
 class _Worker:
-    """A process, the parent's end of its socket, and the memory for its sums, shape (SLOTS, size)."""
+    """A process, the parent's end of its socket, and the memory for its sums, shape (SLOTS, …)."""
 
     pid: int
     connection: socket.socket
     slots: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """The sums of a block, and the worker that waits for their place, unless they are the parent's own."""
+
+    sums: Sums
+    worker: _Worker | None = None
 
 
 class Crew:
@@ -49,8 +65,9 @@ class Crew:
     sweep : Sweep
         What each of them gets a copy of.
     n_workers : int
+        Processes beside this one.
     room : int
-        How many numbers the sums of a block may hold.
+        How many numbers the sums of a block may hold, and a mixture.
 
     Raises
     ------
@@ -60,12 +77,14 @@ class Crew:
 
     def __init__(self, sweep: Sweep, n_workers: int, room: int) -> None:
         self.room = room
+        self._sweep, self._pass = sweep, 0
+        self._counter, self._mixture = Counter(), shared_array(room)
         self._workers: dict[int, _Worker] = {}
         self._finalizer = weakref.finalize(self, _end, self._workers)
         self._poll = select.poll()
         try:
             for _ in range(n_workers):
-                worker = _start(sweep, room)
+                worker = self._start()
                 self._workers[worker.connection.fileno()] = worker
                 self._poll.register(worker.connection, select.POLLIN)
         except BaseException:
@@ -77,22 +96,33 @@ class Crew:
         self._finalizer()
 
     def prepare(self, mixture: Mixture, *, hard: bool) -> None:
-        """Tell the workers what the next pass is: `Sweep.prepare`."""
-        shapes = [mixture.weights.shape, mixture.means.shape, mixture.covariances.shape]
-        arrays = (mixture.weights, mixture.means, mixture.covariances)
-        body = b"".join(array.tobytes() for array in arrays)
-        for worker in self._workers.values():
-            _tell(worker, [mixture.covariance_type, hard, shapes], body)
+        """Make all processes ready for a pass, this one too: `Sweep.prepare`.
 
-    def run(self, n_blocks: int, check: Callable[[], None], fold: Callable[[Sums], None]) -> None:
-        """Make the pass that the workers are prepared for.
+        Raises
+        ------
+        CovarianceNotPositive
+            In every process: the crew waits for the next pass.
+        OutOfMemory
+            The system ended a worker.
+        """
+        arrays = (mixture.weights, mixture.means, mixture.covariances)
+        _write(self._mixture, arrays)
+        self._pass += 1
+        self._counter.start(self._pass, self._sweep.count_blocks(mixture))
+        shapes = [array.shape for array in arrays]
+        message = json.dumps([self._pass, mixture.covariance_type, hard, shapes]).encode()
+        for worker in self._workers.values():
+            _tell(worker, message)
+        self._sweep.prepare(mixture, hard=hard)
+
+    def run(self, check: Callable[[], None], fold: Callable[[Sums], None]) -> None:
+        """Make the pass that all are prepared for.
 
         Parameters
         ----------
-        n_blocks : int
         check : callable
-            Called before each block is handed out; may raise, as may a signal's handler. The crew is of no
-            further use then.
+            Called before each block of this process and each wait; may raise, as may a signal's handler. The
+            crew is of no further use then.
         fold : callable
             Called with the sums of each block in order; they are valid during the call only.
 
@@ -101,24 +131,72 @@ class Crew:
         OutOfMemory
             The system ended a worker.
         """
-        free = deque((worker, slot) for slot in range(SLOTS) for worker in self._workers.values())
-        done: dict[int, tuple[_Worker, int, Any]] = {}
-        handed, folded = 0, 0
-        while folded < n_blocks:
-            while free and handed < n_blocks:
-                check()
-                worker, slot = free.popleft()
-                _tell(worker, [handed, slot])
-                handed += 1
-            for descriptor, _ in self._poll.poll():
+        sweep, done, folded = self._sweep, dict[int, _Done](), 0
+        while folded < sweep.n_blocks:
+            check()
+            own = self._counter.take(self._pass) if len(done) < MOST_AHEAD else None
+            if own is not None:
+                done[own] = _Done(sweep.sum_block(own))
+            for descriptor, _ in self._poll.poll(None if own is None else 0):
                 worker = self._workers[descriptor]
-                i, slot, *description = _hear(worker)
-                done[i] = (worker, slot, description)
+                i, slot = _READY.unpack(_hear(worker))
+                done[i] = _Done(_read_sums(worker.slots[slot], sweep.kernel.shapes_of_sums), worker)
             while folded in done:
-                worker, slot, description = done.pop(folded)
-                fold(_unpack(worker.slots[slot], *description))
-                free.append((worker, slot))
+                one = done.pop(folded)
+                fold(one.sums)
+                if one.worker is not None:
+                    _tell(one.worker, _FREE)
                 folded += 1
+
+    def _start(self) -> _Worker:
+        """Fork a worker."""
+        _reap()
+        slots = shared_array(SLOTS * (_NUMBERS + self.room)).reshape(SLOTS, -1)
+        ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with warnings.catch_warnings():
+            # That threads of other libraries are not in the child is as it should be: it uses numpy alone.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                theirs.close()
+                raise
+        if pid == 0:
+            status = 1
+            try:
+                _keep_only(theirs.fileno(), self._counter.descriptor)
+                self._serve(theirs, slots)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        return _Worker(pid, ours, slots)
+
+    def _serve(self, connection: socket.socket, slots: Array) -> None:
+        """Sum blocks until the parent is gone."""
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                of_pass, covariance_type, hard, shapes = json.loads(_receive(connection))
+                weights, means, covariances = _split(self._mixture, shapes)
+                mixture = Mixture(weights, means, covariances, covariance_type)
+                with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
+                    self._sweep.prepare(mixture, hard=hard)
+                    self._sum_blocks(of_pass, connection, slots)
+
+    def _sum_blocks(self, of_pass: int, connection: socket.socket, slots: Array) -> None:
+        """Sum blocks as long as there are some in a pass, and wait until the parent has added them all."""
+        n_ready, n_free = 0, SLOTS
+        while (i := self._counter.take(of_pass)) is not None:
+            sums = self._sweep.sum_block(i)
+            if not n_free:
+                _receive(connection)
+                n_free += 1
+            _write_sums(slots[n_ready % SLOTS], sums)
+            _send(connection, _READY.pack(i, n_ready % SLOTS))
+            n_ready, n_free = n_ready + 1, n_free - 1
+        for _ in range(SLOTS - n_free):
+            _receive(connection)
 
 
 def can_fork() -> bool:
@@ -126,53 +204,36 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux")
 
 
-def _start(sweep: Sweep, size: int) -> _Worker:
-    """Fork a worker."""
-    slots = shared_array(SLOTS * size).reshape(SLOTS, size)
-    ours, theirs = socket.socketpair()
-    with warnings.catch_warnings():
-        # That threads of other libraries are not in the child is as it should be: it uses numpy alone.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-    if pid == 0:
-        status = 1
-        try:
-            _become_worker(theirs)
-            _serve(sweep, theirs, slots)
-            status = 0
-        finally:
-            os._exit(status)
-    theirs.close()
-    return _Worker(pid, ours, slots)
-
-
 def _end(workers: dict[int, _Worker]) -> None:
-    """Kill processes and wait for them."""
+    """Kill processes; the system takes their memory back meanwhile, and they are reaped when that is done."""
     for worker in workers.values():
         worker.connection.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
-    for worker in workers.values():
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(worker.pid, 0)
+        _killed.add(worker.pid)
     workers.clear()
+    _reap()
 
 
-def _tell(worker: _Worker, header: Any, body: bytes = b"") -> None:
+def _reap() -> None:
+    """Let the system forget those of the killed processes that have ended."""
+    for pid in list(_killed):
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        _killed.discard(pid)
+
+
+def _tell(worker: _Worker, message: bytes) -> None:
     """Send a message to a worker, `OutOfMemory` if it is gone."""
     with _missed(worker):
-        _send(worker.connection, header, body)
+        _send(worker.connection, message)
 
 
-def _hear(worker: _Worker) -> Any:
+def _hear(worker: _Worker) -> bytes:
     """Return what a worker says, `OutOfMemory` if it is gone."""
     with _missed(worker):
-        return _receive(worker.connection)[0]
+        return _receive(worker.connection)
 
 
 @contextlib.contextmanager
@@ -184,48 +245,39 @@ def _missed(worker: _Worker) -> Iterator[None]:
         raise OutOfMemory("memory", f"worker {worker.pid} was ended", "--threads 1") from error
 
 
-def _send(connection: socket.socket, header: Any, body: bytes = b"") -> None:
-    """Send a header of JSON and a body; never by way of SIGPIPE, which would end this process too."""
-    text = json.dumps(header).encode()
-    connection.sendall(_LENGTHS.pack(len(text), len(body)) + text + body, socket.MSG_NOSIGNAL)
+def _send(connection: socket.socket, message: bytes) -> None:
+    """Send a message; never by way of SIGPIPE, which would end this process too."""
+    connection.send(message, socket.MSG_NOSIGNAL)
 
 
-def _receive(connection: socket.socket) -> tuple[Any, bytes]:
-    """Return header and body of a message, EOFError where there is none to come."""
-    lengths = _LENGTHS.unpack(_receive_bytes(connection, _LENGTHS.size))
-    text, body = (_receive_bytes(connection, length) for length in lengths)
-    return json.loads(text), body
+def _receive(connection: socket.socket) -> bytes:
+    """Return a message, EOFError where there is none to come."""
+    message = connection.recv(MOST_BYTES)
+    if not message:
+        raise EOFError
+    return message
 
 
-def _receive_bytes(connection: socket.socket, length: int) -> bytes:
-    """Return so many bytes."""
-    received = bytearray()
-    while len(received) < length:
-        part = connection.recv(length - len(received))
-        if not part:
-            raise EOFError
-        received += part
-    return bytes(received)
+def _write(memory: Array, arrays: Sequence[Array]) -> None:
+    """Write arrays to memory, one behind the other."""
+    for array, place in zip(arrays, _split(memory, [array.shape for array in arrays]), strict=True):
+        place[...] = array
 
 
-def _unpack(slot: Array, shapes: list[list[int]], numbers: list[float]) -> Sums:
-    """Return sums whose arrays are views of a slot."""
-    log_likelihood, log_max_posterior, rows, total_weight = numbers
-    arrays = tuple(_split(slot, shapes))
-    return Sums(arrays, log_likelihood, log_max_posterior, int(rows), total_weight)
-
-
-def _pack(sums: Sums, slot: Array) -> tuple[list[tuple[int, ...]], list[float]]:
-    """Write arrays to a slot; return their shapes and what else there is to know."""
-    begin = 0
-    for array in sums.arrays:
-        slot[begin : begin + array.size] = array.reshape(-1)
-        begin += array.size
+def _write_sums(slot: Array, sums: Sums) -> None:
+    """Write sums to a slot."""
     numbers = [sums.log_likelihood, sums.log_max_posterior, sums.rows, sums.total_weight]
-    return [array.shape for array in sums.arrays], numbers
+    _write(slot, (np.array(numbers, dtype=np.float64), *sums.arrays))
 
 
-def _split(flat: Array, shapes: list[list[int]]) -> Iterator[Array]:
+def _read_sums(slot: Array, shapes: Sequence[tuple[int, ...]]) -> Sums:
+    """Return sums whose arrays are views of a slot."""
+    numbers, *arrays = _split(slot, [(_NUMBERS,), *shapes])
+    log_likelihood, log_max_posterior, rows, total_weight = numbers.tolist()
+    return Sums(tuple(arrays), log_likelihood, log_max_posterior, int(rows), total_weight)
+
+
+def _split(flat: Array, shapes: Sequence[Sequence[int]]) -> Iterator[Array]:
     """Yield views of these shapes, one behind the other."""
     begin = 0
     for shape in shapes:
@@ -234,30 +286,15 @@ def _split(flat: Array, shapes: list[list[int]]) -> Iterator[Array]:
         begin = end
 
 
-def _become_worker(connection: socket.socket) -> None:
+def _keep_only(*kept: int) -> None:
     """Let go of what belongs to the parent: its files and locks, its terminal, its signals."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signum, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    kept = connection.fileno()
-    os.closerange(3, kept)
-    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-
-
-def _serve(sweep: Sweep, connection: socket.socket, slots: Array) -> None:
-    """Sum blocks until the parent is gone."""
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            header, body = _receive(connection)
-            if len(header) == 2:
-                i, slot = header
-                sums = sweep.sum_block(i, sweep.work)
-                _send(connection, [i, slot, *_pack(sums, slots[slot])])
-            else:
-                covariance_type, hard, shapes = header
-                weights, means, covariances = _split(np.frombuffer(body), shapes)
-                mixture = Mixture(weights, means, covariances, covariance_type)
-                with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
-                    sweep.prepare(mixture, hard=hard)
+    # Their numbers may go to a million, and not every Python closes a range at once.
+    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if descriptor > 2 and descriptor not in kept:
+            with contextlib.suppress(OSError):  # that of the listing is closed already
+                os.close(descriptor)

@@ -20,6 +20,7 @@ from gmmcli.core.quantiles import sampled_rows
 from gmmcli.engine.crew import Crew, can_fork
 from gmmcli.engine.sweep import Sweep
 from gmmcli.engine.table import TableInMemory
+from gmmcli.errors import CovarianceNotPositive
 
 # A pass that one worker makes in less is not worth handing out.
 INLINE_NS = 2e6
@@ -148,13 +149,14 @@ class LocalEngine:
         try:
             if crew is not None:
                 crew.prepare(mixture, hard=hard)
-            sweep.prepare(mixture, hard=hard)
-            if crew is not None:
-                crew.run(sweep.n_blocks, self._check, fold)
+                crew.run(self._check, fold)
             else:
+                sweep.prepare(mixture, hard=hard)
                 for i in range(sweep.n_blocks):
                     self._check()
-                    fold(sweep.sum_block(i, sweep.work))
+                    fold(sweep.sum_block(i))
+        except CovarianceNotPositive:
+            raise
         except BaseException:
             self.close()  # the crew may still be at work on what nobody wants now
             raise
@@ -170,7 +172,7 @@ class LocalEngine:
             self.close()
         if self._crew is None and can_fork():
             with contextlib.suppress(OSError):
-                self._crew = Crew(self._sweep, self._n_workers, layout.most_sums)
+                self._crew = Crew(self._sweep, self._n_workers - 1, layout.most_sums)
         return self._crew
 
     def _scatter_of_all(self) -> Array:

@@ -4,7 +4,7 @@ import mmap
 
 import numpy as np
 
-from gmmcli.core.block import Workspace
+from gmmcli.core.block import Workspace, choose_layout
 from gmmcli.core.kernel import Kernel, Sums
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 from gmmcli.core.quantiles import sample_size, sampled_rows
@@ -42,24 +42,20 @@ class Sweep:
         self.kernel, self._hard = Kernel(mixture), hard
         self._blocks = list(self._table.blocks(self.kernel.layout.block_rows))
 
+    def count_blocks(self, mixture: Mixture) -> int:
+        """Return the number of blocks of a pass under a mixture, before it is made ready for."""
+        layout = choose_layout(mixture.covariance_type, mixture.n_features, mixture.n_components)
+        return sum(1 for _ in self._table.blocks(layout.block_rows))
+
     @property
     def n_blocks(self) -> int:
         """Number of blocks."""
         return len(self._blocks)
 
-    @property
-    def work(self) -> Workspace:
-        """Arrays to work in, for one thread."""
-        mixture = self.kernel.mixture
-        key = (mixture.covariance_type, mixture.n_components)
-        if key not in self._workspaces:
-            self._workspaces[key] = self.kernel.workspace()
-        return self._workspaces[key]
-
-    def sum_block(self, i: int, work: Workspace) -> Sums:
+    def sum_block(self, i: int) -> Sums:
         """Return the sums of a block, and write its part of the sample."""
         first, X = self._blocks[i]
-        step = self.kernel.layout.tile_rows
+        step, work = self.kernel.layout.tile_rows, self._workspace()
         total: Sums | None = None
         for begin in range(0, X.shape[1], step):
             sums, log_density = self.kernel.expectation(X[:, begin : begin + step], work, hard=self._hard)
@@ -71,6 +67,14 @@ class Sweep:
         if total is None:
             raise ValueError("a block has rows")
         return total
+
+    def _workspace(self) -> Workspace:
+        """Return arrays to work in."""
+        mixture = self.kernel.mixture
+        key = (mixture.covariance_type, mixture.n_components)
+        if key not in self._workspaces:
+            self._workspaces[key] = self.kernel.workspace()
+        return self._workspaces[key]
 
     def _keep_sample(self, first: int, log_density: Array) -> None:
         """Write the log densities of sampled rows among some consecutive ones."""

@@ -1,5 +1,6 @@
 """Worker processes: they leave nothing behind, keep nothing of the parent's, and are missed when they end."""
 
+import dataclasses
 import fcntl
 import os
 import signal
@@ -14,8 +15,9 @@ from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.engine import crew as crew_module
 from gmmcli.engine import local
+from gmmcli.engine.counter import Counter
 from gmmcli.engine.local import LocalEngine, one_blas_thread
-from gmmcli.errors import OutOfMemory
+from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 
 pytestmark = pytest.mark.skipif(not crew_module.can_fork(), reason="no workers without fork")
 PATIENCE_S = 20.0
@@ -36,7 +38,7 @@ def mixture():
 @pytest.fixture
 def engine(mixture):
     X = random_rows(np.random.default_rng(2), mixture, 100_000)
-    with LocalEngine([[X[:, :65_536], X[:, 65_536:]]], 2) as engine:
+    with LocalEngine([[X[:, :65_536], X[:, 65_536:]]], 3) as engine:
         yield engine
 
 
@@ -59,14 +61,26 @@ def pids_of(engine):
 
 
 def test_workers_stay_between_passes_and_end_with_the_engine(engine, mixture):
-    """The second pass is made by the processes of the first; closing ends and reaps them."""
+    """The second pass is made by the processes of the first; closing ends them."""
     engine.expectation(mixture)
     first = pids_of(engine)
     engine.expectation(mixture, hard=True)
 
     assert pids_of(engine) == first
     engine.close()
-    assert all(is_gone(pid) for pid in first)
+    wait_until(lambda: all(is_gone(pid) for pid in first))
+
+
+def test_workers_that_have_ended_are_reaped_when_the_next_ones_are_made(engine, mixture):
+    """The end of a process is not waited for; sooner or later the system may forget it."""
+    engine.expectation(mixture)
+    first = pids_of(engine)
+    engine.close()
+    wait_until(lambda: all(is_gone(pid) for pid in first))
+
+    engine.expectation(mixture)
+
+    assert not any(Path(f"/proc/{pid}").exists() for pid in first)
 
 
 def test_an_engine_that_is_forgotten_takes_its_workers_along(mixture):
@@ -78,7 +92,7 @@ def test_an_engine_that_is_forgotten_takes_its_workers_along(mixture):
 
     del engine
 
-    assert all(is_gone(pid) for pid in pids)
+    wait_until(lambda: all(is_gone(pid) for pid in pids))
 
 
 def test_a_mixture_with_more_components_gets_new_workers_with_room_for_its_sums(engine, mixture):
@@ -139,7 +153,59 @@ def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_p
 
     with (tmp_path / "lock").open("w") as again:
         fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert all(len(files) == 4 for files in open_files)  # standard streams and the socket
+    assert all(len(files) == 5 for files in open_files)  # standard streams, the socket, the counter's lock
+
+
+def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mixture):
+    """Every process finds it, and waits for the next mixture."""
+    expected = engine.expectation(mixture).statistics
+    before = pids_of(engine)
+    flat = dataclasses.replace(mixture, covariances=np.zeros_like(mixture.covariances))
+
+    with pytest.raises(CovarianceNotPositive):
+        engine.expectation(flat)
+
+    assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
+    assert pids_of(engine) == before
+
+
+def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
+    """Workers that are ahead by as many sums as there is room for lose none of them."""
+    expected = engine.expectation(mixture).statistics
+    sum_block = engine._sweep.sum_block
+
+    def sum_slowly(i):
+        time.sleep(0.02)
+        return sum_block(i)
+
+    monkeypatch.setattr(engine._sweep, "sum_block", sum_slowly)  # the workers have been forked before
+
+    for _ in range(3):
+        assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
+
+
+def test_processes_take_every_number_once():
+    """Several at a time, none beyond the end, and none of a pass that is over."""
+    counter, n_processes, end = Counter(), 4, 2000
+    counter.start(7, end)
+    pipes = [os.pipe() for _ in range(n_processes)]
+    for _, writer in pipes:
+        if os.fork() == 0:
+            taken = iter(lambda: counter.take(7), None)
+            os.write(writer, np.fromiter(taken, dtype=np.int64).tobytes())
+            os._exit(0)
+        os.close(writer)
+
+    found = [np.frombuffer(os.read(reader, 8 * end), dtype=np.int64) for reader, _ in pipes]
+
+    for reader, _ in pipes:
+        os.close(reader)
+        os.wait()
+    assert np.sort(np.concatenate(found)).tolist() == list(range(end))
+    assert counter.take(7) is None
+    counter.start(8, end)
+    assert counter.take(7) is None
+    assert counter.take(8) == 0
 
 
 SCRIPT = """
@@ -147,9 +213,10 @@ import sys
 import numpy as np
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine import local
+from gmmcli.engine.counter import Counter
 local.INLINE_NS = 0.0
 X = np.random.default_rng(1).normal(size=(4, 100_000))
-engine = local.LocalEngine([[X]], 2)
+engine = local.LocalEngine([[X]], 3)
 mixture = Mixture(np.full(2, 0.5), np.zeros((2, 4)), np.ones((2, 4)), "diag")
 with local.one_blas_thread():
     engine.expectation(mixture)

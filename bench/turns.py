@@ -4,7 +4,7 @@ A machine that slows down slows all of them, and the median of the turns counts.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from children import GMMCLI, SKLEARN, Worker, available_cpus
@@ -18,10 +18,22 @@ PAUSE_S = 0.1
 
 @dataclass(frozen=True)
 class Plan:
-    """How often a program runs, and with how many threads each time."""
+    """How often a program runs, and with how many threads each time.
+
+    One that settles runs with each number of threads in the first turn, and with the best of them after that.
+    """
 
     turns: int
     threads: tuple[int, ...]
+    settles: bool = False
+
+    def threads_of_turn(self, turn: int, seconds: Mapping[str, Sequence[float]]) -> tuple[int, ...]:
+        """Return the numbers of threads of a turn, given what the turns before took with each."""
+        if turn >= self.turns:
+            return ()
+        if turn == 0 or not self.settles:
+            return self.threads
+        return (min(self.threads, key=lambda n: seconds[str(n)][0]),)
 
 
 def thread_counts(program: str) -> tuple[int, ...]:
@@ -47,9 +59,7 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
     likelihoods: dict[str, list[float]] = {program: [] for program in workers}
     for turn in range(max(plan.turns for plan in plans.values())):
         for program, worker in workers.items():
-            if turn >= plans[program].turns:
-                continue
-            for threads in plans[program].threads:
+            for threads in plans[program].threads_of_turn(turn, seconds[program]):
                 time.sleep(PAUSE_S)
                 answer = worker.ask("run", threads=threads)
                 seconds[program][str(threads)].append(answer["seconds"])
@@ -58,7 +68,7 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
 
 
 def best(measured: Result, program: str) -> float:
-    """Return the better median over the numbers of threads."""
+    """Return the best median over the numbers of threads."""
     return min(median(seconds) for seconds in measured["seconds"][program].values())
 
 

@@ -72,6 +72,15 @@ def test_medians_of_the_better_number_of_threads_are_compared() -> None:
     assert turns.disagreement(one) == pytest.approx(5e-10, rel=1e-6)
 
 
+def test_a_program_that_settles_runs_on_with_the_threads_that_were_fastest_at_first() -> None:
+    """Any other runs with all of them in every turn."""
+    settled, steady = load("turns").Plan(3, (1, 2), settles=True), load("turns").Plan(2, (1, 2))
+    seconds = {"1": [2.0], "2": [1.5]}
+
+    assert [settled.threads_of_turn(i, seconds) for i in range(4)] == [(1, 2), (2,), (2,), ()]
+    assert [steady.threads_of_turn(i, seconds) for i in range(3)] == [(1, 2), (1, 2), ()]
+
+
 def test_what_was_missed_is_said_to_be_missed() -> None:
     """A target stands with its figure and a verdict, whichever way it went."""
     iterations = load("iterations")

@@ -6,7 +6,7 @@ bound on the length of a jump, and with a judgement that asks whether a jump has
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
@@ -25,6 +25,13 @@ GROWTH = 4.0
 # Plain steps after a jump until their gains are those of the slow direction again; then those that judge.
 SETTLING = 3
 JUDGING = 2
+# Cycles in a row that gain less than the tolerance before a run may end: a jump is the best judge of what is
+# left in the slow direction.
+CALM = 2
+# What a jump measures of the slowest direction is less than the truth where faster ones are mixed in.
+MARGIN = 10.0
+# Slower than this only rounding is.
+SLOWEST = 1e4
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +44,13 @@ class Cycle:
         Plain steps still to be made before a jump is thought of.
     is_settling : bool
         Whether they follow a jump, so that their first likelihoods say nothing about convergence.
+    calm : int
+        Cycles in a row that gained less than the tolerance.
     longest : float
         Bound on the length of a jump; 1 is that of two plain steps.
     slowest : float
-        The greatest length that was measured so far: about 1 / (1 − rate) of the slowest direction.
+        The greatest length that was measured so far, up to `SLOWEST`: about 1 / (1 − rate) of the slowest
+        direction.
     failures : int
         Jumps in a row that did not pay.
     likelihood : float
@@ -51,6 +61,7 @@ class Cycle:
 
     plain: int = FIRST_PLAIN
     is_settling: bool = False
+    calm: int = 0
     longest: float = 1.0
     slowest: float = 1.0
     failures: int = 0
@@ -59,19 +70,22 @@ class Cycle:
 
     def kept_in(self, run: Mapping[str, Array]) -> dict[str, Array]:
         """Return the run state of a pair with this cycle in place of an older one."""
-        numbers = [self.plain, self.is_settling, self.longest, self.slowest, self.failures, self.likelihood]
+        numbers = [float(getattr(self, one.name)) for one in fields(self) if one.name != "base"]
         others = {name: array for name, array in run.items() if name not in ("cycle", "cycle_base")}
         own = {"cycle": np.array(numbers)} | ({"cycle_base": self.base} if self.base.size else {})
         return others | own
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
-        """Return what a checkpoint stored; the beginning where it stored nothing."""
-        if "cycle" not in arrays:
+        """Return what a checkpoint stored; the beginning where it stored nothing, or what others knew."""
+        stored = arrays.get("cycle", np.empty(0)).tolist()
+        if len(stored) != len(fields(cls)) - 1:
             return cls()
-        plain, is_settling, longest, slowest, failures, likelihood = arrays["cycle"].tolist()
+        plain, is_settling, calm, longest, slowest, failures, likelihood = stored
         base = arrays.get("cycle_base", np.empty(0))
-        return cls(int(plain), bool(is_settling), longest, slowest, int(failures), likelihood, base)
+        return cls(
+            int(plain), bool(is_settling), int(calm), longest, slowest, int(failures), likelihood, base
+        )
 
 
 @dataclass(frozen=True)
@@ -106,8 +120,8 @@ def iterate(
     expectation : callable
         One E over this run's table.
     rules : Rules
-        A cycle that gains less than its `tol` per unit weight is followed by plain steps, which decide on
-        convergence.
+        Cycles that gain less than its `tol` per unit weight are followed by plain steps, which decide on
+        convergence (docs/decisions/0008).
     step : int
         M-steps done before.
     likelihoods : sequence of float
@@ -147,9 +161,9 @@ def _after_plain(pair: Pair, cycle: Cycle, tol: float) -> tuple[Pair, Cycle]:
     left = cycle.plain - 1
     if cycle.is_settling:
         last_gain = pair.likelihoods[-1] - pair.likelihoods[-2]
-        # What the slowest direction would still bring, were all of the last gain its own.
-        is_hidden = left == 0 and 0.5 * last_gain * cycle.slowest > tol
-        if left >= JUDGING or is_hidden:
+        # What the slowest direction might still bring, were all of the last gain its own.
+        is_hidden = left == 0 and MARGIN * 0.5 * last_gain * cycle.slowest > tol
+        if left >= JUDGING or is_hidden or cycle.calm < CALM:
             return replace(pair, likelihoods=pair.likelihoods[-1:]), replace(cycle, plain=left)
     if left == 0 and not _is_slow(pair, tol):
         left = 1
@@ -161,7 +175,7 @@ def _jump(
 ) -> tuple[Pair, Cycle]:
     """Extrapolate the last two steps; where that does not pay, be content with them."""
     second, third = pack(pair.mixture, rules.params), pack(stepped, rules.params)
-    length, target = _extrapolate(cycle.base, second, third, cycle.longest)
+    measured, length, target = _extrapolate(cycle.base, second, third, cycle.longest)
     longest = cycle.longest * GROWTH if length == cycle.longest else cycle.longest
     failures, found, base = 0, None, np.empty(0)
     if length > 1:
@@ -171,14 +185,15 @@ def _jump(
     if found is None:
         found = pair.followed_by(stepped, expectation(stepped))
     found = replace(found, likelihoods=(found.expectation.mean_log_likelihood,))
-    plain = 2 ** min(failures, 10) if failures > 1 else 0
+    plain, calm = 2 ** min(failures, 10) if failures > 1 else 0, 0
     if found.likelihoods[-1] - cycle.likelihood < rules.tol:
-        plain = max(plain, SETTLING + JUDGING)
+        plain, calm = max(plain, SETTLING + JUDGING), cycle.calm + 1
     return found, Cycle(
         plain=plain,
+        calm=calm,
         is_settling=plain > 0,
         longest=longest,
-        slowest=max(length, cycle.slowest),
+        slowest=max(min(measured, SLOWEST), cycle.slowest),
         failures=failures,
         likelihood=found.likelihoods[-1],
         base=np.empty(0) if plain else base,
@@ -227,14 +242,14 @@ def _is_slow(pair: Pair, tol: float) -> bool:
     return tol == 0 or (ratio > 0 and bool(np.log(tol / gain) / np.log(ratio) > FEW_PASSES))
 
 
-def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> tuple[float, Array]:
-    """Return the length of a jump, at least 1 (which leads to the third), and where it leads."""
+def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> tuple[float, float, Array]:
+    """Return the length that was measured, that of the jump (1 leads to the third), and where it leads."""
     r = second - first
     v = (third - second) - r
     norm = float(np.linalg.norm(v))
-    length = float(np.linalg.norm(r)) / norm if norm > 0 else 1.0
-    length = min(max(length, 1.0), longest)
-    return length, first + 2 * length * r + length**2 * v
+    measured = float(np.linalg.norm(r)) / norm if norm > 0 else 1.0
+    length = min(max(measured, 1.0), longest)
+    return measured, length, first + 2 * length * r + length**2 * v
 
 
 def pack(mixture: Mixture, params: str) -> Array:

@@ -79,6 +79,20 @@ def test_overlapping_mixtures_take_a_third_of_the_passes_at_most(problem, seed):
     assert len(passes) <= len(plain_passes) / 2 or len(plain_passes) < 150
 
 
+@pytest.mark.parametrize(
+    ("problem", "seed"),
+    [(two_overlapping, 101), (two_overlapping, 105), (several, 110), (several, 118), (several, 123)],
+)
+def test_a_run_does_not_end_while_a_slow_direction_hides_behind_fast_ones(problem, seed):
+    """Tables on which gains that shrink fast after a jump were once taken for convergence."""
+    run = Run(*problem(seed), seed=seed)
+    plain, _ = run.to_convergence(accelerated=False)
+
+    last, _ = run.to_convergence(accelerated=True)
+
+    assert last.likelihoods[-1] >= plain.likelihoods[-1] - 1e-6
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_well_separated_mixtures_never_take_many_more_passes(seed):
     """At most three, or a tenth, more than plain EM."""

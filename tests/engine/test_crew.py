@@ -122,7 +122,9 @@ def test_workers_leave_signals_to_the_parent(engine, mixture, signum):
 def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(engine, mixture):
     """Nothing hangs; the message says what may be done."""
     expected = engine.expectation(mixture).statistics
-    os.kill(pids_of(engine)[0], signal.SIGKILL)
+    killed = pids_of(engine)[0]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: is_gone(killed))
 
     with pytest.raises(OutOfMemory, match="was ended") as caught:
         engine.expectation(mixture)

@@ -15,8 +15,8 @@ from gmmcli.core import em, family
 from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture, covariances_shape
 from gmmcli.core.quantiles import sample_size, sampled_rows
 
-LLOYD_MAX_PASSES = 100
-# Lloyd stops when no centre moves further than this, in standard units.
+LLOYD_MAX_PASSES = 20
+# Lloyd stops when the squares of all moves come to no more than this, in standard units.
 LLOYD_TOLERANCE = 1e-4
 SHORT_GAIN = 1e-3
 # Of a short EM, until half of the starts is given up each time: 10, 25, 50 in all.
@@ -200,7 +200,7 @@ def lloyd(rows: Rows, centers: Array) -> Array:
     for _ in range(LLOYD_MAX_PASSES):
         statistics = rows.expectation(spheres(centers), hard=True).statistics
         moved = em.maximise(statistics, spheres(centers), "m").means
-        shift = np.abs(moved - centers).max()
+        shift = ((moved - centers) ** 2).sum()
         centers = moved
         if shift <= LLOYD_TOLERANCE:
             break

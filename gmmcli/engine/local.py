@@ -5,6 +5,7 @@ worker finishes first.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
@@ -38,13 +39,19 @@ def available_cpus() -> int:
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep BLAS to one thread: the workers are ours, and sums must not depend on its own splitting."""
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with _libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries with threads of their own: looking for them takes as long as a short pass."""
+    return ThreadpoolController()
 
 
 def blas_kernel() -> str:
     """Return the name of numpy's BLAS and the kernel it runs, for the checkpoint."""
-    for library in ThreadpoolController().info():
+    for library in _libraries().info():
         if library["user_api"] == "blas":
             return f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
     return "unknown"

@@ -177,7 +177,7 @@ def test_the_objective_of_lloyd_never_rises(seed, n_components):
     assert objective(final) <= objectives[-1] * (1 + 1e-12)
     nearest = ((table[:, None] - final) ** 2).sum(axis=2).argmin(axis=1)
     for k in np.unique(nearest):
-        # Lloyd rests when no centre moves further than its tolerance.
+        # Lloyd rests when its centres move no further than its tolerance.
         np.testing.assert_allclose(final[k], table[nearest == k].mean(axis=0), atol=1e-3)
 
 

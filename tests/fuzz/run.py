@@ -30,7 +30,6 @@ from unittest import mock
 from fuzz.cases import Case, Fit, as_csv, make_case
 from fuzz.checks import find_faults, find_faults_of_checkpoint
 from fuzz.errors import find_faults_of_error
-from threadpoolctl import ThreadpoolController
 
 import gmmcli
 from gmmcli.engine import local
@@ -118,7 +117,6 @@ def _remembering() -> Iterator[None]:
     decode_once = lru_cache(4)(checkpoint.decode)
     with (
         mock.patch.object(metadata, "version", cache(metadata.version)),
-        mock.patch.object(local, "ThreadpoolController", cache(ThreadpoolController)),
         mock.patch.object(commit, "decode", decode_once),
         mock.patch.object(model_dir, "decode", decode_once),
     ):

@@ -122,6 +122,14 @@ Examples:
 @click.option(
     "--time-limit", "time_limit_s", type=options.Number(above=0), help="Stop cleanly after F seconds."
 )
+@click.option(
+    "--partial", is_flag=True, help="Add TABLE to what the model knows, in --steps N inner steps (1)."
+)
+@click.option(
+    "--decay",
+    type=options.Number(least=0, most=1),
+    help="With --partial: multiply what the model knows by F first (1).",
+)
 @click.option("--require-convergence", is_flag=True, help="Exit 3 where the run did not converge.")
 @options.input_format
 @options.threads
@@ -133,7 +141,8 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
 
     A second fit continues from the newest checkpoint in the model directory.
     """
-    from gmmcli.jobs.fit import FitRequest, fit
+    from gmmcli.jobs.fit import fit
+    from gmmcli.jobs.fit_request import FitRequest
 
     settings = {name: given.pop(name) for name in SETTINGS}
     request = FitRequest(

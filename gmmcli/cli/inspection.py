@@ -33,6 +33,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "covariances": mixture.covariances.tolist(),
         "log_likelihood": fitness.log_likelihood,
         "mean_log_likelihood": fitness.mean_log_likelihood,
+        "approximate": report.is_approximate,
         "rows": fitness.rows,
         "total_weight": fitness.total_weight,
         "n_parameters": fitness.n_parameters,
@@ -58,13 +59,14 @@ def summary(report: job.InspectReport, generations: list[int]) -> str:
     """Return a page for people."""
     checkpoint, fitness, mixture = report.checkpoint, report.fitness, report.checkpoint.mixture
     state = "converged" if checkpoint.converged else "not converged"
+    about = ", approximate" if report.is_approximate else ""
     facts = {
         "model": f"{report.model_dir}, checkpoint {report.stored.generation} of {report.provenance.created}",
         "mixture": f"{plural(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
         "columns": ", ".join(checkpoint.features),
         "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {plural(fitness.rows, 'row')}",
         "tables": ", ".join(operand.name for operand in checkpoint.operands),
-        "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row)",
+        "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row{about})",
         "bic, aic": f"{fitness.bic:.4f}, {fitness.aic:.4f} ({fitness.n_parameters} parameters)",
         "checkpoints": ", ".join(map(str, generations)),
     }

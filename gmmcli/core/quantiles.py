@@ -1,5 +1,8 @@
 """Quantiles of the training rows' log densities: what decides that a row is an outlier. numpy only."""
 
+from collections.abc import Iterable
+from typing import Literal
+
 import numpy as np
 
 from gmmcli.core.mixture import Array, Integers
@@ -27,6 +30,40 @@ def sampled_rows(places: Integers, n_rows: int, size: int) -> Integers:
 def summarise(log_densities: Array) -> Array:
     """Return the quantiles of a sample at the fixed probabilities, shape (1001,), linear between."""
     return np.quantile(log_densities, probabilities())
+
+
+def merge(parts: Iterable[tuple[Array, float]]) -> Array:
+    """Return the quantiles of several sets of rows together, at the fixed probabilities.
+
+    Parameters
+    ----------
+    parts : iterable of (quantiles, weight)
+        Of `summarise`, shape (1001,); weights are not negative, their sum is positive.
+
+    Returns
+    -------
+    ndarray of shape (1001,), float64
+    """
+    p = probabilities()
+    weighted = [(quantiles, weight) for quantiles, weight in parts if weight > 0]
+    values = np.unique(np.concatenate([quantiles for quantiles, _ in weighted]))
+    # Many rows may have one value: then the share below it is not the share up to it.
+    shares = np.zeros((len(values), 2))
+    for quantiles, weight in weighted:
+        shares[:, 0] += weight * _share(values, quantiles, p, "left")
+        shares[:, 1] += weight * _share(values, quantiles, p, "right")
+    shares /= sum(weight for _, weight in weighted)
+    return np.asarray(np.interp(p, shares.reshape(-1), np.repeat(values, 2)))
+
+
+def _share(values: Array, quantiles: Array, p: Array, side: Literal["left", "right"]) -> Array:
+    """Return which share of a distribution lies below values ("left"), or up to them ("right")."""
+    last = len(quantiles) - 1
+    i = np.searchsorted(quantiles, values, side=side)
+    low, high = np.clip(i - 1, 0, last), np.clip(i, 0, last)
+    width = quantiles[high] - quantiles[low]
+    part = (values - quantiles[low]) / np.where(width > 0, width, 1.0)
+    return np.asarray(p[low] + part * (p[high] - p[low]))
 
 
 def quantile(quantiles: Array, probability: float) -> float:

@@ -5,85 +5,31 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gmmcli.core import acceleration, em, quantiles, reseed
+from gmmcli.core import acceleration, em, incremental, quantiles, reseed
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine.local import blas_kernel
-from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, Stopped, Usage
+from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, Stopped
+from gmmcli.jobs import interrupt
+from gmmcli.jobs.absorb import absorb
 from gmmcli.jobs.degeneracy import singular, tell_of_few_rows, who
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
+from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.model import Model, choose_features, open_model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
-from gmmcli.jobs.reading import TableRequest, reading
+from gmmcli.jobs.reading import reading
 from gmmcli.jobs.run import Cadence, Moment, Recorder, StopRule, TimeUp, run
 from gmmcli.jobs.settings import Settings
+from gmmcli.jobs.snapshot import checkpoint_of
 from gmmcli.jobs.training_table import TrainingTable, load_training_table
 from gmmcli.jobs.versions import versions
-from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
 
 DEFAULT_MAX_ITER = 1000
 DEFAULT_CHECKPOINT_SECONDS = 600.0
-
-
-@dataclass(frozen=True)
-class FitRequest:
-    """What was asked for; None is "not given".
-
-    Parameters
-    ----------
-    model_dir : Path
-    table : TableRequest
-    settings : dict
-        components, covariance_type, init, restarts, seed, params, reg_covar, missing, tol, accelerate, keep,
-        keep_every.
-    columns, exclude : tuple of str
-    steps, max_steps, max_iter : int
-    checkpoint_steps : int
-    checkpoint_seconds, time_limit_s : float
-    """
-
-    model_dir: Path
-    table: TableRequest
-    settings: dict[str, Any] = field(default_factory=dict)
-    columns: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    steps: int | None = None
-    max_steps: int | None = None
-    max_iter: int | None = None
-    checkpoint_steps: int | None = None
-    checkpoint_seconds: float | None = None
-    time_limit_s: float | None = None
-    fresh: bool = False
-    rollback: bool = False
-    require_convergence: bool = False
-    source_date_epoch: int | None = None
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the run ends at a number of steps, rather than at convergence."""
-        return self.steps is not None or self.max_steps is not None
-
-    def check(self) -> None:
-        """Raise `Usage` where options exclude one another."""
-        for one, other in (
-            ("steps", "max_steps"),
-            ("steps", "max_iter"),
-            ("max_steps", "max_iter"),
-            ("checkpoint_steps", "checkpoint_seconds"),
-            ("fresh", "rollback"),
-        ):
-            given = [getattr(self, name) for name in (one, other)]
-            if all(value is not None and value is not False for value in given):
-                names = [f"--{name.replace('_', '-')}" for name in (one, other)]
-                raise Usage(names[0], f"excludes {names[1]}", "give one of them")
 
 
 def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
@@ -209,11 +155,15 @@ def _run(
     def expectation(mixture: Mixture) -> em.Expectation:
         nonlocal passes
         passes += 1
+        if request.partial:
+            progress(f"pass {passes} of {request.update_steps + 1}")
         return table.engine.expectation(mixture)
 
     def publish(moment: Moment) -> None:
         nonlocal newest
-        newest = writer.publish(_checkpoint(origin, moment, table, settings), fresh=newest is None)
+        summary = quantiles.summarise(moment.pair.expectation.log_densities)
+        checkpoint = checkpoint_of(moment.pair, moment.history, summary, origin, table, settings)
+        newest = writer.publish(checkpoint, fresh=newest is None)
 
     def follow(pair: em.Pair) -> None:
         nonlocal next_step
@@ -221,8 +171,15 @@ def _run(
         progress(_standing(pair, table.units.log_jacobian))
 
     try:
-        origin = _origin(model, table, progress, tell)
+        origin = _origin(model, table, progress, tell, is_partial=request.partial)
         next_step = origin.step
+        if request.partial:
+            checkpoint = absorb(
+                model, origin, table, expectation, steps=request.update_steps, decay=request.kept_share
+            )
+            with interrupt.hold():
+                newest = writer.publish(checkpoint, fresh=newest is None)
+            return Outcome(newest, model.stored, settings, "steps", passes)
         pairs = _pairs(request, settings, origin, expectation, _mend(settings, table, tell))
         recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
         ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
@@ -294,7 +251,9 @@ def _standing(pair: em.Pair, log_jacobian: float) -> str:
     return f"step {pair.step}, mean log-likelihood {pair.likelihoods[-1] - log_jacobian:.6g}{rest}"
 
 
-def _origin(model: Model, table: TrainingTable, progress: Progress, tell: Notify) -> Origin:
+def _origin(
+    model: Model, table: TrainingTable, progress: Progress, tell: Notify, *, is_partial: bool
+) -> Origin:
     """Return where the run starts."""
     if model.stored is None:
         tell_of_few_rows(table.engine, model.settings.components, tell)
@@ -302,7 +261,8 @@ def _origin(model: Model, table: TrainingTable, progress: Progress, tell: Notify
     checkpoint = model.stored.checkpoint
     before = Settings.from_json(checkpoint.settings, "the model")
     same_table = [o.digest for o in checkpoint.operands] == [o.digest for o in table.operands]
-    if not same_table:
+    same_table = same_table and not incremental.is_approximate(checkpoint.run)
+    if not same_table and not is_partial:
         text = (
             f"other tables than those of checkpoint {model.stored.generation}: only these count from now on"
         )
@@ -323,29 +283,6 @@ def _cadence(request: FitRequest) -> Cadence:
     """Return how often the run writes a checkpoint."""
     seconds = request.checkpoint_seconds
     return Cadence(request.checkpoint_steps, DEFAULT_CHECKPOINT_SECONDS if seconds is None else seconds)
-
-
-def _checkpoint(origin: Origin, moment: Moment, table: TrainingTable, settings: Settings) -> Checkpoint:
-    """Return what is written of a moment."""
-    pair = moment.pair
-    return Checkpoint(
-        state=pair.mixture,
-        mixture=origin.in_table_units(pair.mixture, pair.step, settings.params),
-        units=origin.units,
-        statistics=pair.expectation.statistics,
-        features=table.features,
-        weights_column=None,
-        global_step=pair.step,
-        converged=pair.has_converged(settings.tol),
-        settings=settings.as_json(),
-        log_likelihoods=np.array(moment.history),
-        stopping=np.array(pair.likelihoods),
-        run=pair.run,
-        random_state="",
-        operands=table.operands,
-        absorbed_digests=(),
-        quantiles=quantiles.summarise(pair.expectation.log_densities),
-    )
 
 
 def _finish(writer: Writer, outcome: Outcome, tell: Notify) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gmmcli.core import em
+from gmmcli.core import em, incremental
 from gmmcli.jobs.degeneracy import tell_of_floor
 from gmmcli.jobs.fitness import fitness_of
 from gmmcli.jobs.notice import Notice, Notify
@@ -31,6 +31,7 @@ class FitReport:
     total_weight: float
     log_likelihood: float
     mean_log_likelihood: float
+    approximate: bool
     aic: float
     bic: float
     icl: float
@@ -128,6 +129,7 @@ def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], s
         total_weight=fitness.total_weight,
         log_likelihood=fitness.log_likelihood,
         mean_log_likelihood=fitness.mean_log_likelihood,
+        approximate=incremental.is_approximate(checkpoint.run),
         aic=fitness.aic,
         bic=fitness.bic,
         icl=fitness.icl,

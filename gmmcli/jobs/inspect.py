@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from gmmcli.core import incremental
 from gmmcli.core.family import covariances_of
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.selection import Fitness
@@ -42,6 +43,11 @@ class InspectReport:
     def checkpoint(self) -> Checkpoint:
         """The checkpoint itself."""
         return self.stored.checkpoint
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether its statistics, and with them the fitness, were gathered under several mixtures."""
+        return incremental.is_approximate(self.checkpoint.run)
 
     @property
     def provenance(self) -> Provenance:

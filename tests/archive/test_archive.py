@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.jobs.fit import FitRequest, fit
+from gmmcli.jobs.fit import fit
+from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.inspect import inspect
 from gmmcli.jobs.reading import TableRequest
 from gmmcli.store.verify import check

@@ -13,7 +13,7 @@ import pyarrow as pa
 from fuzz.tables import LARGEST, MOST_FEATURES, Array, draw_table, move_table, pick
 from pyarrow import ipc
 
-from gmmcli.jobs.fit import FitRequest
+from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.reading import TableRequest
 
 TYPES = ("full", "tied", "diag", "spherical")

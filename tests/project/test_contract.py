@@ -56,6 +56,8 @@ CONTRACT = {
         "--keep": "(5)",
         "--keep-every": "divisible by N",
         "--time-limit": "cleanly",
+        "--partial": "inner steps",
+        "--decay": "--partial",
         "--require-convergence": "Exit 3",
     },
     "predict": {

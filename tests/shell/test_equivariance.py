@@ -11,7 +11,8 @@ from shell.session import EXAMPLES, Session
 
 from gmmcli.core.kernel import Kernel
 from gmmcli.core.posterior import evaluate
-from gmmcli.jobs.fit import FitRequest, fit
+from gmmcli.jobs.fit import fit
+from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.reading import TableRequest
 from gmmcli.store.model_dir import ModelDir
 

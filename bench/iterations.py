@@ -45,7 +45,7 @@ LONG = 100  # expanded length from which more is asked of two threads
 def measure(quick: bool, tell: Tell) -> Result:
     """Let the programs take turns on every shape."""
     shapes = QUICK_FULL + QUICK_OTHERS if quick else FULL + OTHERS
-    # Turns of scikit-learn take seconds, and need not be many with what is slower, or for a second opinion.
+    # A turn of scikit-learn takes seconds: its slower number of threads and the second kernel have one each.
     installed = {
         GMMCLI: Plan(TURNS, thread_counts(GMMCLI)),
         SKLEARN: Plan(TURNS, thread_counts(SKLEARN), settles=True),

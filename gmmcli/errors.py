@@ -84,7 +84,9 @@ class CovarianceNotPositive(NumericalFailure):
 
     def __init__(self, component: int | None, features: tuple[int, ...]) -> None:
         where = "all components" if component is None else f"component {component}"
-        super().__init__(where, "covariance not positive definite", "fit with a larger --reg-covar")
+        super().__init__(
+            where, "covariance not positive definite", "fit with a larger --reg-covar, or fewer components"
+        )
         self.component = component
         self.features = features
 

@@ -120,7 +120,10 @@ Examples:
 )
 @click.option("--keep-every", type=options.COUNT, metavar="N", help="Keep those divisible by N for ever.")
 @click.option(
-    "--time-limit", "time_limit_s", type=options.Number(above=0), help="Stop cleanly after F seconds."
+    "--time-limit",
+    "time_limit_s",
+    type=options.Number(above=0),
+    help="Stop cleanly after F seconds; exit 3 if not converged.",
 )
 @click.option(
     "--partial", is_flag=True, help="Add TABLE to what the model knows, in --steps N inner steps (1)."

@@ -28,6 +28,8 @@ JUDGING = 2
 # Cycles in a row that gain less than the tolerance before a run may end: a jump is the best judge of what is
 # left in the slow direction.
 CALM = 2
+# After so many plain steps since a jump they are like those of a run without jumps.
+LONG = 32
 # What a jump measures of the slowest direction is less than the truth where faster ones are mixed in.
 MARGIN = 10.0
 # Slower than this only rounding is.
@@ -42,8 +44,8 @@ class Cycle:
     ----------
     plain : int
         Plain steps still to be made before a jump is thought of.
-    is_settling : bool
-        Whether they follow a jump, so that their first likelihoods say nothing about convergence.
+    since : int
+        Plain steps since the last jump; −1 before the first.
     calm : int
         Cycles in a row that gained less than the tolerance.
     longest : float
@@ -60,7 +62,7 @@ class Cycle:
     """
 
     plain: int = FIRST_PLAIN
-    is_settling: bool = False
+    since: int = -1
     calm: int = 0
     longest: float = 1.0
     slowest: float = 1.0
@@ -77,15 +79,13 @@ class Cycle:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Self:
-        """Return what a checkpoint stored; the beginning where it stored nothing, or what others knew."""
+        """Return what a checkpoint stored; the beginning where it stored nothing, or other numbers."""
         stored = arrays.get("cycle", np.empty(0)).tolist()
         if len(stored) != len(fields(cls)) - 1:
             return cls()
-        plain, is_settling, calm, longest, slowest, failures, likelihood = stored
+        plain, since, calm, longest, slowest, failures, likelihood = stored
         base = arrays.get("cycle_base", np.empty(0))
-        return cls(
-            int(plain), bool(is_settling), int(calm), longest, slowest, int(failures), likelihood, base
-        )
+        return cls(int(plain), int(since), int(calm), longest, slowest, int(failures), likelihood, base)
 
 
 @dataclass(frozen=True)
@@ -159,15 +159,24 @@ def iterate(
 def _after_plain(pair: Pair, cycle: Cycle, tol: float) -> tuple[Pair, Cycle]:
     """Decide after a plain step whether its likelihoods count, and whether to jump."""
     left = cycle.plain - 1
-    if cycle.is_settling:
-        last_gain = pair.likelihoods[-1] - pair.likelihoods[-2]
-        # What the slowest direction might still bring, were all of the last gain its own.
-        is_hidden = left == 0 and MARGIN * 0.5 * last_gain * cycle.slowest > tol
-        if left >= JUDGING or is_hidden or cycle.calm < CALM:
+    if cycle.since >= 0:
+        cycle = replace(cycle, since=cycle.since + 1)
+        if not _may_judge(pair, cycle, tol):
             return replace(pair, likelihoods=pair.likelihoods[-1:]), replace(cycle, plain=left)
     if left == 0 and not _is_slow(pair, tol):
         left = 1
     return pair, replace(cycle, plain=left)
+
+
+def _may_judge(pair: Pair, cycle: Cycle, tol: float) -> bool:
+    """Tell whether the likelihoods of plain steps after a jump may say that the run has converged."""
+    if cycle.since < SETTLING + JUDGING:
+        return cycle.since > SETTLING
+    last_gain = pair.likelihoods[-1] - pair.likelihoods[-2]
+    # What the slowest direction might still bring, were all of the last gain its own: gains shrink with the
+    # square of the rate, so that gain / (2 (1 − rate)) is left.
+    left_over = MARGIN * 0.5 * last_gain * cycle.slowest
+    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG)
 
 
 def _jump(
@@ -185,13 +194,14 @@ def _jump(
     if found is None:
         found = pair.followed_by(stepped, expectation(stepped))
     found = replace(found, likelihoods=(found.expectation.mean_log_likelihood,))
-    plain, calm = 2 ** min(failures, 10) if failures > 1 else 0, 0
+    plain = 2 ** min(failures, 10) if failures > 1 else 0
+    calm = 0
     if found.likelihoods[-1] - cycle.likelihood < rules.tol:
         plain, calm = max(plain, SETTLING + JUDGING), cycle.calm + 1
     return found, Cycle(
         plain=plain,
+        since=0,
         calm=calm,
-        is_settling=plain > 0,
         longest=longest,
         slowest=max(min(measured, SLOWEST), cycle.slowest),
         failures=failures,

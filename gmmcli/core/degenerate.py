@@ -81,22 +81,23 @@ def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
     for j, variance in enumerate(np.diagonal(covariance)):
         m = len(kept)
         whitened = inverse[:m, :m] @ covariance[kept, j]
-        share = np.abs(whitened @ inverse[:m, :m]) * np.sqrt(np.diagonal(covariance)[kept])
+        coefficients = whitened @ inverse[:m, :m]
         rest = variance - whitened @ whitened
         if variance <= floor:
             found.append(Dependent(j, ()))
         elif rest <= floor:
-            taking_part = np.flatnonzero(share**2 > floor)  # without it, more than that would be left
+            parts = coefficients**2 * np.diagonal(covariance)[kept]
+            taking_part = np.flatnonzero(parts > floor)  # without it, more than that may be left
             found.append(Dependent(j, tuple(kept[i] for i in taking_part)))
         else:
-            inverse[m, :m] = -(whitened @ inverse[:m, :m]) / np.sqrt(rest)
+            inverse[m, :m] = -coefficients / np.sqrt(rest)
             inverse[m, m] = 1 / np.sqrt(rest)
             kept.append(j)
     return found
 
 
 def find_dependent_columns(statistics: Statistics, floor: float) -> list[Dependent]:
-    """Return the columns of a table that others determine, in each component as in the whole.
+    """Return the columns that others determine, about the means of components as about the common mean.
 
     Clusters that are small beside their distance lie on a line, or in a plane, however round they are: their
     columns are not dependent.
@@ -116,7 +117,7 @@ def find_dependent_columns(statistics: Statistics, floor: float) -> list[Depende
 
 
 def pooled_covariance(statistics: Statistics, means: Array) -> Array:
-    """Return the covariance of all rows about the means of their components.
+    """Return the covariance of all rows about given means, one per component.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture
 MAX_LOG10_SCALE = 150.0
 # Further out, squares of distances would leave the doubles: in standard units, in the table's.
 FURTHEST_SD, FURTHEST = 1e100, 1e150
-# A component's sd in standard units is within these, so that a row can be told in its sd as well.
+# Of a component's sd in standard units: within these, the distance of any row in it can be squared.
 NARROWEST_SD, WIDEST_SD = 1e-40, 1e100
 
 
@@ -217,13 +217,13 @@ def find_far_column(distances: Array, units: Units) -> int | None:
 
 
 def find_extreme_variance(covariances: Array, covariance_type: CovarianceType) -> int | None:
-    """Return the first feature with a variance beyond what rows can be told in, or None.
+    """Return the first feature with a variance outside NARROWEST_SD² to WIDEST_SD², or None.
 
     Parameters
     ----------
     covariances : ndarray, float64
         In standard units, shaped as the type says; spherical: of the first feature.
-    covariance_type : str
+    covariance_type : CovarianceType
     """
     variances = covariances
     if covariance_type in ("full", "tied"):

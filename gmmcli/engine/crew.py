@@ -19,24 +19,27 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.engine.counter import Counter
-from gmmcli.engine.sweep import Sweep, shared_array
+from gmmcli.engine.memory import shared_array
+from gmmcli.engine.sweep import Sweep
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 
 # Sums that a worker may have ready before the parent has added the first of them.
 SLOTS = 4
 # Blocks that the parent sums before one that came earlier is ready.
 MOST_AHEAD = 16
-# Of a message; mixtures and sums are not among them.
+# The longest message: mixtures and sums go through shared memory.
 MOST_BYTES = 4096
 _READY, _FREE = struct.Struct("=qq"), b"free"
 # Of sums, beside their arrays.
 _NUMBERS = 4
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _killed: set[int] = set()
 
 
@@ -64,7 +67,7 @@ class Crew:
     ----------
     sweep : Sweep
         What each of them gets a copy of.
-    n_workers : int
+    n_others : int
         Processes beside this one.
     room : int
         How many numbers the sums of a block may hold, and a mixture.
@@ -75,7 +78,7 @@ class Crew:
         The system gives no process or no memory.
     """
 
-    def __init__(self, sweep: Sweep, n_workers: int, room: int) -> None:
+    def __init__(self, sweep: Sweep, n_others: int, room: int) -> None:
         self.room = room
         self._sweep, self._pass = sweep, 0
         self._counter, self._mixture = Counter(), shared_array(room)
@@ -83,7 +86,7 @@ class Crew:
         self._finalizer = weakref.finalize(self, _end, self._workers)
         self._poll = select.poll()
         try:
-            for _ in range(n_workers):
+            for _ in range(n_others):
                 worker = self._start()
                 self._workers[worker.connection.fileno()] = worker
                 self._poll.register(worker.connection, select.POLLIN)
@@ -92,7 +95,7 @@ class Crew:
             raise
 
     def close(self) -> None:
-        """End the processes, whatever they are doing."""
+        """End the processes, whatever they are doing. Does not wait for their end."""
         self._finalizer()
 
     def prepare(self, mixture: Mixture, *, hard: bool) -> None:
@@ -106,9 +109,11 @@ class Crew:
             The system ended a worker.
         """
         arrays = (mixture.weights, mixture.means, mixture.covariances)
-        _write(self._mixture, arrays)
+        n_blocks = self._sweep.count_blocks(mixture)
         self._pass += 1
-        self._counter.start(self._pass, self._sweep.count_blocks(mixture))
+        with self._counter.locked():  # a worker that is late must not read half of it
+            _write(self._mixture, arrays)
+            self._counter.start(self._pass, n_blocks)
         shapes = [array.shape for array in arrays]
         message = json.dumps([self._pass, mixture.covariance_type, hard, shapes]).encode()
         for worker in self._workers.values():
@@ -134,13 +139,11 @@ class Crew:
         sweep, done, folded = self._sweep, dict[int, _Done](), 0
         while folded < sweep.n_blocks:
             check()
-            own = self._counter.take(self._pass) if len(done) < MOST_AHEAD else None
+            is_ahead = sum(one.worker is None for one in done.values()) >= MOST_AHEAD
+            own = None if is_ahead else self._counter.take(self._pass)
             if own is not None:
                 done[own] = _Done(sweep.sum_block(own))
-            for descriptor, _ in self._poll.poll(None if own is None else 0):
-                worker = self._workers[descriptor]
-                i, slot = _READY.unpack(_hear(worker))
-                done[i] = _Done(_read_sums(worker.slots[slot], sweep.kernel.shapes_of_sums), worker)
+            done |= self._gather(wait=own is None)
             while folded in done:
                 one = done.pop(folded)
                 fold(one.sums)
@@ -148,38 +151,58 @@ class Crew:
                     _tell(one.worker, _FREE)
                 folded += 1
 
+    def _gather(self, *, wait: bool) -> dict[int, _Done]:
+        """Return the blocks that workers have ready, by number; at least one if they are waited for."""
+        found, timeout = dict[int, _Done](), None if wait else 0
+        while ready := self._poll.poll(timeout):
+            for descriptor, _ in ready:
+                worker = self._workers[descriptor]
+                i, slot = _READY.unpack(_hear(worker))
+                found[i] = _Done(_read_sums(worker.slots[slot], self._sweep.kernel.shapes_of_sums), worker)
+            timeout = 0
+        return found
+
     def _start(self) -> _Worker:
         """Fork a worker."""
         _reap()
         slots = shared_array(SLOTS * (_NUMBERS + self.room)).reshape(SLOTS, -1)
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        with warnings.catch_warnings():
-            # That threads of other libraries are not in the child is as it should be: it uses numpy alone.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                pid = os.fork()
-            except OSError:
-                ours.close()
-                theirs.close()
-                raise
-        if pid == 0:
-            status = 1
-            try:
-                _keep_only(theirs.fileno(), self._counter.descriptor)
-                self._serve(theirs, slots)
-                status = 0
-            finally:
-                os._exit(status)
-        theirs.close()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # none may find the child unprepared
+        try:
+            pid = _fork()
+            if pid == 0:
+                self._become_worker(theirs, slots, mask)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
         return _Worker(pid, ours, slots)
+
+    def _become_worker(self, connection: socket.socket, slots: Array, mask: set[int]) -> NoReturn:
+        """Sum blocks in a process of one's own until the parent is gone, or something goes wrong."""
+        status = 1
+        try:
+            _keep_only(connection.fileno(), self._counter.descriptor)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._serve(connection, slots)
+            status = 0
+        except MemoryError:
+            status = OutOfMemory.status
+        finally:
+            os._exit(status)
 
     def _serve(self, connection: socket.socket, slots: Array) -> None:
         """Sum blocks until the parent is gone."""
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 of_pass, covariance_type, hard, shapes = json.loads(_receive(connection))
-                weights, means, covariances = _split(self._mixture, shapes)
-                mixture = Mixture(weights, means, covariances, covariance_type)
+                with self._counter.locked():
+                    if not self._counter.is_at(of_pass):
+                        continue  # the others have made that pass without this one
+                    weights, means, covariances = _split(self._mixture, shapes)
+                    mixture = Mixture(weights, means, covariances, covariance_type)
                 with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
                     self._sweep.prepare(mixture, hard=hard)
                     self._sum_blocks(of_pass, connection, slots)
@@ -199,13 +222,21 @@ class Crew:
             _receive(connection)
 
 
+def _fork() -> int:
+    """Fork this process."""
+    with warnings.catch_warnings():
+        # That threads of other libraries are not in the child is as it should be: it uses numpy alone.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def can_fork() -> bool:
     """Tell whether a process of many threads may be forked: on macOS the system's libraries forbid it."""
     return sys.platform.startswith("linux")
 
 
 def _end(workers: dict[int, _Worker]) -> None:
-    """Kill processes; the system takes their memory back meanwhile, and they are reaped when that is done."""
+    """Kill processes. They are reaped when the next ones are made or ended: their end takes a while."""
     for worker in workers.values():
         worker.connection.close()
         with contextlib.suppress(ProcessLookupError):
@@ -242,6 +273,9 @@ def _missed(worker: _Worker) -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
+        end = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        if end is not None and end.si_code == os.CLD_EXITED and end.si_status != OutOfMemory.status:
+            raise RuntimeError(f"worker {worker.pid} failed") from error
         raise OutOfMemory("memory", f"worker {worker.pid} was ended", "--threads 1") from error
 
 
@@ -288,10 +322,10 @@ def _split(flat: Array, shapes: Sequence[Sequence[int]]) -> Iterator[Array]:
 
 def _keep_only(*kept: int) -> None:
     """Let go of what belongs to the parent: its files and locks, its terminal, its signals."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for signum in _SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
+    for standard in {0, 1, 2} - set(kept):  # a parent without them may have these
         os.dup2(null, standard)
     # Their numbers may go to a million, and not every Python closes a range at once.
     for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:

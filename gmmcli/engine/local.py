@@ -23,7 +23,7 @@ from gmmcli.engine.sweep import Sweep
 from gmmcli.engine.table import TableInMemory
 from gmmcli.errors import CovarianceNotPositive
 
-# A pass that one worker makes in less is not worth handing out.
+# A pass that one process makes in less is not worth handing out.
 INLINE_NS = 2e6
 # Rows of a product whose bits must not depend on the mixture.
 SCATTER_ROWS = 4096
@@ -45,7 +45,10 @@ def one_blas_thread() -> Iterator[None]:
 
 @functools.cache
 def _libraries() -> ThreadpoolController:
-    """Return the libraries with threads of their own: looking for them takes as long as a short pass."""
+    """Return the libraries with threads of their own that were loaded when first asked for.
+
+    Looking for them takes as long as a short pass. Later ones are not limited: workers use numpy alone.
+    """
     return ThreadpoolController()
 
 
@@ -68,6 +71,7 @@ class LocalEngine:
         Per operand, arrays of shape (n_features, n_rows), float64. Kept, not copied; not to be changed once
         a pass has been made.
     n_workers : int
+        Processes, this one included.
     check : callable, optional
         Called before each block; may raise to abandon the pass.
 
@@ -143,6 +147,8 @@ class LocalEngine:
         Raises
         ------
         CovarianceNotPositive
+        OutOfMemory
+            The system ended a worker.
         """
         sweep, total = self._sweep, list[Sums]()
 

@@ -1,13 +1,12 @@
 """One pass over a table under one mixture: what a worker does with each block."""
 
-import mmap
-
 import numpy as np
 
 from gmmcli.core.block import Workspace, choose_layout
 from gmmcli.core.kernel import Kernel, Sums
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 from gmmcli.core.quantiles import sample_size, sampled_rows
+from gmmcli.engine.memory import shared_array
 from gmmcli.engine.table import TableInMemory
 
 
@@ -85,8 +84,3 @@ class Sweep:
         else:  # those among them stand at places from ⌈first·m/n⌉ on
             start, stop = -(-first * m // n), -(-last * m // n)
             self.sample[start:stop] = log_density[sampled_rows(np.arange(start, stop), n, m) - first]
-
-
-def shared_array(size: int) -> Array:
-    """Return an array of zeros in memory that processes forked later write to as well."""
-    return np.frombuffer(mmap.mmap(-1, 8 * max(size, 1)), dtype=np.float64, count=size)

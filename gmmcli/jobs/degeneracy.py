@@ -6,10 +6,10 @@ import numpy as np
 
 from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted
 from gmmcli.core.mixture import Mixture
-from gmmcli.core.statistics import Statistics
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import CovarianceNotPositive, NumericalFailure
 from gmmcli.jobs.notice import Notice, Notify
+from gmmcli.jobs.run import TimeUp
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables import wording
@@ -25,24 +25,36 @@ def tell_of_few_rows(engine: LocalEngine, n_components: int, tell: Notify) -> No
     distinct = engine.count_distinct(n_components)
     if distinct < n_components:
         rows = "all rows are equal" if distinct == 1 else f"only {distinct} distinct rows"
-        text = f"{rows}, too few for {n_components} components: -k {distinct}"
+        text = f"{rows}, too few for {n_components} components"
         tell(Notice("few_distinct_rows", text, details={"rows": distinct}))
 
 
-def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify) -> None:
-    """Warn of columns without a spread of their own, and of components that are flat in the others."""
-    features, floor = checkpoint.features, f"the floor of --reg-covar {reg_covar:g}"
+def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_new: bool) -> None:
+    """Warn of columns without a spread of their own, and of components that are flat in the others.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+    reg_covar : float
+    tell : callable
+    is_new : bool
+        Whether the model is: then constant columns have been told of with its table.
+    """
+    features, added = checkpoint.features, f"--reg-covar {reg_covar:g}"
     negligible = min(max(2 * reg_covar, _ROUNDING), _NEGLIGIBLE)
     dependent = find_dependent_columns(checkpoint.statistics, negligible)
     for one in dependent:
-        if one.others:
-            text = f"{_in_words(one, features)}; {wording.option('--exclude', features[one.column])}"
-            others = [features[j] for j in one.others]
-            details = {"column": features[one.column], "others": others}
-            tell(Notice("columns_collinear", text, details=details))
+        column, others = features[one.column], [features[j] for j in one.others]
+        if others:
+            hint = f"; {wording.option('--exclude', column)}" if is_new else ""
+            details = {"column": column, "others": others}
+            tell(Notice("columns_collinear", _in_words(one, features) + hint, details=details))
+        elif not is_new and len(dependent) < len(features):
+            text = f"{_in_words(one, features)} in this table: its variances are those of {added}"
+            tell(Notice("columns_flat", text, details={"columns": [column]}))
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
     if not kept:
-        text = f"every column is constant: variances are those of {floor} alone"
+        text = f"no column has a spread: variances are those of {added} alone"
         tell(Notice("variance_floor", text, details={"components": [], "columns": list(features)}))
         return
     floored: dict[tuple[int, ...], list[int | None]] = {}
@@ -51,8 +63,8 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify) -> Non
     for columns, components in floored.items():
         names = [features[kept[j]] for j in columns]
         text = (
-            f"{who(components)}: variance at {floor} in {wording.listed(names)}; "
-            "--reg-covar 0 if so small a spread is real"
+            f"{who(components)}: variance at the floor of {added} in {wording.listed(names)}; "
+            "fewer components if rows repeat, --reg-covar 0 if so small a spread is real"
         )
         known = [component for component in components if component is not None]
         tell(Notice("variance_floor", text, details={"components": known, "columns": names}))
@@ -76,9 +88,9 @@ def singular(
     features = table.features
     columns = wording.listed([features[j] for j in error.features])
     fact, hint = f"covariance not positive definite in columns {columns} at step {step}", error.hint
-    dependent = find_dependent_columns(_statistics_of(table.engine, covariance_type), _ROUNDING)
+    dependent = _dependent_columns(table.engine, covariance_type)
     if len(dependent) == len(features):
-        fact = f"{fact}: every column is constant"
+        fact = f"{fact}: no column has a spread"
     elif dependent:
         fact = f"{fact}: {'; '.join(_in_words(one, features) for one in dependent)}"
         if may_exclude:
@@ -99,17 +111,20 @@ def _in_words(one: Dependent, features: Sequence[str]) -> str:
     """Return what is so of a column."""
     column = f'"{wording.shown(features[one.column])}"'
     if not one.others:
-        return f"{column} is constant"
+        return f"{column} has no spread"
     others = [features[j] for j in one.others]
     what = "a multiple of" if len(others) == 1 else "a combination of"
     return f"{column} is all but {what} {wording.listed(others)}"
 
 
-def _statistics_of(engine: LocalEngine, covariance_type: str) -> Statistics:
-    """Return the statistics of all rows as one component; without products where the type has none."""
+def _dependent_columns(engine: LocalEngine, covariance_type: str) -> list[Dependent]:
+    """Return the columns that others determine, of a type that knows products; none where time is up."""
     d = engine.n_features
     if covariance_type in ("full", "tied"):
         whole = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None], "full")
     else:
         whole = Mixture(np.ones(1), np.zeros((1, d)), np.ones((1, d)), "diag")
-    return engine.expectation(whole).statistics
+    try:
+        return find_dependent_columns(engine.expectation(whole).statistics, _ROUNDING)
+    except TimeUp:  # what ended the run is told all the same
+        return []

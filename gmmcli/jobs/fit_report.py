@@ -100,7 +100,7 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
         tell(Notice("empty_component", f"component {k} explains no row", details={"component": k}))
     is_regularised = "c" in settings.params and checkpoint.global_step > outcome.steps_before
     if is_regularised:
-        tell_of_floor(checkpoint, settings.reg_covar, tell)
+        tell_of_floor(checkpoint, settings.reg_covar, tell, is_new=outcome.before is None)
 
 
 def in_words(outcome: Outcome) -> str:

@@ -27,10 +27,15 @@ def listed(names: Sequence[str]) -> str:
 
 def option(name: str, *items: str) -> str:
     """Return an option that takes a LIST, with its items, as a shell takes it."""
-    cells = ['"' + item.replace('"', '""') + '"' if "," in item or '"' in item else item for item in items]
-    return f"{name} {shlex.quote(','.join(cells))}"
+    cells = ['"' + item.replace('"', '""') + '"' if set(item) & set(',"\n\r') else item for item in items]
+    return f"{name} {quoted(','.join(cells))}"
 
 
-def quoted(path: str) -> str:
-    """Return a path as a shell takes it."""
-    return shlex.quote(path)
+def quoted(text: str) -> str:
+    """Return a text as a shell takes it; with control characters, as bash, zsh and ksh do."""
+    if text.isprintable():
+        return shlex.quote(text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return (
+        "$'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped) + "'"
+    )

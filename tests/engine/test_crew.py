@@ -2,10 +2,12 @@
 
 import dataclasses
 import fcntl
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -56,8 +58,15 @@ def is_gone(pid):
         return True
 
 
+def files_of(pid):
+    return list(Path(f"/proc/{pid}/fd").iterdir())
+
+
 def pids_of(engine):
-    return [worker.pid for worker in engine._crew._workers.values()]
+    """Return the workers, once they have let go of what is the parent's."""
+    pids = [worker.pid for worker in engine._crew._workers.values()]
+    wait_until(lambda: all(is_gone(pid) or len(files_of(pid)) == 5 for pid in pids))
+    return pids
 
 
 def test_workers_stay_between_passes_and_end_with_the_engine(engine, mixture):
@@ -151,7 +160,7 @@ def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_p
     with (tmp_path / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         engine.expectation(mixture)
-        open_files = [list(Path(f"/proc/{pid}/fd").iterdir()) for pid in pids_of(engine)]
+        open_files = [files_of(pid) for pid in pids_of(engine)]
 
     with (tmp_path / "lock").open("w") as again:
         fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -186,32 +195,98 @@ def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
         assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
 
+def take_all(counter, of_pass, writer):
+    """Be a process that takes what it can, once there is something, and says what."""
+    try:
+        while (first := counter.take(of_pass)) is None:
+            pass
+        taken = [first, *iter(lambda: counter.take(of_pass), None)]
+        os.write(writer, np.array(taken).tobytes())
+    finally:
+        os._exit(0)
+
+
 def test_processes_take_every_number_once():
     """Several at a time, none beyond the end, and none of a pass that is over."""
-    counter, n_processes, end = Counter(), 4, 2000
-    counter.start(7, end)
-    pipes = [os.pipe() for _ in range(n_processes)]
+    counter, n_processes, end = Counter(), 4, 20_000
+    pipes, pids = [os.pipe() for _ in range(n_processes)], []
     for _, writer in pipes:
-        if os.fork() == 0:
-            taken = iter(lambda: counter.take(7), None)
-            os.write(writer, np.fromiter(taken, dtype=np.int64).tobytes())
-            os._exit(0)
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            take_all(counter, 7, writer)
         os.close(writer)
+    with counter.locked():
+        counter.start(7, end)
 
-    found = [np.frombuffer(os.read(reader, 8 * end), dtype=np.int64) for reader, _ in pipes]
-
+    found = []
     for reader, _ in pipes:
-        os.close(reader)
-        os.wait()
+        with os.fdopen(reader, "rb") as file:
+            found.append(np.frombuffer(file.read(), dtype=np.int64))
+
+    for pid in pids:
+        os.waitpid(pid, 0)
     assert np.sort(np.concatenate(found)).tolist() == list(range(end))
     assert counter.take(7) is None
-    counter.start(8, end)
+    with counter.locked():
+        counter.start(8, end)
     assert counter.take(7) is None
     assert counter.take(8) == 0
 
 
+@pytest.mark.parametrize("n_components", [1, 9])
+def test_a_worker_that_is_late_takes_no_part_in_a_pass_that_is_over(mixture, n_components):
+    """Its mixture has been overwritten meanwhile, by one of another size."""
+    X = random_rows(np.random.default_rng(2), mixture, 50_000)
+    other = random_mixture(np.random.default_rng(4), "full", n_components, 4)
+    with LocalEngine([[X]], 1) as alone, LocalEngine([[X]], 2) as engine:
+        expected = [alone.expectation(m).statistics.squares.tobytes() for m in (other, mixture)]
+        engine.expectation(random_mixture(np.random.default_rng(5), "full", 9, 4))
+        (worker,) = pids_of(engine)
+        for _ in range(5):
+            os.kill(worker, signal.SIGSTOP)
+            first = engine.expectation(other).statistics.squares.tobytes()
+            second = engine.expectation(mixture).statistics.squares.tobytes()
+            os.kill(worker, signal.SIGCONT)
+            assert [first, second] == expected
+        assert pids_of(engine) == [worker]
+
+
+def test_a_worker_that_fails_is_not_taken_for_one_without_memory(engine, mixture, monkeypatch):
+    """An error in its own code is a bug, and said to be one."""
+
+    def fail(i):
+        raise ValueError
+
+    monkeypatch.setattr(engine._sweep, "sum_block", fail)
+    engine._crew_for(mixture)  # forked with what fails
+    monkeypatch.undo()
+
+    with pytest.raises(RuntimeError, match="failed"):
+        engine.expectation(mixture)
+
+
+def test_a_worker_that_is_killed_in_a_pass_is_reported(engine, mixture, monkeypatch):
+    """Also while it holds a block."""
+    pause = multiprocessing.get_context("fork").Event()
+
+    def wait(i):
+        pause.set()
+        time.sleep(PATIENCE_S)
+
+    monkeypatch.setattr(engine._sweep, "sum_block", wait)
+    engine._crew_for(mixture)
+    monkeypatch.undo()
+    pids = pids_of(engine)
+    killer = threading.Thread(target=lambda: (pause.wait(), [os.kill(pid, signal.SIGKILL) for pid in pids]))
+    killer.start()
+
+    with pytest.raises(OutOfMemory, match="was ended"):
+        engine.expectation(mixture)
+
+    killer.join()
+
+
 SCRIPT = """
-import sys
 import numpy as np
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine import local

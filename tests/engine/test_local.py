@@ -180,7 +180,7 @@ class Abandoned(Exception):
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_check_is_called_before_blocks_and_may_abandon_the_pass(mixture, X, n_threads):
-    """One worker calls it for each of sixteen blocks, several for those of their parent; an error leaves."""
+    """One process calls it for each of sixteen blocks, several for those of the parent."""
     calls, limit = [], 1000
 
     def check():
@@ -189,7 +189,8 @@ def test_check_is_called_before_blocks_and_may_abandon_the_pass(mixture, X, n_th
             raise Abandoned
 
     LocalEngine([[X]], n_threads, check).expectation(mixture)
-    assert len(calls) == 16 if n_threads == 1 else calls
+    assert calls
+    assert len(calls) == 16 or n_threads > 1
     calls.clear()
     limit = 7 if n_threads == 1 else 1
     with pytest.raises(Abandoned):

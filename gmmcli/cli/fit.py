@@ -126,6 +126,13 @@ Examples:
     help="Stop cleanly after F seconds; exit 3 if not converged.",
 )
 @click.option(
+    "--log-every",
+    type=options.COUNT_OR_ZERO,
+    default=100,
+    metavar="N",
+    help="Tell of every N-th step in log.jsonl; 0: of none (100).",
+)
+@click.option(
     "--partial", is_flag=True, help="Add TABLE to what the model knows, in --steps N inner steps (1)."
 )
 @click.option(

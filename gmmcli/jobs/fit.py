@@ -1,21 +1,19 @@
 """fit: estimate a mixture, or continue one."""
 
-import contextlib
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from gmmcli.core import acceleration, em, incremental, quantiles, reseed
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine.local import blas_kernel
-from gmmcli.errors import CovarianceNotPositive, GmmError, NotConverged, Stopped
+from gmmcli.errors import CovarianceNotPositive, NotConverged, Stopped
 from gmmcli.jobs import interrupt
 from gmmcli.jobs.absorb import absorb
 from gmmcli.jobs.degeneracy import singular, tell_of_few_rows, who
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
 from gmmcli.jobs.fit_request import FitRequest
+from gmmcli.jobs.journal import Journal, journal_of
 from gmmcli.jobs.model import Model, choose_features, open_model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
@@ -68,7 +66,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         ) as writer,
     ):
         model = open_model(writer, request.settings, fresh=request.fresh, rollback=request.rollback)
-        with _logged(writer, request, model) as log_end:
+        with journal_of(writer, model, request.table.operands or ("-",), request.log_every) as journal:
             features = choose_features(tables, model, request.columns, request.exclude, tell)
             if model.stored is not None and _is_there_already(request, model.stored):
                 outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
@@ -86,7 +84,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                 )
                 try:
                     with table.engine:
-                        outcome = _run(request, writer, model, table, progress, tell)
+                        outcome = _run(request, writer, model, table, journal, progress, tell)
                 except TimeUp as error:
                     fact = "reached before the start was chosen: nothing written"
                     raise NotConverged(
@@ -95,40 +93,8 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
             _finish(writer, outcome, tell)
             seconds = time.monotonic() - started
             report = make_report(str(request.model_dir), outcome, tuple(notices), seconds)
-            log_end(report)
+            journal.prepare_end(report)
     return report
-
-
-@contextlib.contextmanager
-def _logged(writer: Writer, request: FitRequest, model: Model) -> Iterator[Callable[[FitReport], None]]:
-    """Log that a run starts, and how it ends."""
-    run_id = uuid.uuid4().hex[:8]
-    ending: dict[str, Any] = {"ending": "failed"}
-
-    def log_end(report: FitReport) -> None:
-        ending.update(
-            ending=report.ending,
-            checkpoint=report.checkpoint,
-            global_step=report.global_step,
-            passes=report.passes,
-            mean_log_likelihood=report.mean_log_likelihood,
-            seconds=report.seconds,
-            warnings=[notice.as_json() for notice in report.warnings],
-        )
-
-    tables = list(request.table.operands) or ["-"]
-    writer.log({"event": "start", "run": run_id, "tables": tables, "settings": model.settings.as_json()})
-    try:
-        yield log_end
-    except BaseException as error:
-        if isinstance(error, Stopped):
-            ending["ending"] = signal.Signals(error.signum).name
-        else:
-            ending["error"] = str(error)
-        with contextlib.suppress(GmmError):  # what ended the run is what has to be told
-            writer.log({"event": "end", "run": run_id, **ending})
-        raise
-    writer.log({"event": "end", "run": run_id, **ending})
 
 
 def _is_there_already(request: FitRequest, stored: Stored) -> bool:
@@ -147,7 +113,13 @@ def _time_check(limit_s: float | None, started: float) -> Callable[[], None]:
 
 
 def _run(
-    request: FitRequest, writer: Writer, model: Model, table: TrainingTable, progress: Progress, tell: Notify
+    request: FitRequest,
+    writer: Writer,
+    model: Model,
+    table: TrainingTable,
+    journal: Journal,
+    progress: Progress,
+    tell: Notify,
 ) -> Outcome:
     """Make steps until the stop rule is met; leave the last pair as a checkpoint."""
     settings, newest, next_step, passes = model.settings, model.stored, 0, 0
@@ -168,6 +140,7 @@ def _run(
     def follow(pair: em.Pair) -> None:
         nonlocal next_step
         next_step = pair.step + 1
+        journal.follow(pair, table.units.log_jacobian)
         progress(_standing(pair, table.units.log_jacobian))
 
     try:

@@ -44,6 +44,8 @@ class FitRequest:
     checkpoint_steps : int
     checkpoint_seconds, time_limit_s : float
     fresh, rollback, require_convergence : bool
+    log_every : int
+        Steps between two that the log tells of; 0: it tells of none.
     partial : bool
         Add the table to what the model knows, rather than learn from it alone.
     decay : float
@@ -65,6 +67,7 @@ class FitRequest:
     fresh: bool = False
     rollback: bool = False
     require_convergence: bool = False
+    log_every: int = 100
     partial: bool = False
     decay: float | None = None
     source_date_epoch: int | None = None

@@ -56,6 +56,7 @@ CONTRACT = {
         "--keep": "(5)",
         "--keep-every": "divisible by N",
         "--time-limit": "cleanly",
+        "--log-every": "(100)",
         "--partial": "inner steps",
         "--decay": "--partial",
         "--require-convergence": "Exit 3",

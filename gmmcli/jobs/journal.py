@@ -1,0 +1,91 @@
+"""What log.jsonl says of a run: how it starts, where it stands every so many steps, how it ends."""
+
+import contextlib
+import signal
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gmmcli.core.em import Pair
+from gmmcli.errors import GmmError, Stopped
+from gmmcli.jobs.fit_report import FitReport
+from gmmcli.jobs.model import Model
+from gmmcli.store.commit import Writer
+
+
+class Journal:
+    """The events of one run.
+
+    Parameters
+    ----------
+    writer : Writer
+    step : int or None
+        Of the newest checkpoint, which has been told of; None for a new model.
+    every : int
+        Steps that are multiples of it are logged; 0: none are.
+    """
+
+    def __init__(self, writer: Writer, step: int | None, every: int) -> None:
+        self._writer, self._run = writer, uuid.uuid4().hex[:8]
+        self._last_step, self._every = step, every
+        self._ending: dict[str, Any] = {"ending": "failed"}
+
+    def start(self, tables: Sequence[str], settings: dict[str, Any]) -> None:
+        """Say that the run starts."""
+        self._log("start", tables=list(tables), settings=settings)
+
+    def follow(self, pair: Pair, log_jacobian: float) -> None:
+        """Say where the run stands, if it is time to."""
+        is_old = self._last_step is not None and pair.step <= self._last_step
+        if self._every and not is_old and pair.step % self._every == 0:
+            self._last_step = pair.step
+            mean_log_likelihood = pair.likelihoods[-1] - log_jacobian
+            self._log("step", global_step=pair.step, mean_log_likelihood=mean_log_likelihood)
+
+    def prepare_end(self, report: FitReport) -> None:
+        """Note what the run came to."""
+        self._ending = {
+            "ending": report.ending,
+            "checkpoint": report.checkpoint,
+            "global_step": report.global_step,
+            "passes": report.passes,
+            "mean_log_likelihood": report.mean_log_likelihood,
+            "seconds": report.seconds,
+            "warnings": [notice.as_json() for notice in report.warnings],
+        }
+
+    def prepare_failure(self, error: BaseException) -> None:
+        """Note what ended the run."""
+        if isinstance(error, Stopped):
+            self._ending["ending"] = signal.Signals(error.signum).name
+        else:
+            self._ending["error"] = str(error)
+
+    def end(self) -> None:
+        """Say how the run ended."""
+        self._log("end", **self._ending)
+
+    def _log(self, event: str, **more: Any) -> None:
+        """Append an event."""
+        self._writer.log({"event": event, "run": self._run, **more})
+
+
+@contextlib.contextmanager
+def journal_of(writer: Writer, model: Model, tables: Sequence[str], every: int) -> Iterator[Journal]:
+    """Yield the journal of a run; say that it starts, and how it ends.
+
+    Raises
+    ------
+    PermissionRefused, ReadWriteFailed
+    """
+    stored = model.stored
+    journal = Journal(writer, None if stored is None else stored.checkpoint.global_step, every)
+    journal.start(tables, model.settings.as_json())
+    try:
+        yield journal
+    except BaseException as error:
+        journal.prepare_failure(error)
+        with contextlib.suppress(GmmError):  # what ended the run is what has to be told
+            journal.end()
+        raise
+    journal.end()

@@ -126,6 +126,12 @@ Examples:
     help="Stop cleanly after F seconds; exit 3 if not converged.",
 )
 @click.option(
+    "--validation",
+    metavar="TABLE",
+    help="Check the model by a table every --checkpoint-steps steps (10); keep the best.",
+)
+@click.option("--patience", type=options.COUNT, metavar="N", help="End after N checks without a gain.")
+@click.option(
     "--log-every",
     type=options.COUNT_OR_ZERO,
     default=100,

@@ -3,12 +3,14 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from gmmcli.core import acceleration, em, incremental, quantiles, reseed
+import numpy as np
+
+from gmmcli.core import acceleration, em, incremental, reseed
 from gmmcli.core.mixture import Mixture
 from gmmcli.engine.local import blas_kernel
 from gmmcli.errors import CovarianceNotPositive, NotConverged, Stopped
-from gmmcli.jobs import interrupt
 from gmmcli.jobs.absorb import absorb
 from gmmcli.jobs.degeneracy import singular, tell_of_few_rows, who
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
@@ -17,14 +19,17 @@ from gmmcli.jobs.journal import Journal, journal_of
 from gmmcli.jobs.model import Model, choose_features, open_model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
+from gmmcli.jobs.publisher import Publisher
 from gmmcli.jobs.reading import reading
-from gmmcli.jobs.run import Cadence, Moment, Recorder, StopRule, TimeUp, run
+from gmmcli.jobs.run import Cadence, Ending, Moment, Recorder, StopRule, TimeUp, run
 from gmmcli.jobs.settings import Settings
-from gmmcli.jobs.snapshot import checkpoint_of
 from gmmcli.jobs.training_table import TrainingTable, load_training_table
+from gmmcli.jobs.validation import DEFAULT_STEPS, Validation
 from gmmcli.jobs.versions import versions
+from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
+from gmmcli.tables.columns import match_features
 
 DEFAULT_MAX_ITER = 1000
 DEFAULT_CHECKPOINT_SECONDS = 600.0
@@ -82,9 +87,10 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                     tell,
                     skip_empty_columns=model.features is None,
                 )
+                validation = _validation(request, model, table, journal, check, tell)
                 try:
                     with table.engine:
-                        outcome = _run(request, writer, model, table, journal, progress, tell)
+                        outcome = _run(request, writer, model, table, validation, journal, progress, tell)
                 except TimeUp as error:
                     fact = "reached before the start was chosen: nothing written"
                     raise NotConverged(
@@ -117,12 +123,14 @@ def _run(
     writer: Writer,
     model: Model,
     table: TrainingTable,
+    validation: Validation | None,
     journal: Journal,
     progress: Progress,
     tell: Notify,
 ) -> Outcome:
-    """Make steps until the stop rule is met; leave the last pair as a checkpoint."""
-    settings, newest, next_step, passes = model.settings, model.stored, 0, 0
+    """Make steps until the stop rule is met; leave the last pair, or the best one, as a checkpoint."""
+    settings, next_step, passes = model.settings, 0, 0
+    publisher = Publisher(writer, model.stored, validation)
 
     def expectation(mixture: Mixture) -> em.Expectation:
         nonlocal passes
@@ -131,37 +139,59 @@ def _run(
             progress(f"pass {passes} of {request.update_steps + 1}")
         return table.engine.expectation(mixture)
 
-    def publish(moment: Moment) -> None:
-        nonlocal newest
-        summary = quantiles.summarise(moment.pair.expectation.log_densities)
-        checkpoint = checkpoint_of(moment.pair, moment.history, summary, origin, table, settings)
-        newest = writer.publish(checkpoint, fresh=newest is None)
-
     def follow(pair: em.Pair) -> None:
         nonlocal next_step
         next_step = pair.step + 1
         journal.follow(pair, table.units.log_jacobian)
         progress(_standing(pair, table.units.log_jacobian))
 
+    def publish(moment: Moment) -> None:
+        publisher.publish_moment(moment, origin, table, settings)
+
+    ending: Ending = "steps"
     try:
         origin = _origin(model, table, progress, tell, is_partial=request.partial)
         next_step = origin.step
         if request.partial:
-            checkpoint = absorb(
-                model, origin, table, expectation, steps=request.update_steps, decay=request.kept_share
-            )
-            with interrupt.hold():
-                newest = writer.publish(checkpoint, fresh=newest is None)
-            return Outcome(newest, model.stored, settings, "steps", passes)
-        pairs = _pairs(request, settings, origin, expectation, _mend(settings, table, tell))
-        recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
-        ending = run(pairs, origin.history, _stop_rule(request, settings, origin.step), recorder, follow)
+            steps, decay = request.update_steps, request.kept_share
+            publisher.publish(absorb(model, origin, table, expectation, steps=steps, decay=decay))
+        else:
+            pairs = _pairs(request, settings, origin, expectation, _mend(settings, table, tell))
+            recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
+            rule = _stop_rule(request, settings, origin.step)
+            ending = run(pairs, origin.history, rule, recorder, follow, validation)
+            if ending != "time_limit":
+                publisher.publish_best()
     except CovarianceNotPositive as error:
         kind, is_new = settings.covariance_type, model.stored is None
         raise singular(error, next_step, table, kind, may_exclude=is_new) from error
-    if newest is None:
+    if publisher.newest is None:
         raise RuntimeError("a run that ended left no checkpoint")
-    return Outcome(newest, model.stored, settings, ending, passes)
+    found = None if validation is None else validation.report()
+    return Outcome(publisher.newest, model.stored, settings, ending, passes, found)
+
+
+def _validation(
+    request: FitRequest,
+    model: Model,
+    table: TrainingTable,
+    journal: Journal,
+    check: Callable[[], None],
+    tell: Notify,
+) -> Validation | None:
+    """Read the table that the run is checked by, if there is one."""
+    if request.validation is None:
+        return None
+    with reading(replace(request.table, operands=(request.validation,), stdin=None)) as tables:
+        features = match_features(tables, table.features)
+        workers, units = request.table.n_workers, table.units
+        held_out = load_training_table(
+            tables, features, model.settings, units, workers, check, tell, skip_empty_columns=False
+        )
+    is_known = model.stored is not None and _is_same_table(model.stored.checkpoint, table)
+    before = model.stored.checkpoint.run if model.stored is not None and is_known else {}
+    every = DEFAULT_STEPS if request.checkpoint_steps is None else request.checkpoint_steps
+    return Validation(held_out, every, request.patience, before, journal.check)
 
 
 def _mend(settings: Settings, table: TrainingTable, tell: Notify) -> em.Mend:
@@ -233,14 +263,19 @@ def _origin(
         return begin(table.engine, table.units, table.features, model.settings, model.init_file, progress)
     checkpoint = model.stored.checkpoint
     before = Settings.from_json(checkpoint.settings, "the model")
-    same_table = [o.digest for o in checkpoint.operands] == [o.digest for o in table.operands]
-    same_table = same_table and not incremental.is_approximate(checkpoint.run)
+    same_table = _is_same_table(checkpoint, table)
     if not same_table and not is_partial:
         text = (
             f"other tables than those of checkpoint {model.stored.generation}: only these count from now on"
         )
         tell(Notice("other_table", text, is_warning=False))
     return continued(checkpoint, same_table=same_table, same_rules=model.settings.learns_like(before))
+
+
+def _is_same_table(checkpoint: Checkpoint, table: TrainingTable) -> bool:
+    """Tell whether likelihoods of a checkpoint may be compared with those of a run over a table."""
+    is_same = [o.digest for o in checkpoint.operands] == [o.digest for o in table.operands]
+    return is_same and not incremental.is_approximate(checkpoint.run)
 
 
 def _stop_rule(request: FitRequest, settings: Settings, step: int) -> StopRule:
@@ -254,6 +289,8 @@ def _stop_rule(request: FitRequest, settings: Settings, step: int) -> StopRule:
 
 def _cadence(request: FitRequest) -> Cadence:
     """Return how often the run writes a checkpoint."""
+    if request.validation is not None:
+        return Cadence(None, np.inf)  # the checks are
     seconds = request.checkpoint_seconds
     return Cadence(request.checkpoint_steps, DEFAULT_CHECKPOINT_SECONDS if seconds is None else seconds)
 

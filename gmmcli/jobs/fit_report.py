@@ -37,6 +37,7 @@ class FitReport:
     icl: float
     n_parameters: int
     seconds: float
+    validation: dict[str, float | int] | None
     warnings: tuple[Notice, ...]
     ending: Ending
 
@@ -56,6 +57,8 @@ class Outcome:
     ending : str
     passes : int
         E-steps over the table, those of the start not counted.
+    validation : dict, optional
+        What the checks by a validation table have found.
     """
 
     stored: Stored
@@ -63,6 +66,7 @@ class Outcome:
     settings: Settings
     ending: Ending
     passes: int
+    validation: dict[str, float | int] | None = None
 
     @property
     def has_published(self) -> bool:
@@ -135,6 +139,7 @@ def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], s
         icl=fitness.icl,
         n_parameters=fitness.n_parameters,
         seconds=seconds,
+        validation=outcome.validation,
         warnings=notices,
         ending=outcome.ending,
     )

@@ -21,7 +21,9 @@ _EXCLUDED = {
         "time_limit_s",
         "fresh",
         "require_convergence",
+        "validation",
     ),
+    "validation": ("checkpoint_seconds",),
 }
 # Options whose name is not that of their field.
 _OPTIONS = {"time_limit_s": "time_limit"}
@@ -46,6 +48,10 @@ class FitRequest:
     fresh, rollback, require_convergence : bool
     log_every : int
         Steps between two that the log tells of; 0: it tells of none.
+    validation : str
+        A table to check checkpoints by.
+    patience : int
+        Checks without a gain after which the run ends.
     partial : bool
         Add the table to what the model knows, rather than learn from it alone.
     decay : float
@@ -68,6 +74,8 @@ class FitRequest:
     rollback: bool = False
     require_convergence: bool = False
     log_every: int = 100
+    validation: str | None = None
+    patience: int | None = None
     partial: bool = False
     decay: float | None = None
     source_date_epoch: int | None = None
@@ -91,6 +99,8 @@ class FitRequest:
         """Raise `Usage` where options exclude one another."""
         if self.decay is not None and not self.partial:
             raise Usage("--decay", "goes with --partial", "add --partial")
+        if self.patience is not None and self.validation is None:
+            raise Usage("--patience", "goes with --validation", "add --validation TABLE")
         for one, others in _EXCLUDED.items():
             for other in others:
                 if self._is_given(one) and self._is_given(other):

@@ -42,6 +42,10 @@ class Journal:
             mean_log_likelihood = pair.likelihoods[-1] - log_jacobian
             self._log("step", global_step=pair.step, mean_log_likelihood=mean_log_likelihood)
 
+    def check(self, step: int, mean_log_likelihood: float) -> None:
+        """Say how well the validation table is explained."""
+        self._log("validation", global_step=step, mean_log_likelihood=mean_log_likelihood)
+
     def prepare_end(self, report: FitReport) -> None:
         """Note what the run came to."""
         self._ending = {

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from gmmcli.core import em
 from gmmcli.errors import Stopped
 from gmmcli.jobs import interrupt
 
 HISTORY = 1000
-Ending = Literal["converged", "steps", "max_iter", "time_limit"]
+Ending = Literal["converged", "steps", "max_iter", "time_limit", "patience"]
 
 
 class TimeUp(Exception):
@@ -60,6 +60,17 @@ class Moment:
     history: tuple[float, ...]
 
 
+class Checks(Protocol):
+    """What follows a run and may end it."""
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the run ends."""
+
+    def follow(self, pair: em.Pair, *, is_last: bool) -> bool:
+        """Check a pair if that is due; tell whether it was."""
+
+
 class Recorder:
     """Publishes moments of a run, each at most once.
 
@@ -101,6 +112,7 @@ def run(
     rule: StopRule,
     recorder: Recorder,
     progress: Callable[[em.Pair], None],
+    check: Checks | None = None,
 ) -> Ending:
     """Follow the pairs to the end of the run and record the last complete one; return what ended it.
 
@@ -113,6 +125,8 @@ def run(
     recorder : Recorder
     progress : callable
         Told of every pair.
+    check : Checks, optional
+        Pairs that it has checked are recorded.
 
     Raises
     ------
@@ -122,6 +136,8 @@ def run(
         After the last complete pair has been recorded.
     """
     moment: Moment | None = None
+    if check is not None and check.is_exhausted:
+        return "patience"
     try:
         while True:
             pair = next(pairs)
@@ -129,10 +145,16 @@ def run(
             moment = Moment(pair, history)
             progress(pair)
             ending = rule.ending(pair)
+            is_checked = check is not None and check.follow(pair, is_last=ending is not None)
+            if ending is None and check is not None and check.is_exhausted:
+                ending = "patience"
             if ending is not None:
                 recorder.record(moment)
                 return ending
-            recorder.record_if_due(moment)
+            if is_checked:
+                recorder.record(moment)
+            else:
+                recorder.record_if_due(moment)
     except TimeUp:
         if moment is None:
             raise

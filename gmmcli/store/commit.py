@@ -52,6 +52,8 @@ class Writer:
 
     Attributes
     ----------
+    best : int or None
+        A generation that stays as long as this says so.
     warnings : list of str
         What did not work and does not endanger a checkpoint.
 
@@ -78,6 +80,7 @@ class Writer:
         self.path = path
         self.keep = keep
         self.keep_every = keep_every
+        self.best: int | None = None
         self.warnings: list[str] = []
         self._versions = dict(versions or {})
         self._blas_kernel = blas_kernel
@@ -292,7 +295,9 @@ class Writer:
         """Let go of what retention does not keep."""
         generations = directory.list_generations(self._checkpoints)
         damaged = {generation for generation in generations if not self._looks_good(generation)}
-        doomed = retention.choose_doomed(generations, damaged, keep=self.keep, keep_every=self.keep_every)
+        doomed = retention.choose_doomed(
+            generations, damaged, keep=self.keep, keep_every=self.keep_every, best=self.best
+        )
         for generation in doomed:
             name = directory.checkpoint_name(generation)
             try:

@@ -4,7 +4,12 @@ from collections.abc import Collection, Sequence
 
 
 def choose_doomed(
-    generations: Sequence[int], damaged: Collection[int], *, keep: int, keep_every: int | None
+    generations: Sequence[int],
+    damaged: Collection[int],
+    *,
+    keep: int,
+    keep_every: int | None,
+    best: int | None = None,
 ) -> list[int]:
     """Return the generations to remove.
 
@@ -18,6 +23,8 @@ def choose_doomed(
         How many of the newest good ones stay; 0 keeps everything.
     keep_every : int, optional
         Those divisible by it stay for ever.
+    best : int, optional
+        Stays as well.
 
     Notes
     -----
@@ -30,5 +37,7 @@ def choose_doomed(
     return [
         generation
         for generation in generations
-        if generation < oldest_kept and not (keep_every and generation % keep_every == 0)
+        if generation < oldest_kept
+        and generation != best
+        and not (keep_every and generation % keep_every == 0)
     ]

@@ -56,6 +56,8 @@ CONTRACT = {
         "--keep": "(5)",
         "--keep-every": "divisible by N",
         "--time-limit": "cleanly",
+        "--validation": "keep the best",
+        "--patience": "without a gain",
         "--log-every": "(100)",
         "--partial": "inner steps",
         "--decay": "--partial",

@@ -43,3 +43,9 @@ def test_the_newest_good_one_always_stays(generations, damaged, keep, keep_every
     assert doomed.isdisjoint(wanted)
     assert doomed <= set(generations)
     assert all(generation % keep_every for generation in doomed if keep_every)
+
+
+def test_the_best_one_stays_beside_the_newest():
+    """As long as it is said to be the best."""
+    assert choose_doomed([1, 2, 3, 4, 5], (), keep=2, keep_every=None, best=2) == [1, 3]
+    assert choose_doomed([1, 2, 3, 4, 5], (), keep=2, keep_every=None) == [1, 2, 3]

@@ -1,0 +1,58 @@
+"""Early stopping: a run that is killed on its way ends where it would have ended."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+from shell.session import Session
+
+FIT = "-k 8 -q --validation b.csv --patience 6 --accelerate none --tol 0 --checkpoint-steps 7 a.csv"
+
+
+@pytest.fixture
+def halves(session: Session) -> Session:
+    """Return a session with the two halves of a table."""
+    header, *lines = (session.directory / "faithful.csv").read_text().splitlines(keepends=True)
+    for name, part in (("a.csv", lines[::2]), ("b.csv", lines[1::2])):
+        (session.directory / name).write_text(header + "".join(part))
+    return session
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_killed_stops_at_the_same_step(halves: Session, signum: signal.Signals) -> None:
+    """Between two checks, and at the moment that it is repeated: one content digest."""
+    whole = json.loads(halves.run(f"gmmcli fit --json -m whole {FIT}").stdout)
+    command = ["gmmcli", "fit", "-m", "parts", "-vv", *FIT.replace("-q ", "").split()]
+    for step in (3, 12, 23):
+        with subprocess.Popen(
+            command, cwd=halves.directory, env=halves.environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            if any(f"step {step}," in line for line in process.stderr):
+                process.send_signal(signum)
+            process.stderr.read()
+    parts = json.loads(halves.run(f"gmmcli fit --json -m parts {FIT}").stdout)
+
+    assert parts["validation"] == whole["validation"]
+    assert parts["global_step"] == whole["global_step"] == whole["validation"]["global_step"]
+    assert parts["content_digest"] == whole["content_digest"]
+    checks = [
+        (event["global_step"], event["mean_log_likelihood"])
+        for event in map(json.loads, (halves.directory / "whole" / "log.jsonl").read_text().splitlines())
+        if event["event"] == "validation"
+    ]
+    assert max(checks, key=lambda check: check[1])[0] == whole["global_step"]
+    assert checks[-1][0] == whole["global_step"] + 6 * 7
+
+
+def test_another_validation_table_knows_nothing_of_the_first(halves: Session) -> None:
+    """Neither its best nor its patience."""
+    assert halves.run(f"gmmcli fit -m m {FIT}").status == 0
+
+    again = json.loads(
+        halves.run("gmmcli fit -m m -q --json --validation faithful.csv --steps 14 a.csv").stdout
+    )
+
+    assert again["validation"]["rows"] == 272
+    assert again["validation"]["misses"] <= 2

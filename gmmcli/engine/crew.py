@@ -171,6 +171,7 @@ class Crew:
         try:
             pid = _fork()
             if pid == 0:
+                ours.close()  # a number to be free for what the child opens
                 self._become_worker(theirs, slots, mask)
         except OSError:
             ours.close()
@@ -327,6 +328,8 @@ def _keep_only(*kept: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in {0, 1, 2} - set(kept):  # a parent without them may have these
         os.dup2(null, standard)
+    if null > 2:
+        os.close(null)
     # Their numbers may go to a million, and not every Python closes a range at once.
     for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         if descriptor > 2 and descriptor not in kept:

@@ -92,6 +92,7 @@ class LocalEngine:
         self._check = check
         self._scatter: Array | None = None
         self._crew: Crew | None = None
+        self._may_fork = can_fork()
         self._sweep = Sweep(self._table)
 
     def __enter__(self) -> Self:
@@ -183,9 +184,11 @@ class LocalEngine:
             return None
         if self._crew is not None and self._crew.room < layout.most_sums:
             self.close()
-        if self._crew is None and can_fork():
-            with contextlib.suppress(OSError):
+        if self._crew is None and self._may_fork:
+            try:
                 self._crew = Crew(self._sweep, self._n_workers - 1, layout.most_sums)
+            except OSError:  # the next pass would find no more
+                self._may_fork = False
         return self._crew
 
     def _scatter_of_all(self) -> Array:

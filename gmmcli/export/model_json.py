@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from gmmcli.core.mixture import Mixture
+from gmmcli.core.mixture import Array, Mixture
 from gmmcli.errors import TableUnusable
 from gmmcli.export.portable import PortableModel
 
@@ -50,18 +51,30 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
     if document["schema"] != SCHEMA:
         raise TableUnusable(subject, f'schema "{document["schema"]}" is not "{SCHEMA}"')
     try:
-        features = tuple(document["features"])
+        features = document["features"]
         weights, means, covariances = (
-            np.array(document[name], dtype=np.float64) for name in ("weights", "means", "covariances")
+            _numbers(document[name], name) for name in ("weights", "means", "covariances")
         )
         mixture = _symmetric(Mixture(weights, means, covariances, document["covariance_type"]))
     except KeyError as error:
         raise TableUnusable(subject, f'no "{error.args[0]}" in this model') from error
     except (TypeError, ValueError, OverflowError) as error:
         raise TableUnusable(subject, f"not a mixture: {error}") from error
-    if not all(isinstance(name, str) for name in features) or len(features) != mixture.n_features:
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        raise TableUnusable(subject, "its features are no list of names")
+    if len(features) != mixture.n_features:
         raise TableUnusable(subject, f"{mixture.n_features} features expected, {len(features)} found")
-    return mixture, features
+    if len(set(features)) != len(features):
+        raise TableUnusable(subject, "a feature is named twice")
+    return mixture, tuple(features)
+
+
+def _numbers(value: Any, name: str) -> Array:
+    """Return nested lists of numbers as an array; ValueError where they are something else."""
+    array = np.array(value)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} are no numbers")
+    return array.astype(np.float64)
 
 
 def _symmetric(mixture: Mixture) -> Mixture:

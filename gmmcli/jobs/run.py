@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gmmcli.core import em
-from gmmcli.errors import Stopped
+from gmmcli.errors import OutOfMemory, Stopped
 from gmmcli.jobs import interrupt
 
 HISTORY = 1000
@@ -132,7 +132,7 @@ def run(
     ------
     TimeUp
         Before the first pair.
-    Stopped
+    Stopped, OutOfMemory
         After the last complete pair has been recorded.
     """
     moment: Moment | None = None
@@ -160,7 +160,7 @@ def run(
             raise
         recorder.record(moment)
         return "time_limit"
-    except Stopped:
+    except (Stopped, OutOfMemory):
         if moment is not None:
             recorder.record(moment)
         raise

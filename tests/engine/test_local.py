@@ -229,3 +229,23 @@ def test_distinct_rows_are_counted_no_further_than_asked():
     engine = LocalEngine([[X[:, :2]], [X[:, 2:], X]], n_workers=1)
 
     assert [engine.count_distinct(most) for most in (1, 3, 4, 9)] == [1, 3, 4, 4]
+
+
+@pytest.mark.parametrize("n_workers", [2, 5])
+def test_passes_in_any_order_give_the_bytes_of_one_process(n_workers):
+    """Passes that are over before a worker has heard of them, of mixtures of any size, some of them none."""
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(3, 5 * SHORT_BLOCK))
+    mixtures = [random_mixture(rng, COVARIANCE_TYPES[i % 4], 1 + i % 5, 3) for i in range(12)]
+    flat = Mixture(np.full(4, 0.25), np.zeros((4, 3)), np.zeros((4, 3, 3)), "full")
+    alone = LocalEngine([[X]], 1)
+    expected = [alone.expectation(mixture).statistics.sums.tobytes() for mixture in mixtures]
+
+    with LocalEngine([[X]], n_workers) as engine:
+        for _ in range(400):
+            i = int(rng.integers(len(mixtures) + 2))
+            if i < len(mixtures):
+                assert engine.expectation(mixtures[i]).statistics.sums.tobytes() == expected[i]
+            else:
+                with pytest.raises(CovarianceNotPositive):
+                    engine.expectation(flat)

@@ -22,7 +22,13 @@ from gmmcli.jobs import interrupt
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
 # How libraries put it that there is no memory.
-_NO_MEMORY = ("annot allocate memory", "failed to map segment", "launch worker thread", "start new thread", "Unable to allocate")
+_NO_MEMORY = (
+    "annot allocate memory",
+    "failed to map segment",
+    "launch worker thread",
+    "start new thread",
+    "Unable to allocate",
+)
 
 
 class LazyGroup(click.Group):

@@ -160,9 +160,9 @@ def render(result: Result) -> list[str]:
         )
     forced_on = "; ".join(f"{program}: {kernel}" for program, kernel in result["forced_kernels"].items())
     return [
-        f"Seconds for five iterations from the same start, median of {OWN_TURNS} turns of gmmcli and {TURNS} of "
-        "scikit-learn (whose slower number of threads had one); full covariances where nothing else is said. A ratio is that of the "
-        "better times of both programs, each on the BLAS kernel "
+        f"Seconds for five iterations from the same start, median of {OWN_TURNS} turns of gmmcli and "
+        f"{TURNS} of scikit-learn (whose slower number of threads had one); full covariances where nothing "
+        "else is said. A ratio is that of the better times of both programs, each on the BLAS kernel "
         f"of its own choice. The ratio beside it is that of both programs made to use {KERNEL}'s, with all "
         f"threads, one turn of scikit-learn ({forced_on}).",
         "",

@@ -10,6 +10,7 @@ from oracles.random_mixtures import random_mixture, random_rows
 from gmmcli.core import em
 from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.engine.local import LocalEngine
 
 SUBSETS = ["".join(s) for s in chain.from_iterable(combinations("wmc", n) for n in range(4))]
 
@@ -89,6 +90,24 @@ def test_frozen_blocks_stay_bit_for_bit_and_the_rest_is_right(mixture, X, params
     for letter, name in zip("wmc", ("weights", "means", "covariances"), strict=True):
         if letter not in params:
             assert getattr(found, name).tobytes() == getattr(mixture, name).tobytes()
+
+
+@pytest.mark.parametrize("params", SUBSETS)
+def test_thirty_steps_are_those_of_the_slow_oracle(mixture, X, params):
+    """What is frozen is the same to the last bit, what is free to 1e-10: after 1, 3 and 30 steps."""
+    slow, pairs = (
+        mixture,
+        em.iterate(mixture, LocalEngine([[X]], 1).expectation, params=params, reg_covar=1e-6),
+    )
+    next(pairs)
+
+    for step, pair in zip(range(1, 31), pairs, strict=False):
+        slow = slow_em.maximise(X, slow_em.expectation(X, slow).resp, slow, params, 1e-6)
+        if step in (1, 3, 30):
+            assert_close(pair.mixture, slow, 1e-10)
+            for letter, name in zip("wmc", ("weights", "means", "covariances"), strict=True):
+                if letter not in params:
+                    assert getattr(pair.mixture, name).tobytes() == getattr(mixture, name).tobytes()
 
 
 def test_the_regularisation_is_added_once_to_every_variance(mixture, X):

@@ -126,6 +126,12 @@ Examples:
     help="Stop cleanly after F seconds; exit 3 if not converged.",
 )
 @click.option(
+    "--batch-size",
+    type=options.COUNT,
+    metavar="N",
+    help="Make a step after every N rows; --tol and --max-iter are of passes.",
+)
+@click.option(
     "--validation",
     metavar="TABLE",
     help="Check the model by a table every --checkpoint-steps steps (10); keep the best.",

@@ -88,6 +88,11 @@ class Cycle:
         return cls(int(plain), int(since), int(calm), longest, slowest, int(failures), likelihood, base)
 
 
+def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what of a run state is this module's."""
+    return {name: run[name] for name in ("cycle", "cycle_base") if name in run}
+
+
 @dataclass(frozen=True)
 class Rules:
     """How a run makes steps and judges them: as in `em.maximise`, and the tolerance of its convergence."""

@@ -18,6 +18,7 @@ from gmmcli.core.em import Expectation
 from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Integers, Mixture
 from gmmcli.core.quantiles import sampled_rows
+from gmmcli.core.statistics import Statistics
 from gmmcli.engine.crew import Crew, can_fork
 from gmmcli.engine.sweep import Sweep
 from gmmcli.engine.table import TableInMemory
@@ -176,6 +177,11 @@ class LocalEngine:
             raise
         scatter = self._scatter_of_all() if sweep.kernel.needs_scatter else None
         return Expectation(sweep.kernel.statistics(total[0], scatter), sweep.sample.copy())
+
+    def expectation_of(self, first: int, count: int, mixture: Mixture) -> Statistics:
+        """Return one E over consecutive rows, made by this process alone; the first row follows the last."""
+        batch = LocalEngine([self._table.part(first, count)], 1, self._check)
+        return batch.expectation(mixture).statistics
 
     def _crew_for(self, mixture: Mixture) -> Crew | None:
         """Return the workers for a pass; None where it is not worth handing out, or the system has none."""

@@ -47,6 +47,18 @@ class TableInMemory:
                 return most
         return len(found)
 
+    def part(self, first: int, count: int) -> list[Array]:
+        """Return views of consecutive rows, the first row following the last, each shape (n_features, n)."""
+        found = []
+        while count:
+            c = int(np.searchsorted(self._first_rows, first, side="right")) - 1
+            begin = first - self._first_rows[c]
+            end = min(begin + count, self._chunks[c].shape[1])
+            found.append(self._chunks[c][:, begin:end])
+            count -= end - begin
+            first = (first + end - begin) % self.n_rows
+        return found
+
     def blocks(self, longest: int) -> Iterator[tuple[int, Array]]:
         """Yield (first row, block); a block never spans two chunks, nor, then, two operands."""
         for first, chunk in zip(self._first_rows, self._chunks, strict=False):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gmmcli.core import acceleration, em, incremental, reseed
+from gmmcli.core import acceleration, em, incremental, reseed, stepwise
 from gmmcli.core.mixture import Mixture
-from gmmcli.engine.local import blas_kernel
+from gmmcli.engine.local import LocalEngine, blas_kernel
 from gmmcli.errors import CovarianceNotPositive, NotConverged, Stopped
 from gmmcli.jobs.absorb import absorb
 from gmmcli.jobs.degeneracy import singular, tell_of_few_rows, who
@@ -156,9 +156,12 @@ def _run(
             steps, decay = request.update_steps, request.kept_share
             publisher.publish(absorb(model, origin, table, expectation, steps=steps, decay=decay))
         else:
-            pairs = _pairs(request, settings, origin, expectation, _mend(settings, table, tell))
+            pairs = _pairs(request, settings, origin, table.engine, expectation, _mend(settings, table, tell))
             recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
-            rule = _stop_rule(request, settings, origin.step)
+            steps = 1
+            if request.batch_size is not None:
+                steps = stepwise.n_batches(table.engine.n_rows, request.batch_size)
+            rule = _stop_rule(request, settings, origin.step, steps)
             ending = run(pairs, origin.history, rule, recorder, follow, validation)
             if ending != "time_limit":
                 publisher.publish_best()
@@ -210,10 +213,24 @@ def _pairs(
     request: FitRequest,
     settings: Settings,
     origin: Origin,
+    engine: LocalEngine,
     expectation: em.Expect,
     mend: em.Mend,
 ) -> Iterator[em.Pair]:
-    """Return the pairs of the run: accelerated where it runs to convergence."""
+    """Return the pairs of the run: of batches, or accelerated where it runs to convergence."""
+    if request.batch_size is not None:
+        return stepwise.iterate(
+            origin.state,
+            expectation,
+            engine,
+            request.batch_size,
+            params=settings.params,
+            reg_covar=settings.reg_covar,
+            last_step=_stop_rule(request, settings, origin.step, 1).last_step,
+            step=origin.step,
+            likelihoods=origin.likelihoods,
+            run=reseed.remembered(origin.run) | stepwise.remembered(origin.run),
+        )
     if settings.accelerate == "none" or request.is_counted:
         return em.iterate(
             origin.state,
@@ -232,7 +249,7 @@ def _pairs(
         rules,
         step=origin.step,
         likelihoods=origin.likelihoods,
-        run=origin.run,
+        run=reseed.remembered(origin.run) | acceleration.remembered(origin.run),
         mend=mend,
     )
 
@@ -278,13 +295,13 @@ def _is_same_table(checkpoint: Checkpoint, table: TrainingTable) -> bool:
     return is_same and not incremental.is_approximate(checkpoint.run)
 
 
-def _stop_rule(request: FitRequest, settings: Settings, step: int) -> StopRule:
+def _stop_rule(request: FitRequest, settings: Settings, step: int, steps_of_pass: int) -> StopRule:
     """Return when the run ends by itself."""
     last_step = request.max_steps
     if request.steps is not None:
         last_step = step + request.steps
     max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
-    return StopRule(settings.tol, last_step, step + max_iter)
+    return StopRule(settings.tol, last_step, step + max_iter * steps_of_pass)
 
 
 def _cadence(request: FitRequest) -> Cadence:

@@ -22,6 +22,7 @@ _EXCLUDED = {
         "fresh",
         "require_convergence",
         "validation",
+        "batch_size",
     ),
     "validation": ("checkpoint_seconds",),
 }
@@ -48,6 +49,8 @@ class FitRequest:
     fresh, rollback, require_convergence : bool
     log_every : int
         Steps between two that the log tells of; 0: it tells of none.
+    batch_size : int
+        Rows to learn from before each step.
     validation : str
         A table to check checkpoints by.
     patience : int
@@ -74,6 +77,7 @@ class FitRequest:
     rollback: bool = False
     require_convergence: bool = False
     log_every: int = 100
+    batch_size: int | None = None
     validation: str | None = None
     patience: int | None = None
     partial: bool = False

@@ -56,6 +56,7 @@ CONTRACT = {
         "--keep": "(5)",
         "--keep-every": "divisible by N",
         "--time-limit": "cleanly",
+        "--batch-size": "after every N rows",
         "--validation": "keep the best",
         "--patience": "without a gain",
         "--log-every": "(100)",

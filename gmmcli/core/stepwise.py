@@ -1,0 +1,145 @@
+"""Learning from a batch of rows at a time: running statistics that forget slowly, and an M after each batch.
+
+Cappé and Moulines (2009), stepwise EM: S ← (1 − γ_t) S + γ_t s(batch), with γ_t = (t + 10)^−0.7.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from gmmcli.core import em
+from gmmcli.core.em import Expect, Pair
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.statistics import Statistics
+
+# Of the step sizes: the larger the offset, the slower the first ones; the exponent is between 1/2 and 1.
+OFFSET, EXPONENT = 10.0, 0.7
+_KEY, _ARRAYS = "stepwise", ("counts", "sums", "squares", "reference")
+
+
+class Batches(Protocol):
+    """The rows of a table in batches, as an engine offers them."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in use."""
+
+    def expectation_of(self, first: int, count: int, mixture: Mixture) -> Statistics:
+        """Return one E over `count` consecutive rows from `first` on, the first row following the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Running:
+    """Where a run stands between two batches.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Scaled to the weight of the whole table; its likelihood means nothing.
+    batches : int
+        How many have been seen: t.
+    first : int
+        Row that the next batch begins with.
+    """
+
+    statistics: Statistics
+    batches: int = 0
+    first: int = 0
+
+    def kept_in(self, run: Mapping[str, Array]) -> dict[str, Array]:
+        """Return a pair's run state with this in it."""
+        numbers = {_KEY: np.array([self.batches, self.first], dtype=np.float64)}
+        arrays = {f"{_KEY}_{name}": getattr(self.statistics, name) for name in _ARRAYS}
+        return {**run, **numbers, **arrays}
+
+    @classmethod
+    def from_arrays(cls, run: Mapping[str, Array], whole: Statistics) -> "Running":
+        """Return what a checkpoint stored; the statistics of the whole table where it stored nothing."""
+        stored = {name: run.get(f"{_KEY}_{name}", np.empty(0)) for name in _ARRAYS}
+        fits = all(stored[name].shape == getattr(whole, name).shape for name in _ARRAYS)
+        if run.get(_KEY, np.empty(0)).shape != (2,) or not fits:
+            return cls(whole)
+        batches, first = map(int, run[_KEY])
+        counts, sums, squares, reference = stored.values()
+        own = replace(whole, counts=counts, sums=sums, squares=squares, reference=reference)
+        return cls(own, batches, first)
+
+    def learn(self, found: Statistics, batch_rows: int, n_rows: int) -> "Running":
+        """Return what is known after one more batch, given its statistics."""
+        share = found.total_weight / self.statistics.total_weight * n_rows / batch_rows
+        size = min((self.batches + OFFSET) ** -EXPONENT * share, 1.0)
+        scaled = found.scaled(self.statistics.total_weight / found.total_weight * size)
+        total = self.statistics.scaled(1.0 - size) + scaled
+        statistics = replace(total, rows=self.statistics.rows, total_weight=self.statistics.total_weight)
+        return Running(statistics, self.batches + 1, (self.first + batch_rows) % n_rows)
+
+
+def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
+    """Return what of a run state is this module's."""
+    names = (_KEY, *(f"{_KEY}_{name}" for name in _ARRAYS))
+    return {name: run[name] for name in names if name in run}
+
+
+def n_batches(n_rows: int, batch_rows: int) -> int:
+    """Return how many batches make a pass."""
+    return -(-n_rows // min(batch_rows, n_rows))
+
+
+def iterate(
+    mixture: Mixture,
+    expectation: Expect,
+    batches: Batches,
+    batch_rows: int,
+    *,
+    params: str = em.PARAMS,
+    reg_covar: float = 0.0,
+    last_step: int | None = None,
+    step: int = 0,
+    likelihoods: Sequence[float] = (),
+    run: Mapping[str, Array] | None = None,
+) -> Iterator[Pair]:
+    """Yield a pair after every pass, without end; one step is the M after one batch.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In standard units.
+    expectation : callable
+        One E over the whole table: of the first pair, and of every pair that is yielded.
+    batches : Batches
+    batch_rows : int
+        Rows of a batch; the whole table where it has fewer.
+    params, reg_covar
+        As in `em.maximise`.
+    last_step : int, optional
+        A pair is yielded there as well, in the middle of a pass.
+    step, likelihoods, run
+        As in `em.iterate`; likelihoods are those of passes.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        While the next pair is asked for.
+    """
+    n_rows = batches.n_rows
+    batch_rows = min(batch_rows, n_rows)
+    pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, run)
+    known = Running.from_arrays(pair.run, pair.expectation.statistics)
+    while True:
+        pair = replace(pair, run=known.kept_in(pair.run))
+        yield pair
+        mixture, step, likelihoods = pair.mixture, pair.step, pair.likelihoods
+        is_whole = known.batches % n_batches(n_rows, batch_rows) == 0
+        while True:
+            found = batches.expectation_of(known.first, batch_rows, mixture)
+            known = known.learn(found, batch_rows, n_rows)
+            mixture = em.maximise(known.statistics, mixture, params, reg_covar)
+            step += 1
+            is_end = known.batches % n_batches(n_rows, batch_rows) == 0
+            if is_end or step == last_step:
+                break
+        if not (is_whole and is_end):
+            likelihoods = ()  # those of parts of a pass say nothing of convergence
+        pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, pair.run)

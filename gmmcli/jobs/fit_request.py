@@ -105,6 +105,8 @@ class FitRequest:
             raise Usage("--decay", "goes with --partial", "add --partial")
         if self.patience is not None and self.validation is None:
             raise Usage("--patience", "goes with --validation", "add --validation TABLE")
+        if self.validation == "-":
+            raise Usage("--validation", "is read from a file, not from stdin", "name a file")
         for one, others in _EXCLUDED.items():
             for other in others:
                 if self._is_given(one) and self._is_given(other):

@@ -4,7 +4,7 @@ import json
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,24 @@ def make_case(seed: int, number: int) -> Case:
     fits = [_wrap(rng, rows, names, _settings_of_new_model(rng, rows), _options(rng))]
     while rng.random() < 0.25 and len(fits) < 3:
         fits.append(_continue(rng, fits[0]))
-    return Case(seed, number, tuple(fits))
+    other = np.random.default_rng([seed, number, 1])
+    return Case(seed, number, tuple(_learn_otherwise(other, one) for one in fits))
+
+
+def _learn_otherwise(rng: np.random.Generator, one: Fit) -> Fit:
+    """Return the fit as it is; now and then as a partial one, or one of batches."""
+    options = dict(one.options)
+    match pick(rng, {"whole": 8, "partial": 1, "batches": 1}):
+        case "partial" if "fresh" not in options:
+            options = {"partial": True, "steps": int(rng.integers(0, 4))}
+            if rng.random() < 0.5:
+                options["decay"] = pick(rng, {0.0: 1, 1e-9: 1, 0.5: 3, 1.0: 1})
+        case "batches":
+            options = _without(options, "max_iter")
+            options["batch_size"] = int(rng.integers(1, len(one.rows) + 3))
+            if "steps" not in options and "max_steps" not in options:
+                options["max_iter"] = int(rng.integers(0, 9))
+    return replace(one, options=options)
 
 
 def as_csv(rows: Array, names: Sequence[str]) -> str:

@@ -44,12 +44,32 @@ def find_faults(report: FitReport, stored: Stored, fit: Fit, before: Stored | No
         return  # nothing was to be done: the checkpoint is of the table before
     yield from find_faults_of_checkpoint(checkpoint)
     rows = fit.complete_rows(checkpoint.features)
+    if report.approximate:
+        yield from _faults_of_partial(report, checkpoint, fit, before, len(rows))
+        return
     if not report.rows == report.total_weight == len(rows) > 0:
         yield f"{report.rows} rows of weight {report.total_weight}, the table has {len(rows)}"
         return
     if continued(fit, before) is None:
         yield from _faults_of_units(checkpoint, fit)
     yield from _faults_of_likelihood(report, checkpoint, rows)
+
+
+def _faults_of_partial(
+    report: FitReport, checkpoint: Checkpoint, fit: Fit, before: Stored | None, n_rows: int
+) -> Iterator[str]:
+    """Yield where rows and weight are not those of before, decayed, and of the table."""
+    known = continued(fit, before)
+    if known is None or "partial" not in fit.options:
+        yield "approximate without earlier rows"
+        return
+    decay = fit.options.get("decay", 1.0)
+    weight = known.statistics.total_weight * decay + n_rows
+    if report.rows != known.statistics.rows + n_rows or not isclose(report.total_weight, weight):
+        yield f"{report.rows} rows of weight {report.total_weight}, not of {weight}"
+    counts = checkpoint.statistics.counts.sum()
+    if not isclose(counts, weight, rel_tol=1e-9):
+        yield f"counts of {counts} together, not {weight}"
 
 
 def find_faults_of_checkpoint(checkpoint: Checkpoint) -> Iterator[str]:

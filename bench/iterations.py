@@ -22,7 +22,7 @@ from part import (
     table,
 )
 from problems import Shape
-from turns import TURNS, Plan, disagreement, ratio, speedup, take_turns, thread_counts
+from turns import TURNS, Plan, disagreement, ratio, speedup, speedup_of_pass, take_turns, thread_counts
 
 FULL = (
     Shape(400_000, 2, 8),
@@ -128,9 +128,10 @@ def targets(result: Result | None) -> list[Target]:
     )
     for words, wanted, is_long in ((f"D ≥ {LONG}", 1.8, True), (f"D < {LONG}", 1.6, False)):
         of_length = [one for one in full if (Shape(**one["shape"]).expanded_length >= LONG) == is_long]
-        speedups = [speed for speed in map(speedup, of_length) if speed is not None]
-        figure = f"two threads over one, lowest of the full shapes with {words}"
-        found.append(at_least(figure, wanted, min(speedups, default=None)))
+        for name, ratio_of in (("a pass", speedup_of_pass), ("five iterations", speedup)):
+            speedups = [speed for speed in map(ratio_of, of_length) if speed is not None]
+            figure = f"two threads over one, {name}, lowest of the full shapes with {words}"
+            found.append(at_least(figure, wanted, min(speedups, default=None)))
     return found
 
 
@@ -143,10 +144,10 @@ def render(result: Result) -> list[str]:
         "D",
         *(f"{program}, {plural(int(n), 'thread')}" for program, n in runs),
     ]
-    heads += ["ratio", f"ratio, {KERNEL}", "two threads over one"]
+    heads += ["ratio", f"ratio, {KERNEL}", "two threads over one", "of a pass"]
     rows = []
     for one, again in zip(installed, forced, strict=True):
-        shape, speed = Shape(**one["shape"]), speedup(one)
+        shape, speed, of_pass = Shape(**one["shape"]), speedup(one), speedup_of_pass(one)
         is_full = shape.covariance_type == "full"
         rows.append(
             [
@@ -156,6 +157,7 @@ def render(result: Result) -> list[str]:
                 f"{ratio(one):.1f}",
                 f"{ratio(again):.1f}",
                 f"{speed:.2f}" if speed else "",
+                f"{of_pass:.2f}" if of_pass else "",
             ]
         )
     forced_on = "; ".join(f"{program}: {kernel}" for program, kernel in result["forced_kernels"].items())
@@ -164,7 +166,8 @@ def render(result: Result) -> list[str]:
         f"{TURNS} of scikit-learn (whose slower number of threads had one); full covariances where nothing "
         "else is said. A ratio is that of the better times of both programs, each on the BLAS kernel "
         f"of its own choice. The ratio beside it is that of both programs made to use {KERNEL}'s, with all "
-        f"threads, one turn of scikit-learn ({forced_on}).",
+        f"threads, one turn of scikit-learn ({forced_on}). Workers are made anew for every five iterations; "
+        "the last column is of a pass by workers that are there, as in a fit all passes are but the first.",
         "",
         *table(heads, rows),
         f"mlpack, {Shape(**mlpack['shape'])}, all threads, from the start that it makes (not counted): "

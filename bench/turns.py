@@ -48,7 +48,8 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
     Returns
     -------
     dict
-        By program the seconds of every turn by number of threads, and the mean log-likelihood: of the
+        By program the seconds of every turn by number of threads, gmmcli's seconds of a single pass likewise,
+        and the mean log-likelihood: of the
         runs that differ most from the first program's the furthest.
     """
     for worker in workers.values():
@@ -56,6 +57,7 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
     seconds: dict[str, dict[str, list[float]]] = {
         program: {str(threads): [] for threads in plans[program].threads} for program in workers
     }
+    passes: dict[str, list[float]] = {}
     likelihoods: dict[str, list[float]] = {program: [] for program in workers}
     for turn in range(max(plan.turns for plan in plans.values())):
         for program, worker in workers.items():
@@ -63,8 +65,10 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
                 time.sleep(PAUSE_S)
                 answer = worker.ask("run", threads=threads)
                 seconds[program][str(threads)].append(answer["seconds"])
+                if "pass_s" in answer:
+                    passes.setdefault(str(threads), []).append(answer["pass_s"])
                 likelihoods[program].append(answer["log_likelihood"])
-    return {"shape": asdict(shape), "seconds": seconds, "log_likelihoods": likelihoods}
+    return {"shape": asdict(shape), "seconds": seconds, "passes": passes, "log_likelihoods": likelihoods}
 
 
 def best(measured: Result, program: str) -> float:
@@ -79,7 +83,16 @@ def ratio(measured: Result) -> float:
 
 def speedup(measured: Result) -> float | None:
     """Return how many times faster gmmcli is with two threads than with one; None where there is one CPU."""
-    seconds = measured["seconds"][GMMCLI]
+    return _over_one(measured["seconds"][GMMCLI])
+
+
+def speedup_of_pass(measured: Result) -> float | None:
+    """Return the same of a single pass, by workers that are there already."""
+    return _over_one(measured["passes"])
+
+
+def _over_one(seconds: Mapping[str, Sequence[float]]) -> float | None:
+    """Return the ratio of the medians with one thread and with two."""
     return median(seconds["1"]) / median(seconds["2"]) if "2" in seconds else None
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -84,12 +85,20 @@ def _component_lines(report: job.InspectReport) -> list[str]:
     for k, (weight, mean, sd) in enumerate(
         zip(checkpoint.mixture.weights, checkpoint.mixture.means, sds, strict=True)
     ):
-        cells = [f"{m:.5g} ± {s:.3g}" for m, s in zip(mean[: len(shown)], sd[: len(shown)], strict=True)]
+        cells = [_mean_and_sd(m, s) for m, s in zip(mean[: len(shown)], sd[: len(shown)], strict=True)]
         rows.append([str(k), f"{weight:.4f}", *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     hidden = len(checkpoint.features) - len(shown)
     return [*lines, f"({plural(hidden, 'more column')}: --variable means)"] if hidden else lines
+
+
+def _mean_and_sd(mean: float, sd: float) -> str:
+    """Return both; of the mean five digits, or what tells a hundredth of the sd."""
+    digits = 5
+    if 0 < sd < abs(mean):
+        digits = min(max(digits, math.ceil(math.log10(abs(mean) / sd)) + 2), 17)
+    return f"{mean:.{digits}g} ± {sd:.3g}"
 
 
 def variables(report: job.InspectReport, *, as_json: bool) -> str:

@@ -6,7 +6,7 @@ import pytest
 from gmmcli.core import em
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
-from gmmcli.errors import Stopped
+from gmmcli.errors import OutOfMemory, Stopped
 from gmmcli.jobs.run import Cadence, Recorder, StopRule, TimeUp, run
 
 MIXTURE = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1)), "full")
@@ -30,7 +30,7 @@ def follow(pairs, rule, cadence=NEVER, published_step=None):
     recorder = Recorder(lambda moment: published.append(moment.pair.step), cadence, published_step)
     try:
         ending = run(pairs, (), rule, recorder, lambda pair: None)
-    except (Stopped, TimeUp) as error:
+    except (Stopped, TimeUp, OutOfMemory) as error:
         ending = type(error)
     return ending, published
 
@@ -49,16 +49,16 @@ def test_a_run_ends_where_its_rule_says(rule, ending, published):
     assert follow(pairs_of(-9.0, -5.0, -4.5, -4.4, -4.39), rule) == (ending, published)
 
 
-@pytest.mark.parametrize("ending", [Stopped(15), TimeUp()])
+@pytest.mark.parametrize("ending", [Stopped(15), TimeUp(), OutOfMemory("memory", "a worker was ended")])
 def test_whatever_interrupts_a_run_the_last_complete_pair_is_recorded(ending):
     """The pass under way is lost, the pair before it is not."""
     how, published = follow(pairs_of(-9.0, -5.0, ending=ending), StopRule(1e-6, None, 99))
 
     assert published == [1]
-    assert how in (Stopped, "time_limit")
+    assert how in (Stopped, OutOfMemory, "time_limit")
 
 
-@pytest.mark.parametrize("ending", [Stopped(15), TimeUp()])
+@pytest.mark.parametrize("ending", [Stopped(15), TimeUp(), OutOfMemory("memory", "a worker was ended")])
 def test_before_the_first_pair_nothing_is_recorded(ending):
     """There is nothing whole yet."""
     assert follow(pairs_of(ending=ending), StopRule(1e-6, None, 99)) == (type(ending), [])
@@ -73,3 +73,29 @@ def test_the_cadence_counts_from_the_last_checkpoint():
     """Every second step, and the last."""
     found = follow(pairs_of(*np.arange(-9.0, -3.0)), StopRule(1e-6, 5, 99), Cadence(2, 1e9))
     assert found == ("steps", [2, 4, 5])
+
+
+class Checks:
+    """A validation of which pairs are checked at even steps, and that is exhausted at a step."""
+
+    def __init__(self, exhausted_at):
+        self.is_exhausted, self._exhausted_at = exhausted_at < 0, exhausted_at
+
+    def follow(self, pair, *, is_last):
+        self.is_exhausted = pair.step >= self._exhausted_at
+        return is_last or pair.step % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("exhausted_at", "ending", "published"),
+    [(99, "steps", [0, 2, 4, 5]), (2, "patience", [0, 2]), (-1, "patience", [])],
+)
+def test_pairs_that_are_checked_are_recorded_and_patience_ends_the_run(exhausted_at, ending, published):
+    """At once where there was none left from before."""
+    found = []
+    recorder = Recorder(lambda moment: found.append(moment.pair.step), NEVER, None)
+
+    rule, pairs = StopRule(1e-6, 5, 99), pairs_of(*np.arange(-9.0, -3.0))
+    ended = run(pairs, (), rule, recorder, lambda pair: None, Checks(exhausted_at))
+
+    assert (ended, found) == (ending, published)

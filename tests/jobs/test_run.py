@@ -82,6 +82,7 @@ class Checks:
         self.is_exhausted, self._exhausted_at = exhausted_at < 0, exhausted_at
 
     def follow(self, pair, *, is_last):
+        """Check every second step."""
         self.is_exhausted = pair.step >= self._exhausted_at
         return is_last or pair.step % 2 == 0
 

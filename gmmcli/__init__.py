@@ -1,3 +1,18 @@
-"""Gaussian mixtures from the command line: fit, predict, score, export, inspect."""
+"""Gaussian mixtures from the command line: fit, predict, score, export, inspect; and as an estimator, GMM."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmmcli.gmm import GMM, RunConfig
+
+__all__ = ["GMM", "RunConfig"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is used: the command line has no need of it."""
+    if name in __all__:
+        from gmmcli import gmm
+
+        return getattr(gmm, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -71,7 +71,8 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         ) as writer,
     ):
         model = open_model(writer, request.settings, fresh=request.fresh, rollback=request.rollback)
-        with journal_of(writer, model, request.table.operands or ("-",), request.log_every) as journal:
+        names = [str(operand) for operand in request.table.operands] or ["-"]
+        with journal_of(writer, model, names, request.log_every) as journal:
             features = choose_features(tables, model, request.columns, request.exclude, tell)
             if model.stored is not None and _is_there_already(request, model.stored):
                 outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
@@ -139,11 +140,13 @@ def _run(
             progress(f"pass {passes} of {request.update_steps + 1}")
         return table.engine.expectation(mixture)
 
-    def follow(pair: em.Pair) -> None:
+    def follow(pair: em.Pair) -> bool:
         nonlocal next_step
         next_step = pair.step + 1
-        journal.follow(pair, table.units.log_jacobian)
-        progress(_standing(pair, table.units.log_jacobian))
+        log_jacobian = table.units.log_jacobian
+        journal.follow(pair, log_jacobian)
+        progress(_standing(pair, log_jacobian))
+        return request.monitor is not None and request.monitor(pair.step, pair.likelihoods[-1] - log_jacobian)
 
     def publish(moment: Moment) -> None:
         publisher.publish_moment(moment, origin, table, settings)

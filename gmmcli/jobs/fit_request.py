@@ -1,5 +1,6 @@
 """What may be asked of fit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ class FitRequest:
     decay : float
         What the model knows is multiplied by it first; of `partial`.
     source_date_epoch : int
+    monitor : callable
+        Told step and mean log-likelihood of every pair; True ends the run. Python only.
     """
 
     model_dir: Path
@@ -83,6 +86,7 @@ class FitRequest:
     partial: bool = False
     decay: float | None = None
     source_date_epoch: int | None = None
+    monitor: Callable[[int, float], bool] | None = None
 
     @property
     def is_counted(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from gmmcli.engine.local import available_cpus, one_blas_thread
+from gmmcli.tables.held import InMemory
 from gmmcli.tables.source import Tables, open_tables
 
 
@@ -15,7 +16,7 @@ class TableRequest:
 
     Parameters
     ----------
-    operands : tuple of str
+    operands : tuple of str or InMemory
         None, or "-", is stdin.
     stdin : binary stream or None
         None where it is closed, or not asked for.
@@ -25,7 +26,7 @@ class TableRequest:
         None for the CPUs that the process may use.
     """
 
-    operands: tuple[str, ...] = ()
+    operands: tuple[str | InMemory, ...] = ()
     stdin: BinaryIO | None = None
     input_format: str | None = None
     n_threads: int | None = None

@@ -10,7 +10,7 @@ from gmmcli.errors import OutOfMemory, Stopped
 from gmmcli.jobs import interrupt
 
 HISTORY = 1000
-Ending = Literal["converged", "steps", "max_iter", "time_limit", "patience"]
+Ending = Literal["converged", "steps", "max_iter", "time_limit", "patience", "monitor"]
 
 
 class TimeUp(Exception):
@@ -111,7 +111,7 @@ def run(
     history: tuple[float, ...],
     rule: StopRule,
     recorder: Recorder,
-    progress: Callable[[em.Pair], None],
+    progress: Callable[[em.Pair], bool | None],
     check: Checks | None = None,
 ) -> Ending:
     """Follow the pairs to the end of the run and record the last complete one; return what ended it.
@@ -124,7 +124,7 @@ def run(
     rule : StopRule
     recorder : Recorder
     progress : callable
-        Told of every pair.
+        Told of every pair; True ends the run.
     check : Checks, optional
         Pairs that it has checked are recorded.
 
@@ -143,8 +143,8 @@ def run(
             pair = next(pairs)
             history = (*history, pair.expectation.statistics.log_likelihood)[-HISTORY:]
             moment = Moment(pair, history)
-            progress(pair)
-            ending = rule.ending(pair)
+            is_asked_to_end = progress(pair)
+            ending = "monitor" if is_asked_to_end else rule.ending(pair)
             is_checked = check is not None and check.follow(pair, is_last=ending is not None)
             if ending is None and check is not None and check.is_exhausted:
                 ending = "patience"

@@ -6,9 +6,11 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
+from gmmcli.tables.held import InMemory
 
 STDIN = "-"
 _PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -27,15 +29,18 @@ class Operand:
         None is stdin.
     size_bytes : int
         -1 where it is not known.
+    content : pyarrow.Table, optional
+        The table itself, where it lies in memory.
     """
 
     name: str
     path: Path | None
     size_bytes: int
+    content: Any = None
 
 
-def expand(words: Sequence[str]) -> tuple[Operand, ...]:
-    """Return the operands that words stand for; none stand for stdin.
+def expand(words: Sequence[str | InMemory]) -> tuple[Operand, ...]:
+    """Return the operands that words, or tables in memory, stand for; none stand for stdin.
 
     Raises
     ------
@@ -53,8 +58,10 @@ def expand(words: Sequence[str]) -> tuple[Operand, ...]:
     return tuple(operand for word in words for operand in _expand_word(word))
 
 
-def _expand_word(word: str) -> list[Operand]:
+def _expand_word(word: str | InMemory) -> list[Operand]:
     """Return the operands of one word."""
+    if isinstance(word, InMemory):
+        return [Operand(word.name, None, word.content.nbytes, word.content)]
     if word == STDIN:
         return [Operand(STDIN, None, -1)]
     if any(c in word for c in _MAGIC) and not os.path.lexists(word):

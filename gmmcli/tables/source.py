@@ -10,6 +10,7 @@ from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Batch, Part, Reader
 from gmmcli.tables.formats import open_reader
+from gmmcli.tables.held import InMemory
 from gmmcli.tables.operands import STDIN, Operand, expand
 
 __all__ = ["Batch", "Operand", "Tables", "find_columns", "open_tables"]
@@ -140,6 +141,10 @@ class Tables:
         if operand.size_bytes < 0 and index in self._spent:
             raise Usage(operand.name, "can be read only once", "save it to a file")
         self._spent.add(index)
+        if operand.content is not None:
+            from gmmcli.tables.memory import open_memory
+
+            return open_memory(operand.content, operand.name)
         file = _open_file(operand, self._stdin)
         try:
             return open_reader(file, operand.name, self._input_format, self._n_threads)
@@ -150,7 +155,7 @@ class Tables:
 
 
 def open_tables(
-    operands: Sequence[str],
+    operands: Sequence[str | InMemory],
     *,
     input_format: str | None = None,
     stdin: BinaryIO | None = None,
@@ -160,7 +165,7 @@ def open_tables(
 
     Parameters
     ----------
-    operands : sequence of str
+    operands : sequence of str or InMemory
         Paths, globs that the shell did not expand, directories of Parquet files, "-"; none is stdin.
     input_format : str or None
         One of `suffixes.FORMATS`; None to recognise each operand's, by content, then by suffix.

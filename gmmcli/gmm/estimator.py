@@ -11,6 +11,7 @@ import numpy as np
 from gmmcli.core.em import PARAMS
 from gmmcli.core.mixture import COVARIANCE_TYPES, Array
 from gmmcli.engine.evaluate import Evaluator
+from gmmcli.errors import NotFound
 from gmmcli.gmm.arguments import (
     LOG,
     InvalidArgument,
@@ -33,7 +34,7 @@ from gmmcli.jobs.score import ScoreRequest, score
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import check_complete
-from gmmcli.tables.columns import match_features
+from gmmcli.tables.columns import match_features, select_features
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import write_means
 
@@ -42,6 +43,7 @@ class GMM:
     """A Gaussian mixture in a model directory, with the methods of tf.contrib.factorization.GMM.
 
     Every call reads the newest checkpoint of the directory, which the command line writes and reads as well.
+    A model that is there is continued: what it would start from has no bearing then.
     Tables are arrays of shape (n_samples, n_features), dictionaries of such (put side by side in the order of
     their keys), Arrow tables and frames, iterators of arrays, or paths.
 
@@ -321,7 +323,7 @@ class GMM:
         exports_to_keep: int | None = None,
         checkpoint_path: str | int | None = None,
     ) -> str:
-        """Write the model as JSON to a new directory below `export_dir`; return its path."""
+        """Write the model for numpy.load to a new directory below `export_dir`; return its path."""
         return self.export_savedmodel(
             export_dir, checkpoint_path=checkpoint_path, exports_to_keep=exports_to_keep
         )
@@ -435,6 +437,13 @@ class GMM:
             LOG.warning("no model_dir given: the model is in %s", self._model_dir)
         return self._model_dir
 
+    def _has_model(self) -> bool:
+        """Tell whether the directory holds a checkpoint."""
+        try:
+            return bool(inspection.list_generations(self._directory()))
+        except NotFound:
+            return False
+
     def _load(self, generation: int | None) -> Checkpoint:
         """Return the newest checkpoint, or another."""
         return ModelDir(self._directory()).load(generation).checkpoint
@@ -452,15 +461,16 @@ class GMM:
 
         settings = {
             "components": int(params["num_clusters"]),
-            "seed": int(params["random_seed"]),
             "params": "".join(letter for letter in PARAMS if letter in params["params"]),
             "keep": config.keep_checkpoint_max,
             "keep_every": config.keep_every,
         }
-        for name in ("covariance_type", "restarts", "tol", "reg_covar", "missing", "accelerate"):
+        for name in ("covariance_type", "tol", "reg_covar", "missing", "accelerate"):
             settings[name] = params[name]
         with tempfile.TemporaryDirectory(prefix="gmmcli-") as directory:
-            settings["init"] = self._init(operand, Path(directory))
+            if not self._has_model():
+                settings["init"] = self._init(operand, Path(directory))
+                settings |= {"restarts": params["restarts"], "seed": int(params["random_seed"])}
             is_partial = options.get("partial", False)
             request = FitRequest(
                 self._directory(),
@@ -482,7 +492,7 @@ class GMM:
         if isinstance(initial, (str, PathLike)):
             return str(initial)
         with reading(self._table(operand)) as tables:
-            names = tables.column_names
+            names = select_features(tables).features
         path = directory / "means.csv"
         write_means(path, names, initial)
         return str(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from gmm.test_estimator import PAGE
+from shell.session import Session
 
 TEXT = (Path(__file__).parents[2] / "docs" / "from-tensorflow.md").read_text()
 
@@ -19,6 +20,20 @@ def test_every_line_runs(tmp_path, monkeypatch):
     for cell in cells:
         exec(cell.strip("`"), names)
     assert len(cells) > 20
+
+
+def test_the_lines_of_the_readme_run_on_the_model_of_its_tour(tmp_path, monkeypatch):
+    """What the command line began, whatever it started from, the class continues."""
+    session = Session(tmp_path)
+    assert session.run("gmmcli fit -m geyser -k 2 faithful.csv").status == 0
+    monkeypatch.chdir(tmp_path)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+
+    names: dict[str, object] = {}
+    exec(code, names)
+
+    assert names["model"].weights().sum() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("name", PAGE.split())

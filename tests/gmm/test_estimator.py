@@ -215,6 +215,25 @@ def test_starting_means_may_be_an_array(tmp_path, rows):
         GMM(2, tmp_path / "o", initial_clusters=np.ones((2, 3)), n_threads=1).fit(rows)
 
 
+def test_starting_means_are_of_the_columns_of_numbers(tmp_path, rows):
+    """A column of text beside them is skipped, as in any first fit."""
+    table = pa.table({"note": ["a"] * 300, "x0": rows[:, 0], "x1": rows[:, 1]})
+
+    model = GMM(2, tmp_path / "m", initial_clusters=rows[:2], n_threads=1).fit(table, steps=0)
+
+    np.testing.assert_allclose(model.clusters(), rows[:2])
+
+
+def test_a_model_that_is_there_is_continued_whatever_it_started_from(tmp_path, rows, model):
+    """Another seed, another kind of start, and given means have no bearing then."""
+    for start in ({"random_seed": 7}, {"initial_clusters": "auto"}, {"initial_clusters": rows[:3]}):
+        GMM(3, model.model_dir, n_threads=1, **start).fit(rows, steps=1)
+
+    assert model.get_variable_value("global_step") == 8
+    with pytest.raises(GmmError, match="4, but"):
+        GMM(4, model.model_dir, n_threads=1).fit(rows)
+
+
 def test_monitors_are_told_of_every_step_and_may_end_the_run(tmp_path, rows):
     """All are told, whichever of them asks for the end."""
     seen = []

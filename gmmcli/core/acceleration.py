@@ -34,6 +34,7 @@ LONG = 32
 MARGIN = 10.0
 # Slower than this only rounding is.
 SLOWEST = 1e4
+_KEYS = ("cycle", "cycle_base")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class Cycle:
     def kept_in(self, run: Mapping[str, Array]) -> dict[str, Array]:
         """Return the run state of a pair with this cycle in place of an older one."""
         numbers = [float(getattr(self, one.name)) for one in fields(self) if one.name != "base"]
-        others = {name: array for name, array in run.items() if name not in ("cycle", "cycle_base")}
+        others = {name: array for name, array in run.items() if name not in _KEYS}
         own = {"cycle": np.array(numbers)} | ({"cycle_base": self.base} if self.base.size else {})
         return others | own
 
@@ -90,7 +91,7 @@ class Cycle:
 
 def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
     """Return what of a run state is this module's."""
-    return {name: run[name] for name in ("cycle", "cycle_base") if name in run}
+    return em.part_of(run, _KEYS)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Where the expectations come from (threads, files, other machines) is the engine's business.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -77,6 +77,11 @@ class Pair:
         """Tell whether the estimated remaining gain is below `tol`."""
         gain = self.remaining_gain
         return gain is not None and gain < tol
+
+
+def part_of(run: Mapping[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """Return what a run state holds under some names."""
+    return {name: run[name] for name in names if name in run}
 
 
 Expect: TypeAlias = Callable[[Mixture], Expectation]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core.em import Pair
+from gmmcli.core.em import Pair, part_of
 from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture
 from gmmcli.core.quantiles import sampled_rows
 from gmmcli.core.start import Rows
@@ -27,7 +27,7 @@ def times(run: Mapping[str, Array]) -> int:
 
 def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
     """Return what of a run state counts for the life of the model."""
-    return {_KEY: run[_KEY]} if _KEY in run else {}
+    return part_of(run, (_KEY,))
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,7 @@ class Running:
 
 def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
     """Return what of a run state is this module's."""
-    names = (_KEY, *(f"{_KEY}_{name}" for name in _ARRAYS))
-    return {name: run[name] for name in names if name in run}
+    return em.part_of(run, (_KEY, *(f"{_KEY}_{name}" for name in _ARRAYS)))
 
 
 def n_batches(n_rows: int, batch_rows: int) -> int:
@@ -124,20 +123,20 @@ def iterate(
         While the next pair is asked for.
     """
     n_rows = batches.n_rows
-    batch_rows = min(batch_rows, n_rows)
+    batch_rows, of_pass = min(batch_rows, n_rows), n_batches(n_rows, batch_rows)
     pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, run)
     known = Running.from_arrays(pair.run, pair.expectation.statistics)
     while True:
         pair = replace(pair, run=known.kept_in(pair.run))
         yield pair
         mixture, step, likelihoods = pair.mixture, pair.step, pair.likelihoods
-        is_whole = known.batches % n_batches(n_rows, batch_rows) == 0
+        is_whole = known.batches % of_pass == 0
         while True:
             found = batches.expectation_of(known.first, batch_rows, mixture)
             known = known.learn(found, batch_rows, n_rows)
             mixture = em.maximise(known.statistics, mixture, params, reg_covar)
             step += 1
-            is_end = known.batches % n_batches(n_rows, batch_rows) == 0
+            is_end = known.batches % of_pass == 0
             if is_end or step == last_step:
                 break
         if not (is_whole and is_end):

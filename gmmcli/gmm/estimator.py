@@ -295,22 +295,22 @@ class GMM:
         for option, value in (("feed_fn", feed_fn), ("hooks", hooks)):
             if value is not None:
                 raise InvalidArgument(option, "has nothing to feed or to hook here", "leave it away")
-        operand, generation = operand_of(x, y, input_fn), generation_of(checkpoint_path)
+        operand = operand_of(x, y, input_fn)
         request = ScoreRequest(
             self._directory(),
             self._table(operand),
             steps=steps,
             batch_size=None if steps is None else batch_size,
-            checkpoint=generation,
+            checkpoint=generation_of(checkpoint_path),
         )
         report = score(request, log_notice)
         found: dict[str, Any] = dict(report.metrics)
         rows, distances = int(report.metrics["rows"] or 0), float(report.metrics["distance_sum"] or 0.0)
         n_batches = 1 if batch_size is None else -(-rows // batch_size)
         found[self.SCORES], found["loss"] = distances, distances / n_batches
-        found["global_step"] = self._load(generation).global_step
+        found["global_step"] = report.global_step
         if metrics:
-            predictions = self._apply(operand, generation)
+            predictions = self._apply(operand, report.checkpoint)
             table = operand.content if isinstance(operand, InMemory) else operand
             found |= {key: metric(table, predictions) for key, metric in metrics.items()}
         if log_progress:

@@ -1,14 +1,10 @@
 """fit --partial: what a model knows of earlier rows stays, and new rows are added to it."""
 
-from collections.abc import Callable
-
 from gmmcli.core import incremental, quantiles, reseed
-from gmmcli.core.em import Expectation, Pair
-from gmmcli.core.mixture import Mixture
+from gmmcli.core.em import Expect, Expectation, Pair
 from gmmcli.core.statistics import Statistics
 from gmmcli.jobs.model import Model
 from gmmcli.jobs.origin import Origin
-from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.snapshot import checkpoint_of
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.store.checkpoint import Checkpoint
@@ -18,7 +14,7 @@ def absorb(
     model: Model,
     origin: Origin,
     table: TrainingTable,
-    expectation: Callable[[Mixture], Expectation],
+    expectation: Expect,
     *,
     steps: int,
     decay: float,
@@ -38,8 +34,7 @@ def absorb(
     decay : float
         What the stored statistics are multiplied by first, 0 to 1.
     """
-    settings: Settings = model.settings
-    state, run = origin.state, reseed.remembered(origin.run)
+    settings, state, run = model.settings, origin.state, reseed.remembered(origin.run)
     stored = Statistics.empty(state.covariance_type, state.n_components, state.n_features)
     parts = []
     if model.stored is not None:

@@ -159,12 +159,10 @@ def _run(
             steps, decay = request.update_steps, request.kept_share
             publisher.publish(absorb(model, origin, table, expectation, steps=steps, decay=decay))
         else:
-            pairs = _pairs(request, settings, origin, table.engine, expectation, _mend(settings, table, tell))
+            rule = _stop_rule(request, settings, origin.step, table.engine.n_rows)
+            mend = _mend(settings, table, tell)
+            pairs = _pairs(request, settings, origin, table.engine, expectation, mend, rule.last_step)
             recorder = Recorder(publish, _cadence(request), None if model.stored is None else origin.step)
-            steps = 1
-            if request.batch_size is not None:
-                steps = stepwise.n_batches(table.engine.n_rows, request.batch_size)
-            rule = _stop_rule(request, settings, origin.step, steps)
             ending = run(pairs, origin.history, rule, recorder, follow, validation)
             if ending != "time_limit":
                 publisher.publish_best()
@@ -219,6 +217,7 @@ def _pairs(
     engine: LocalEngine,
     expectation: em.Expect,
     mend: em.Mend,
+    last_step: int | None,
 ) -> Iterator[em.Pair]:
     """Return the pairs of the run: of batches, or accelerated where it runs to convergence."""
     if request.batch_size is not None:
@@ -229,7 +228,7 @@ def _pairs(
             request.batch_size,
             params=settings.params,
             reg_covar=settings.reg_covar,
-            last_step=_stop_rule(request, settings, origin.step, 1).last_step,
+            last_step=last_step,
             step=origin.step,
             likelihoods=origin.likelihoods,
             run=reseed.remembered(origin.run) | stepwise.remembered(origin.run),
@@ -298,13 +297,14 @@ def _is_same_table(checkpoint: Checkpoint, table: TrainingTable) -> bool:
     return is_same and not incremental.is_approximate(checkpoint.run)
 
 
-def _stop_rule(request: FitRequest, settings: Settings, step: int, steps_of_pass: int) -> StopRule:
+def _stop_rule(request: FitRequest, settings: Settings, step: int, n_rows: int) -> StopRule:
     """Return when the run ends by itself."""
     last_step = request.max_steps
     if request.steps is not None:
         last_step = step + request.steps
     max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
-    return StopRule(settings.tol, last_step, step + max_iter * steps_of_pass)
+    batch_rows = n_rows if request.batch_size is None else request.batch_size
+    return StopRule(settings.tol, last_step, step + max_iter * stepwise.n_batches(n_rows, batch_rows))
 
 
 def _cadence(request: FitRequest) -> Cadence:

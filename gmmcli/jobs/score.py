@@ -67,6 +67,7 @@ class ScoreReport:
 
     model_dir: str
     checkpoint: int
+    global_step: int
     metrics: Metrics
     groups: dict[str, Metrics] = field(default_factory=dict)
     by: str | None = None
@@ -126,6 +127,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
     return ScoreReport(
         str(request.model_dir),
         stored.generation,
+        checkpoint.global_step,
         measured(whole),
         {group: measured(sums) for group, sums in groups.items()},
         request.by,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from oracles.random_mixtures import random_mixture, random_rows
+from shell.session import write_table
 
 import gmmcli
 from gmmcli import GMM, RunConfig
@@ -99,7 +100,7 @@ def test_the_same_table_is_the_same_model_however_it_is_given(tmp_path, rows):
 
 def test_class_and_shell_share_a_directory(tmp_path, rows):
     """A path is a table as well; columns are matched by name."""
-    np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="x0,x1", comments="", fmt="%.17g")
+    write_table(tmp_path / "t.csv", rows)
 
     model = GMM(3, tmp_path / "m", n_threads=1).fit(tmp_path / "t.csv", steps=3).fit(rows, steps=2)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shell.session import Session
+from shell.session import Session, write_table
 
 from gmmcli import GMM
 
@@ -78,7 +78,7 @@ class ByShell:
         return list(map(int, lines)), float(total)
 
     def _write(self, name, x):
-        np.savetxt(self._session.directory / name, x, delimiter=",", header="a,b", comments="", fmt="%.17g")
+        write_table(self._session.directory / name, x)
 
 
 @pytest.fixture(params=[ByClass, ByShell])

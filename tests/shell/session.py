@@ -11,15 +11,25 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
+
+import numpy as np
 
 PROGRAM = Path(sys.executable).with_name("gmmcli")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CREATED = "1767225600"  # 2026-01-01T00:00:00Z
 ANYTHING = "<...>"
 _FLOAT = re.compile(r"(?<![\w.])-?\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)(?![\w.]*\w)")
+
+
+def write_table(path: Path, rows: np.ndarray, names: Sequence[str] | None = None) -> Path:
+    """Write rows as CSV such that every number reads back exactly; columns are x0, x1 ... if not named."""
+    header = ",".join(names or (f"x{j}" for j in range(rows.shape[1])))
+    np.savetxt(path, rows, delimiter=",", header=header, comments="", fmt="%.17g")
+    return path
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shell.session import EXAMPLES, Session
+from shell.session import EXAMPLES, Session, write_table
 
 from gmmcli.core.kernel import Kernel
 from gmmcli.core.posterior import evaluate
@@ -38,15 +38,9 @@ CASES = [
 ]
 
 
-def write_table(path: Path, rows: np.ndarray) -> Path:
-    """Write rows as CSV such that every number reads back exactly."""
-    path.write_text("x,y\n" + "".join(f"{x!r},{y!r}\n" for x, y in rows.tolist()))
-    return path
-
-
 def fitted(directory: Path, rows: np.ndarray, covariance_type: str, n_components: int):
     """Fit in this process, return labels and log-likelihood in the table's units."""
-    table = TableRequest((str(write_table(directory / "t.csv", rows)),), n_threads=1)
+    table = TableRequest((str(write_table(directory / "t.csv", rows, "xy")),), n_threads=1)
     settings = {"components": n_components, "covariance_type": covariance_type}
 
     report = fit(FitRequest(directory / "m", table, settings), lambda notice: None, lambda text: None)
@@ -122,7 +116,7 @@ def test_clusters_of_a_ten_millionth_of_their_distance_are_right_to_six_digits(
     empty_session: Session, pinpoints, covariance_type
 ):
     """Without a floor: means to 1e-6 of an sd, weights and variances to 1e-6 of themselves."""
-    write_table(empty_session.directory / "t.csv", np.concatenate(pinpoints))
+    write_table(empty_session.directory / "t.csv", np.concatenate(pinpoints), "xy")
     command = f"gmmcli fit -m m -k 2 --covariance-type {covariance_type} --reg-covar 0 t.csv"
     assert empty_session.run(command).stderr == ""
 
@@ -144,7 +138,7 @@ def test_clusters_below_the_floor_are_flagged_with_what_to_try(
     empty_session: Session, pinpoints, covariance_type
 ):
     """The default floor is far above their variance; the warning says so and names `--reg-covar 0`."""
-    write_table(empty_session.directory / "t.csv", np.concatenate(pinpoints))
+    write_table(empty_session.directory / "t.csv", np.concatenate(pinpoints), "xy")
 
     result = empty_session.run(f"gmmcli fit -m m -k 2 --covariance-type {covariance_type} --json t.csv")
 

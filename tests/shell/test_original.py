@@ -4,13 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from shell.session import Session
-
-
-def write_table(session: Session, rows: np.ndarray) -> None:
-    """Write rows as t.csv."""
-    header = ",".join(f"x{j}" for j in range(rows.shape[1]))
-    np.savetxt(session.directory / "t.csv", rows, delimiter=",", header=header, comments="", fmt="%.9g")
+from shell.session import Session, write_table
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
@@ -18,7 +12,7 @@ def test_as_many_components_as_rows_of_a_hundred_columns_give_numbers(
     empty_session: Session, covariance_type: str
 ) -> None:
     """Twenty of each: covariances that the regularisation alone keeps from collapsing, and no NaN."""
-    write_table(empty_session, np.random.default_rng(4).normal(size=(20, 100)))
+    write_table(empty_session.directory / "t.csv", np.random.default_rng(4).normal(size=(20, 100)))
 
     command = f"gmmcli fit -q -m m -k 20 --covariance-type {covariance_type} --init random --steps 10 t.csv"
     assert empty_session.run(command).status == 0
@@ -32,7 +26,7 @@ def test_as_many_components_as_rows_of_a_hundred_columns_give_numbers(
 
 def test_rows_of_zeros_are_shared_by_equal_components(empty_session: Session) -> None:
     """Ten of them and two diagonal components: half each, about zero."""
-    write_table(empty_session, np.zeros((10, 3)))
+    write_table(empty_session.directory / "t.csv", np.zeros((10, 3)))
 
     command = "gmmcli fit -q -m m -k 2 --covariance-type diag --init random --steps 5 t.csv"
     assert empty_session.run(command).status == 0

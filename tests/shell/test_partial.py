@@ -6,13 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from shell.session import Session
-
-
-def write_table(path, rows: np.ndarray) -> None:
-    """Write rows as CSV."""
-    header = ",".join(f"x{j}" for j in range(rows.shape[1]))
-    np.savetxt(path, rows, delimiter=",", header=header, comments="", fmt="%.9g")
+from shell.session import Session, write_table
 
 
 def three_components(rng: np.random.Generator, n: int) -> np.ndarray:

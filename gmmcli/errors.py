@@ -35,8 +35,8 @@ class GmmError(Exception):
         return f"{self.subject}: {self.fact}"
 
 
-class Usage(GmmError):
-    """The command line contradicts itself, the model or the rules."""
+class Usage(GmmError, ValueError):
+    """Options or arguments contradict each other, the model or the rules."""
 
     status = 2
 
@@ -53,7 +53,7 @@ class ThresholdMissed(GmmError):
     status = 4
 
 
-class TableUnusable(GmmError):
+class TableUnusable(GmmError, ValueError):
     """The content of a table or file cannot be used."""
 
     status = 65

@@ -2,11 +2,15 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
+from gmmcli.core.em import PARAMS
+from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.errors import Usage
 from gmmcli.jobs.notice import Notice
 from gmmcli.tables.held import InMemory
@@ -14,10 +18,6 @@ from gmmcli.tables.memory import hold
 
 LOG = logging.getLogger("gmmcli")
 _CHECKPOINT = re.compile(r"(?:.*/)?ckpt-(\d+)(?:\.h5)?")
-
-
-class InvalidArgument(Usage, ValueError):
-    """An argument, or two together, that make no sense."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.save_checkpoints_steps is not None and self.save_checkpoints_secs is not None:
-            raise InvalidArgument("save_checkpoints_steps", "excludes save_checkpoints_secs")
+            raise Usage("save_checkpoints_steps", "excludes save_checkpoints_secs")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,42 @@ class Step:
 Monitor = Callable[[Step], bool | None]
 
 
+def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
+    """Tell every monitor of a step, and whether one of them asks for the end."""
+    return True in [bool(monitor(step)) for monitor in monitors or ()]
+
+
 def log_notice(notice: Notice) -> None:
     """Log what a job tells."""
     LOG.log(logging.WARNING if notice.is_warning else logging.INFO, notice.text)
+
+
+def validate(params: Mapping[str, Any]) -> None:
+    """Check the arguments of the constructor, each by itself.
+
+    Raises
+    ------
+    Usage
+        One makes no sense.
+    """
+    for name, least in (("num_clusters", 1), ("random_seed", 0)):
+        value = params[name]
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+            raise Usage(name, f"{value!r} is no whole number of at least {least}")
+    letters = params["params"]
+    if not isinstance(letters, str) or not letters or set(letters) - set(PARAMS):
+        raise Usage("params", f"{letters!r} is no combination of w, m, c")
+    for name, known in (
+        ("covariance_type", COVARIANCE_TYPES),
+        ("missing", ("error", "drop")),
+        ("accelerate", ("auto", "none")),
+    ):
+        if params[name] not in known:
+            raise Usage(name, f"{params[name]!r} is none of {', '.join(known)}")
+    for name in ("tol", "reg_covar"):
+        value = params[name]
+        if not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
+            raise Usage(name, f"{value!r} is no number of at least 0")
 
 
 def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMemory:
@@ -69,13 +102,15 @@ def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMe
 
     Raises
     ------
-    InvalidArgument
+    Usage
         Both are given, or neither.
+    TableUnusable
+        It is no table.
     """
     if input_fn is not None and (x is not None or y is not None):
-        raise InvalidArgument("input_fn", "excludes x and y", "give one of them")
+        raise Usage("input_fn", "excludes x and y", "give one of them")
     if x is None and input_fn is None:
-        raise InvalidArgument("x", "no table is given", "give x or input_fn")
+        raise Usage("x", "no table is given", "give x or input_fn")
     content = x if input_fn is None else input_fn()
     if isinstance(content, tuple) and input_fn is not None:
         content = content[0]  # features and labels
@@ -90,9 +125,9 @@ def x_or_input_fn(given: Any) -> tuple[Any, Callable[[], Any] | None]:
 def split(operand: str | InMemory, batch_size: int) -> Iterator[InMemory]:
     """Yield parts of a table of so many rows."""
     if isinstance(operand, str):
-        raise InvalidArgument("batch_size", "goes with a table in memory", "leave it away")
-    for first in range(0, operand.content.num_rows, batch_size):
-        yield InMemory(operand.content.slice(first, batch_size), operand.name)
+        raise Usage("batch_size", "goes with a table in memory", "leave it away")
+    for first in range(0, len(operand), batch_size):
+        yield operand.part(first, first + batch_size)
 
 
 def generation_of(checkpoint_path: str | int | None) -> int | None:
@@ -100,12 +135,12 @@ def generation_of(checkpoint_path: str | int | None) -> int | None:
 
     Raises
     ------
-    InvalidArgument
+    Usage
         It is neither.
     """
     if checkpoint_path is None or isinstance(checkpoint_path, int):
         return checkpoint_path
     found = _CHECKPOINT.fullmatch(str(checkpoint_path))
     if found is None:
-        raise InvalidArgument("checkpoint_path", f"{checkpoint_path!r} is no ckpt-NUMBER.h5")
+        raise Usage("checkpoint_path", f"{checkpoint_path!r} is no ckpt-NUMBER.h5")
     return int(found[1])

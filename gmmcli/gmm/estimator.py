@@ -1,6 +1,5 @@
 """GMM: the estimator of tf.contrib.factorization in Python, a thin face over the jobs of the command line."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -8,38 +7,24 @@ from typing import Any, Self
 
 import numpy as np
 
-from gmmcli.core.em import PARAMS
-from gmmcli.core.mixture import COVARIANCE_TYPES, Array
-from gmmcli.engine.evaluate import Evaluator
-from gmmcli.errors import NotFound
+from gmmcli.errors import Usage
 from gmmcli.gmm.arguments import (
     LOG,
-    InvalidArgument,
     Monitor,
-    RunConfig,
     Step,
     generation_of,
-    log_notice,
+    is_any_done,
     operand_of,
     split,
     x_or_input_fn,
 )
+from gmmcli.gmm.scikit import ScikitNames
 from gmmcli.jobs import inspect as inspection
 from gmmcli.jobs.export import ExportRequest, export
-from gmmcli.jobs.fit import fit
-from gmmcli.jobs.fit_request import FitRequest
-from gmmcli.jobs.origin import WORDS
-from gmmcli.jobs.reading import TableRequest, reading
-from gmmcli.jobs.score import ScoreRequest, score
-from gmmcli.store.checkpoint import Checkpoint
-from gmmcli.store.model_dir import ModelDir
-from gmmcli.tables.blocks import check_complete
-from gmmcli.tables.columns import match_features, select_features
 from gmmcli.tables.held import InMemory
-from gmmcli.tables.memory import write_means
 
 
-class GMM:
+class GMM(ScikitNames):
     """A Gaussian mixture in a model directory, with the methods of tf.contrib.factorization.GMM.
 
     Every call reads the newest checkpoint of the directory, which the command line writes and reads as well.
@@ -74,39 +59,6 @@ class GMM:
     ASSIGNMENTS = "assignments"
     ALL_SCORES = "all_scores"
 
-    def __init__(
-        self,
-        num_clusters: int,
-        model_dir: str | PathLike[str] | None = None,
-        random_seed: int = 0,
-        params: str = PARAMS,
-        initial_clusters: Any = "random",
-        covariance_type: str = "full",
-        config: RunConfig | None = None,
-        *,
-        restarts: int | None = None,
-        tol: float = 1e-6,
-        reg_covar: float = 1e-6,
-        missing: str = "error",
-        accelerate: str = "auto",
-        n_threads: int | None = None,
-    ) -> None:
-        given = dict(locals())
-        self._params = {name: given[name] for name in _NAMES}
-        self._model_dir: Path | None = None
-        self._validate()
-
-    @property
-    def config(self) -> RunConfig:
-        """How runs write checkpoints."""
-        config: RunConfig | None = self._params["config"]
-        return RunConfig() if config is None else config
-
-    @property
-    def model_dir(self) -> str:
-        """The model directory."""
-        return str(self._directory())
-
     def fit(
         self,
         x: Any = None,
@@ -139,8 +91,8 @@ class GMM:
         GmmError
         """
         if steps is not None and max_steps is not None:
-            raise InvalidArgument("steps", "excludes max_steps", "give one of them")
-        operand = operand_of(x, y, input_fn)
+            raise Usage("steps", "excludes max_steps", "give one of them")
+        operand = self._operand(x, y, input_fn)
         self._run(operand, monitors, steps=steps, max_steps=max_steps, batch_size=batch_size)
         return self
 
@@ -173,13 +125,13 @@ class GMM:
         GmmError
         """
         if steps is None:
-            raise InvalidArgument("steps", "None has no end", "give a number")
-        operand = operand_of(x, y, input_fn)
+            raise Usage("steps", "None has no end", "give a number")
+        operand = self._operand(x, y, input_fn)
         parts = [operand] if batch_size is None else split(operand, batch_size)
         for part in parts:
             report = self._run(part, None, steps=steps, partial=True)
             told = Step(report.global_step, report.mean_log_likelihood)
-            if _is_any_done(monitors, told):
+            if is_any_done(monitors, told):
                 break
         return self
 
@@ -213,8 +165,8 @@ class GMM:
         del batch_size
         names = (self.ALL_SCORES, self.ASSIGNMENTS) if outputs is None else tuple(outputs)
         if unknown := set(names) - {self.ALL_SCORES, self.ASSIGNMENTS}:
-            raise InvalidArgument("outputs", f"{min(unknown)!r} is not an output")
-        found = self._apply(operand_of(x, None, input_fn), None)
+            raise Usage("outputs", f"{min(unknown)!r} is not an output")
+        found = self._predictions(operand_of(x, None, input_fn))
         if not as_iterable:
             return {name: found[name] for name in names}
         return ({name: found[name][i] for name in names} for i in range(len(found[self.ASSIGNMENTS])))
@@ -228,7 +180,8 @@ class GMM:
         """Return an iterator over the component that each row most probably belongs to, 0-based."""
         del batch_size, outputs
         x, function = x_or_input_fn(input_fn)
-        assignments: list[int] = self._apply(operand_of(x, None, function), None)[self.ASSIGNMENTS].tolist()
+        operand = operand_of(x, None, function)
+        assignments: list[int] = self._evaluate(operand, ("assignment",))["assignment"].tolist()
         return iter(assignments)
 
     def score(self, input_fn: Any = None, batch_size: int | None = None, steps: int | None = None) -> float:
@@ -270,7 +223,8 @@ class GMM:
         batch_size, steps : int, optional
             Together: the first batch_size · steps rows only.
         metrics : dict of callable, optional
-            Called with the table (an Arrow table, or the path) and the predictions; their results are added.
+            Called with the table (an array, an Arrow table, or the path) and the predictions, as `predict`
+            returns them in arrays; their results are added.
         name : str, optional
             What the evaluation is called in the log.
         checkpoint_path : str or int, optional
@@ -291,26 +245,24 @@ class GMM:
         GmmError
         """
         if metrics is not None and not isinstance(metrics, dict):
-            raise InvalidArgument("metrics", "is no dict of callables")
+            raise Usage("metrics", "is no dict of callables")
         for option, value in (("feed_fn", feed_fn), ("hooks", hooks)):
             if value is not None:
-                raise InvalidArgument(option, "has nothing to feed or to hook here", "leave it away")
+                raise Usage(option, "has nothing to feed or to hook here", "leave it away")
         operand = operand_of(x, y, input_fn)
-        request = ScoreRequest(
-            self._directory(),
-            self._table(operand),
+        report = self._measure(
+            operand,
             steps=steps,
             batch_size=None if steps is None else batch_size,
             checkpoint=generation_of(checkpoint_path),
         )
-        report = score(request, log_notice)
         found: dict[str, Any] = dict(report.metrics)
         rows, distances = int(report.metrics["rows"] or 0), float(report.metrics["distance_sum"] or 0.0)
         n_batches = 1 if batch_size is None else -(-rows // batch_size)
         found[self.SCORES], found["loss"] = distances, distances / n_batches
         found["global_step"] = report.global_step
         if metrics:
-            predictions = self._apply(operand, report.checkpoint)
+            predictions = self._predictions(operand, report.checkpoint)
             table = operand.content if isinstance(operand, InMemory) else operand
             found |= {key: metric(table, predictions) for key, metric in metrics.items()}
         if log_progress:
@@ -365,158 +317,27 @@ class GMM:
         )
         return str(export(request).directory)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        del deep  # none of them is an estimator
-        return dict(self._params)
-
-    def set_params(self, **params: Any) -> Self:
-        """Set arguments of the constructor.
-
-        Raises
-        ------
-        ValueError
-            One is unknown, or makes no sense.
-        """
-        if unknown := set(params) - set(_NAMES):
-            raise InvalidArgument(min(unknown), "is no parameter", f"one of {', '.join(_NAMES)}")
-        before, self._params = self._params, {**self._params, **params}
-        try:
-            self._validate()
-        except InvalidArgument:
-            self._params = before
-            raise
-        return self
-
     def get_variable_names(self) -> list[str]:
         """Return the names of what the newest checkpoint holds."""
-        return list(inspection.variables(self._load(None)))
+        return list(inspection.variables(self._load()))
 
     def get_variable_value(self, name: str) -> Any:
         """Return a variable of the newest checkpoint, in the table's units."""
-        return np.array(inspection.variable(self._load(None), name))
+        return np.array(inspection.variable(self._load(), name))
 
     def weights(self) -> Any:
         """Return the weights of the components, shape (num_clusters,)."""
-        return np.array(self._load(None).mixture.weights)
+        return self.weights_
 
     def clusters(self) -> Any:
         """Return the means, shape (num_clusters, n_features), in the table's units."""
-        return np.array(self._load(None).mixture.means)
+        return self.means_
 
     def covariances(self) -> Any:
         """Return the covariances, shaped as the type says, in the table's units."""
-        return np.array(self._load(None).mixture.covariances)
+        return self.covariances_
 
-    def _validate(self) -> None:
-        """Raise `InvalidArgument` where a parameter makes no sense by itself."""
-        params = self._params
-        for name, least in (("num_clusters", 1), ("random_seed", 0)):
-            value = params[name]
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-                raise InvalidArgument(name, f"{value!r} is no whole number of at least {least}")
-        if not params["params"] or set(params["params"]) - set(PARAMS):
-            raise InvalidArgument("params", f"{params['params']!r} is no combination of w, m, c")
-        for name, known in (
-            ("covariance_type", COVARIANCE_TYPES),
-            ("missing", ("error", "drop")),
-            ("accelerate", ("auto", "none")),
-        ):
-            if params[name] not in known:
-                raise InvalidArgument(name, f"{params[name]!r} is none of {', '.join(known)}")
-        for name in ("tol", "reg_covar"):
-            if not params[name] >= 0:
-                raise InvalidArgument(name, f"{params[name]!r} is not at least 0")
-
-    def _directory(self) -> Path:
-        """Return the model directory; make a temporary one where none was given."""
-        if self._params["model_dir"] is not None:
-            return Path(self._params["model_dir"])
-        if self._model_dir is None:
-            self._model_dir = Path(tempfile.mkdtemp(prefix="gmmcli-"))
-            LOG.warning("no model_dir given: the model is in %s", self._model_dir)
-        return self._model_dir
-
-    def _has_model(self) -> bool:
-        """Tell whether the directory holds a checkpoint."""
-        try:
-            return bool(inspection.list_generations(self._directory()))
-        except NotFound:
-            return False
-
-    def _load(self, generation: int | None) -> Checkpoint:
-        """Return the newest checkpoint, or another."""
-        return ModelDir(self._directory()).load(generation).checkpoint
-
-    def _table(self, operand: str | InMemory) -> TableRequest:
-        """Return the request for a table."""
-        return TableRequest((operand,), n_threads=self._params["n_threads"])
-
-    def _run(self, operand: str | InMemory, monitors: Sequence[Monitor] | None, **options: Any) -> Any:
-        """Run a fit, return its report."""
-        params, config = self._params, self.config
-
-        def monitor(step: int, mean_log_likelihood: float) -> bool:
-            return _is_any_done(monitors, Step(step, mean_log_likelihood))
-
-        settings = {
-            "components": int(params["num_clusters"]),
-            "params": "".join(letter for letter in PARAMS if letter in params["params"]),
-            "keep": config.keep_checkpoint_max,
-            "keep_every": config.keep_every,
-        }
-        for name in ("covariance_type", "tol", "reg_covar", "missing", "accelerate"):
-            settings[name] = params[name]
-        with tempfile.TemporaryDirectory(prefix="gmmcli-") as directory:
-            if not self._has_model():
-                settings["init"] = self._init(operand, Path(directory))
-                settings |= {"restarts": params["restarts"], "seed": int(params["random_seed"])}
-            is_partial = options.get("partial", False)
-            request = FitRequest(
-                self._directory(),
-                self._table(operand),
-                settings,
-                checkpoint_steps=None if is_partial else config.save_checkpoints_steps,
-                checkpoint_seconds=None if is_partial else config.save_checkpoints_secs,
-                log_every=config.save_summary_steps,
-                monitor=monitor if monitors else None,
-                **options,
-            )
-            return fit(request, log_notice, lambda text: None)
-
-    def _init(self, operand: str | InMemory, directory: Path) -> str:
-        """Return what --init takes: a word, or a file, which given means are written to."""
-        initial = self._params["initial_clusters"]
-        if isinstance(initial, str) and initial in WORDS:
-            return initial
-        if isinstance(initial, (str, PathLike)):
-            return str(initial)
-        with reading(self._table(operand)) as tables:
-            names = select_features(tables).features
-        path = directory / "means.csv"
-        write_means(path, names, initial)
-        return str(path)
-
-    def _apply(self, operand: str | InMemory, generation: int | None) -> dict[str, Any]:
+    def _predictions(self, operand: str | InMemory, generation: int | None = None) -> dict[str, Any]:
         """Return distances, shape (n_samples, num_clusters), and assignments of all rows."""
-        checkpoint, request = self._load(generation), self._table(operand)
-        distances: list[Array] = [np.empty((0, checkpoint.state.n_components))]
-        assignments = [np.empty(0, dtype=np.int64)]
-        wanted = ("distances", "assignment")
-        evaluator = Evaluator(checkpoint.state, checkpoint.units, wanted, request.n_workers)
-        with reading(request) as tables:
-            features = match_features(tables, checkpoint.features)
-            for batch in tables.iter_batches(features):
-                check_complete(batch, features)
-                found = evaluator.evaluate(batch.X, batch.first_row)
-                distances.append(np.asarray(found["distances"], dtype=np.float64).T)
-                assignments.append(np.asarray(found["assignment"], dtype=np.int64))
-        return {self.ALL_SCORES: np.concatenate(distances), self.ASSIGNMENTS: np.concatenate(assignments)}
-
-
-_NAMES = tuple(GMM.__init__.__annotations__)[:-1]
-
-
-def _is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
-    """Tell every monitor of a step, and whether one of them asks for the end."""
-    return True in [bool(monitor(step)) for monitor in monitors or ()]
+        found = self._evaluate(operand, ("distances", "assignment"), generation)
+        return {self.ALL_SCORES: found["distances"], self.ASSIGNMENTS: found["assignment"]}

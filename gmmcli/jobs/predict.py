@@ -11,13 +11,12 @@ from gmmcli.core import quantiles
 from gmmcli.core.mixture import Booleans
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, Usage
+from gmmcli.jobs.evaluation import evaluate_batches, missing_of
 from gmmcli.jobs.notice import Notify, rows_dropped
 from gmmcli.jobs.reading import TableRequest, reading
-from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.target import refuse_input
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
-from gmmcli.tables.blocks import check_complete
 from gmmcli.tables.columns import match_features, select_extra
 from gmmcli.tables.sink import open_sink
 from gmmcli.tables.source import Tables
@@ -105,18 +104,16 @@ def predict(request: PredictRequest, notify: Notify) -> None:
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
         _refuse_clashes(passed, columns.names, tables)
         evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, request.table.n_workers)
-        missing = request.missing or Settings.from_json(checkpoint.settings, str(request.model_dir)).missing
+        missing = missing_of(request.missing, checkpoint, str(request.model_dir))
         n_dropped = 0
         with open_sink(request.output, request.output_format, stdout=request.stdout) as sink:
-            for batch in tables.iter_batches(features, passed):
-                if missing == "error":
-                    check_complete(batch, features)
-                incomplete = np.asarray(np.isnan(batch.X).any(axis=0))
-                n_dropped += int(incomplete.sum())
-                found = evaluator.evaluate(batch.X, batch.first_row)
-                made = {**batch.extra, **columns.make(found, incomplete)}
-                for start in range(0, max(batch.n_rows, 1), request.batch_size or max(batch.n_rows, 1)):
-                    stop = min(start + (request.batch_size or batch.n_rows), batch.n_rows)
+            batches = tables.iter_batches(features, passed)
+            for rows in evaluate_batches(evaluator, batches, features, missing):
+                n_dropped += int(rows.incomplete.sum())
+                made = {**rows.batch.extra, **columns.make(rows.found, rows.incomplete)}
+                n_rows = rows.batch.n_rows
+                for start in range(0, max(n_rows, 1), request.batch_size or max(n_rows, 1)):
+                    stop = min(start + (request.batch_size or n_rows), n_rows)
                     sink.write({name: column[start:stop] for name, column in made.items()}, stop - start)
     if n_dropped:
         notify(rows_dropped(n_dropped, "outputs left empty"))

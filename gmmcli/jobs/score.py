@@ -12,12 +12,12 @@ from gmmcli.core.mixture import Array, Booleans, Integers
 from gmmcli.core.selection import Fitness
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
+from gmmcli.jobs.evaluation import evaluate_batches, missing_of
 from gmmcli.jobs.metrics import LABEL_METRICS
 from gmmcli.jobs.notice import Notice, Notify, rows_dropped
 from gmmcli.jobs.reading import TableRequest, reading
-from gmmcli.jobs.settings import Settings
 from gmmcli.store.model_dir import ModelDir
-from gmmcli.tables.blocks import check_complete, rechunk
+from gmmcli.tables.blocks import rechunk
 from gmmcli.tables.columns import encode_texts, match_features, select_column
 from gmmcli.tables.source import Batch
 
@@ -86,7 +86,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
     request.check()
     stored = ModelDir(request.model_dir).load(request.checkpoint)
     checkpoint = stored.checkpoint
-    missing = request.missing or Settings.from_json(checkpoint.settings, str(request.model_dir)).missing
+    missing = missing_of(request.missing, checkpoint, str(request.model_dir))
     notices: list[Notice] = []
     n_dropped = 0
     with reading(request.table) as tables:
@@ -99,16 +99,14 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
         )
         K = checkpoint.state.n_components
         whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
-        for batch in _first_rows(rechunk(tables.iter_batches(features, extra)), request):
-            if missing == "error":
-                check_complete(batch, features)
-            complete = np.asarray(~np.isnan(batch.X).any(axis=0))
-            found = evaluator.evaluate(batch.X, batch.first_row)
-            rows = _Rows(found, _coded(batch, labels))
+        batches = _first_rows(rechunk(tables.iter_batches(features, extra)), request)
+        for evaluated in evaluate_batches(evaluator, batches, features, missing):
+            rows = _Rows(evaluated.found, _coded(evaluated.batch, labels))
+            complete = ~evaluated.incomplete
             whole.add(rows.where(np.flatnonzero(complete)))
-            n_dropped += batch.n_rows - int(complete.sum())
+            n_dropped += int(evaluated.incomplete.sum())
             if by is not None:
-                for group, members in _split(_coded(batch, by), complete):
+                for group, members in _split(_coded(evaluated.batch, by), complete):
                     groups[group].add(rows.where(members))
         name = tables.operands[0].name
     if n_dropped:

@@ -213,7 +213,7 @@ class _Gaps:
 
 def _missing_value(place: str, feature: str) -> TableUnusable:
     """Return the error about a missing value."""
-    return TableUnusable(place, f"{wording.column(feature)}: missing value", "--missing drop")
+    return TableUnusable(place, f"{wording.column(feature)}: missing value or NaN", "--missing drop")
 
 
 def _drop_incomplete(blocks: list[Array]) -> int:

@@ -6,7 +6,6 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
@@ -29,14 +28,14 @@ class Operand:
         None is stdin.
     size_bytes : int
         -1 where it is not known.
-    content : pyarrow.Table, optional
+    held : InMemory, optional
         The table itself, where it lies in memory.
     """
 
     name: str
     path: Path | None
     size_bytes: int
-    content: Any = None
+    held: InMemory | None = None
 
 
 def expand(words: Sequence[str | InMemory]) -> tuple[Operand, ...]:
@@ -61,7 +60,7 @@ def expand(words: Sequence[str | InMemory]) -> tuple[Operand, ...]:
 def _expand_word(word: str | InMemory) -> list[Operand]:
     """Return the operands of one word."""
     if isinstance(word, InMemory):
-        return [Operand(word.name, None, word.content.nbytes, word.content)]
+        return [Operand(word.name, None, word.content.nbytes, word)]
     if word == STDIN:
         return [Operand(STDIN, None, -1)]
     if any(c in word for c in _MAGIC) and not os.path.lexists(word):

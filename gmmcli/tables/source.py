@@ -141,10 +141,10 @@ class Tables:
         if operand.size_bytes < 0 and index in self._spent:
             raise Usage(operand.name, "can be read only once", "save it to a file")
         self._spent.add(index)
-        if operand.content is not None:
+        if operand.held is not None:
             from gmmcli.tables.memory import open_memory
 
-            return open_memory(operand.content, operand.name)
+            return open_memory(operand.held)
         file = _open_file(operand, self._stdin)
         try:
             return open_reader(file, operand.name, self._input_format, self._n_threads)

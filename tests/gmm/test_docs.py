@@ -1,4 +1,4 @@
-"""The page for people who come from the original: every line of it runs, in its order."""
+"""The pages for people who come from elsewhere: every line of them runs, in its order."""
 
 import re
 from pathlib import Path
@@ -6,19 +6,38 @@ from pathlib import Path
 import pytest
 from gmm.test_estimator import PAGE
 from shell.session import Session
+from sklearn.mixture import GaussianMixture
 
-TEXT = (Path(__file__).parents[2] / "docs" / "from-tensorflow.md").read_text()
+ROOT = Path(__file__).parents[2]
+# Names that each page has to have.
+PAGES = {
+    "from-tensorflow": PAGE.split(),
+    "from-scikit-learn": [
+        name for name in dir(GaussianMixture(2).fit([[0.0], [1.0], [5.0], [6.0]])) if not name.startswith("_")
+    ],
+}
 
 
-def test_every_line_runs(tmp_path, monkeypatch):
+def text_of(page):
+    return (ROOT / "docs" / f"{page}.md").read_text()
+
+
+def code_of(text):
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_line_runs(tmp_path, monkeypatch, page):
     """As it stands, in an empty directory, after the lines before it."""
     monkeypatch.chdir(tmp_path)
-    (first,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    first, *others = code_of(text_of(page))
     names: dict[str, object] = {}
     exec(first, names)
-    cells = [line.split(" | ")[1] for line in TEXT.splitlines() if line.startswith("| `")]
+    cells = [line.split(" | ")[1] for line in text_of(page).splitlines() if line.startswith("| `")]
     for cell in cells:
         exec(cell.strip("`"), names)
+    for other in others:
+        exec(other, names)
     assert len(cells) > 20
 
 
@@ -27,8 +46,7 @@ def test_the_lines_of_the_readme_run_on_the_model_of_its_tour(tmp_path, monkeypa
     session = Session(tmp_path)
     assert session.run("gmmcli fit -m geyser -k 2 faithful.csv").status == 0
     monkeypatch.chdir(tmp_path)
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    (code,) = code_of((ROOT / "README.md").read_text())
 
     names: dict[str, object] = {}
     exec(code, names)
@@ -36,9 +54,9 @@ def test_the_lines_of_the_readme_run_on_the_model_of_its_tour(tmp_path, monkeypa
     assert names["model"].weights().sum() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("name", PAGE.split())
-def test_every_name_is_on_the_page(name):
+@pytest.mark.parametrize(("page", "name"), [(page, name) for page, names in PAGES.items() for name in names])
+def test_every_name_is_on_the_page(page, name):
     """In its first column."""
-    firsts = [line.split(" | ")[0] for line in TEXT.splitlines() if line.startswith("| `")]
+    firsts = [line.split(" | ")[0] for line in text_of(page).splitlines() if line.startswith("| `")]
 
     assert any(re.search(rf"\b{name}\b", first) for first in firsts)

@@ -151,7 +151,7 @@ def test_stdin_takes_its_place_among_files(folder):
         [[1.0], [2.0]],
     ]
     assert [(o.name, o.size_bytes) for o in found.operands] == [("1.csv", 8), ("-", -1), ("1.csv", 8)]
-    with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value$'):
+    with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value or NaN$'):
         loaded(["1.csv", "-"], stdin=io.BytesIO(b"a,b\n3,4\n5,\n"), missing="error")
     with pytest.raises(Usage, match=r"^-: stdin can be read only once$"):
         open_tables(["-", "1.csv", "-"], stdin=io.BytesIO(b"a,b\n"))
@@ -169,9 +169,9 @@ def test_the_first_gap_is_that_of_the_first_file(folder):
     """Whichever column it is in, and though a later file gives another column its only value."""
     (folder / "1.csv").write_bytes(b"a,b\n1,\n2,\n,\n")
     (folder / "2.csv").write_bytes(b"a,b\n1,5\n")
-    with pytest.raises(TableUnusable, match=r'^1.csv:2: column "b": missing value$'):
+    with pytest.raises(TableUnusable, match=r'^1.csv:2: column "b": missing value or NaN$'):
         loaded(["1.csv", "2.csv"], missing="error", skip=True)
-    with pytest.raises(TableUnusable, match=r'^1.csv:4: column "a": missing value$'):
+    with pytest.raises(TableUnusable, match=r'^1.csv:4: column "a": missing value or NaN$'):
         loaded(["1.csv"], missing="error", skip=True)
 
 
@@ -187,7 +187,7 @@ def test_the_gap_that_is_told_is_the_one_a_plain_search_finds(folder, parts):
         expected = "0.csv: no column has a value"
     elif gaps:
         i, row, column = gaps[0]
-        expected = f'{i}.csv:{row + 2}: column "{"ab"[column]}": missing value'
+        expected = f'{i}.csv:{row + 2}: column "{"ab"[column]}": missing value or NaN'
     for i, part in enumerate(parts):
         rows = (f"{cell[0]},{cell[1]}\n".replace("_", "") for cell in part)
         (folder / f"{i}.csv").write_text("a,b\n" + "".join(rows))

@@ -1,0 +1,49 @@
+"""Rows drawn from a mixture."""
+
+import numpy as np
+
+from gmmcli.core.family import cholesky
+from gmmcli.core.mixture import Array, Integers, Mixture
+
+
+def draw(mixture: Mixture, n_rows: int, seed: int) -> tuple[Array, Integers]:
+    """Draw independent rows.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        The rows have its units.
+    n_rows : int
+    seed : int
+        Of numpy's default generator: the same rows each time.
+
+    Returns
+    -------
+    X : ndarray of shape (n_rows, n_features)
+    components : ndarray of shape (n_rows,), int64
+        The component that each row was drawn from.
+
+    Raises
+    ------
+    CovarianceNotPositive
+
+    Notes
+    -----
+    μ_k + L z, LLᵀ being the covariance and z standard normal.
+    """
+    rng = np.random.default_rng(seed)
+    components = rng.choice(mixture.n_components, size=n_rows, p=mixture.weights / mixture.weights.sum())
+    Z = rng.standard_normal((n_rows, mixture.n_features))
+    match mixture.covariance_type:
+        case "full":
+            lower = cholesky(mixture)
+            for k in np.unique(components):
+                rows = components == k
+                Z[rows] = Z[rows] @ lower[k].T
+        case "tied":
+            Z = Z @ cholesky(mixture).T
+        case "diag":
+            Z *= np.sqrt(mixture.covariances)[components]
+        case "spherical":
+            Z *= np.sqrt(mixture.covariances)[components, None]
+    return mixture.means[components] + Z, components

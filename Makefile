@@ -7,6 +7,7 @@ FUZZ_ARGS ?=
 
 BUILD := .build
 VENV := $(BUILD)/venv
+EXTRAS := $(BUILD)/extras
 TOOLS := $(BUILD)/tools
 PAGES := $(wildcard man/*.1 man/*.5)
 SHIPPED := $(shell find gmmcli -name '*.py') gmmcli/py.typed $(PAGES) $(wildcard man/completions/*) \
@@ -29,7 +30,7 @@ help: ## print this list
 demo: $(BUILD)/installed.stamp ## fit, predict, score and inspect a small table (results in .build/demo)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" examples/demo.sh $(BUILD)/demo
 
-test: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp ## test the wheel, installed in a fresh environment
+test: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp $(BUILD)/extras.stamp ## test the wheel, installed in a fresh environment
 	@$(VENV)/bin/pytest -q -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 check: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp $(BUILD)/group-check.stamp ## lint, types, layers, man pages
@@ -99,6 +100,14 @@ $(BUILD)/venv.stamp: pyproject.toml
 $(BUILD)/installed.stamp: $(BUILD)/venv.stamp $(BUILD)/wheel.stamp
 	@$(VENV)/bin/python $(PIP_INSTALL) $(BUILD)/wheel/*.whl
 	@$(VENV)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps $(BUILD)/wheel/*.whl
+	@touch $@
+
+# What the extras add to the environment of the wheel, which stays without them.
+$(BUILD)/extras.stamp: $(BUILD)/installed.stamp
+	@$(PYTHON) -m venv --clear $(EXTRAS)
+	@$(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    >"$$($(EXTRAS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/wheel.pth"
+	@$(EXTRAS)/bin/python $(PIP_INSTALL) "$$(ls $(BUILD)/wheel/*.whl)[tensorboard]"
 	@touch $@
 
 # After the wheel, since two pips must not work in one environment at once.

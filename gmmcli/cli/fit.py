@@ -142,7 +142,7 @@ Examples:
     type=options.COUNT_OR_ZERO,
     default=100,
     metavar="N",
-    help="Tell of every N-th step in log.jsonl; 0: of none (100).",
+    help="Tell of every N-th step in log.jsonl, and events/ if there; 0: of none (100).",
 )
 @click.option(
     "--partial", is_flag=True, help="Add TABLE to what the model knows, in --steps N inner steps (1)."

@@ -68,6 +68,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
             versions=versions(),
             blas_kernel=blas_kernel(),
             source_date_epoch=request.source_date_epoch,
+            has_curves=request.log_every > 0,
         ) as writer,
     ):
         model = open_model(writer, request.settings, fresh=request.fresh, rollback=request.rollback)

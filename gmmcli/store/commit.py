@@ -24,9 +24,10 @@ from gmmcli.errors import (
     ReadWriteFailed,
     reporting,
 )
-from gmmcli.store import creation, directory, lock, retention, run_log
+from gmmcli.store import creation, directory, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
 from gmmcli.store.directory import CHECKPOINTS, LATEST, LOG
+from gmmcli.store.event_file import EventFile
 from gmmcli.store.generation import after_link, place
 from gmmcli.store.model_dir import Stored, check_head, load_generation, load_newest
 
@@ -49,6 +50,8 @@ class Writer:
         What the provenance says of the program that computed.
     source_date_epoch : int, optional
         Seconds since 1970 to record as `created`; the clock without it.
+    has_curves : bool
+        Write an event file as well, where the extra that does so is installed.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class Writer:
         versions: Mapping[str, str] | None = None,
         blas_kernel: str = "",
         source_date_epoch: int | None = None,
+        has_curves: bool = False,
     ) -> None:
         self.path = path
         self.keep = keep
@@ -85,6 +89,8 @@ class Writer:
         self._versions = dict(versions or {})
         self._blas_kernel = blas_kernel
         self._source_date_epoch = source_date_epoch
+        self._has_curves = has_curves and event_file.is_available()
+        self._event_file: EventFile | None = None
         self._stack = contextlib.ExitStack()
         self._root = -1
         self._checkpoints = -1
@@ -101,6 +107,9 @@ class Writer:
             stack.callback(os.close, descriptor)
             if is_new:
                 stack.callback(self._forget_if_empty)
+            if self._has_curves:
+                self._event_file = EventFile(self._root, self.path)
+                stack.callback(self._event_file.close)
             self._number = directory.newest_number(self._checkpoints)
             if not can_sync:
                 self._warn(f"{self.path}: the file system cannot sync a folder")
@@ -236,7 +245,14 @@ class Writer:
         ReadWriteFailed
         """
         with reporting(self.path):
-            run_log.append(self._root, {"time": _timestamp(self._now()), **event})
+            now = self._now()
+            run_log.append(self._root, {"time": _timestamp(now), **event})
+            if self._event_file is not None:
+                try:
+                    self._event_file.add(event, now)
+                except (ImportError, TypeError) as error:
+                    self._event_file = None
+                    self._warn(f"no event file: {str(error).splitlines()[0]}")
 
     def _find_good(self) -> tuple[Stored | None, list[int]]:
         """Return the newest good checkpoint, and the damaged generations after it."""

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 from gmmcli.errors import CannotCreate
 from gmmcli.store import directory
-from gmmcli.store.directory import CHECKPOINTS, LOCK, LOG, OWN_NAMES
+from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OWN_NAMES
 
 
 def make(path: Path) -> bool:
@@ -37,6 +38,8 @@ def unmake(path: Path, root: int) -> None:
     """Remove a directory that was made for a run which published nothing; what is not ours keeps it."""
     with contextlib.suppress(OSError):
         os.rmdir(CHECKPOINTS, dir_fd=root)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(EVENTS, dir_fd=root)
         for name in (LOG, LOCK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=root)

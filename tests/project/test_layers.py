@@ -28,6 +28,8 @@ OWNERS = {
     "h5py": {"store"},
     "pyarrow": {"tables"},
     "scipy": {"core"},
+    "sklearn": {"gmm"},
+    "tensorboardX": {"store"},
     "threadpoolctl": {"engine"},
 }
 # Doors to the world outside that one layer keeps.

@@ -1,0 +1,102 @@
+"""events/: the numbers of log.jsonl once more, as TensorBoard reads them. For the extra gmmcli[tensorboard].
+
+A file per run, made when there is something to say in it. Nothing here is ever read back.
+"""
+
+import contextlib
+import importlib.util
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gmmcli.errors import CannotCreate
+from gmmcli.store.directory import EVENTS
+
+_LIBRARY = "tensorboardX"
+_FLUSH_SECONDS = 1.0
+# Numbers of the log's events that are curves over global_step; a tag is event/number.
+CURVES: Mapping[str, tuple[str, ...]] = {
+    "step": ("mean_log_likelihood",),
+    "validation": ("mean_log_likelihood",),
+    "checkpoint": ("mean_log_likelihood", "checkpoint"),
+    "end": ("mean_log_likelihood", "passes", "seconds"),
+}
+
+
+def is_available() -> bool:
+    """Tell whether the library of the extra is installed. Does not load it."""
+    return importlib.util.find_spec(_LIBRARY) is not None
+
+
+class EventFile:
+    """The event file of one run.
+
+    Parameters
+    ----------
+    root : int
+        Descriptor of the model directory.
+    path : Path
+        The same.
+    """
+
+    def __init__(self, root: int, path: Path) -> None:
+        self._root, self._path = root, path
+        self._writer: Any = None
+        self._flushed = 0.0
+
+    def add(self, event: Mapping[str, Any], seconds: float) -> None:
+        """Add the curves of an event of the log.
+
+        Parameters
+        ----------
+        event : mapping
+            As the log has it.
+        seconds : float
+            When it was, since 1970.
+
+        Raises
+        ------
+        CannotCreate
+            events/ is a link, or no folder.
+        ImportError, TypeError
+            The library, or one that it needs, cannot be loaded.
+        OSError
+        """
+        name = str(event["event"])
+        tags = {f"{name}/{key}": event[key] for key in CURVES.get(name, ()) if event.get(key) is not None}
+        if not tags or event.get("global_step") is None:
+            return
+        from tensorboardX.proto import event_pb2, summary_pb2
+
+        if self._writer is None:
+            self._writer = self._open()
+        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in tags.items()]
+        summary = summary_pb2.Summary(value=values)
+        self._writer.write_event(
+            event_pb2.Event(wall_time=seconds, step=event["global_step"], summary=summary)
+        )
+        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            self._writer.flush()
+            self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Write out what waits."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _open(self) -> Any:
+        """Return the library's writer of a new file. It has no thread: a fit forks."""
+        from tensorboardX.event_file_writer import EventsWriter
+
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(EVENTS, dir_fd=self._root)
+        if not stat.S_ISDIR(os.stat(EVENTS, dir_fd=self._root, follow_symlinks=False).st_mode):
+            raise CannotCreate(
+                str(self._path / EVENTS), "is a link or another kind of file than it should be"
+            )
+        # An absolute path, since the library takes what stands before a colon for a protocol.
+        return EventsWriter(str(self._path.absolute() / EVENTS / "events"), f".{os.urandom(4).hex()}")

@@ -1,0 +1,121 @@
+"""The extra gmmcli[tensorboard]: event files that say what log.jsonl says, where it is installed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shell.session import Session
+
+PYTHON = Path(sys.prefix).with_name("extras") / "bin" / "python"
+READ = Path(__file__).with_name("read_events.py")
+
+
+@pytest.fixture
+def session(tmp_path):
+    assert PYTHON.exists(), f"{PYTHON} does not exist: the tests need the extra (make test)"
+    return Session(tmp_path)
+
+
+def fit(session, options):
+    step = session.run(f"{PYTHON} -m gmmcli fit -m m -k 2 {options} faithful.csv")
+    assert step.stdout == ""
+    return step
+
+
+def curves(session):
+    """Return step and value of every tag, over all files of the model's directory."""
+    found = {}
+    for path in sorted(
+        (session.directory / "m" / "events").iterdir(), key=lambda path: path.stat().st_mtime_ns
+    ):
+        printed = subprocess.run([PYTHON, READ, path], capture_output=True, text=True, check=True).stdout
+        for line in map(json.loads, printed.splitlines()):
+            found.setdefault(line["tag"], []).append((line["step"], line["value"]))
+    return found
+
+
+def test_curves_are_those_of_the_log(session):
+    """Step by step, checks and checkpoints too; a second run has a file of its own."""
+    for options in ("--steps 12 --log-every 5 --validation faithful.csv", "--steps 3 --log-every 1"):
+        assert fit(session, options).status == 0
+    log = [json.loads(line) for line in (session.directory / "m" / "log.jsonl").read_text().splitlines()]
+
+    found = curves(session)
+
+    for event in ("step", "validation", "checkpoint", "end"):
+        logged = [
+            (line["global_step"], line["mean_log_likelihood"]) for line in log if line["event"] == event
+        ]
+        assert [step for step, _ in found[f"{event}/mean_log_likelihood"]] == [step for step, _ in logged]
+        values = [value for _, value in found[f"{event}/mean_log_likelihood"]]
+        assert values == pytest.approx([value for _, value in logged], rel=1e-6)
+    assert [step for step, _ in found["step/mean_log_likelihood"]] == [
+        0,
+        5,
+        10,
+        11,
+        12,
+        13,
+    ]  # the best was step 10
+    assert [value for _, value in found["checkpoint/checkpoint"]] == [1, 2, 3, 4, 5]
+    assert len(list((session.directory / "m" / "events").iterdir())) == 2
+    assert session.run("gmmcli inspect -m m --check full").stdout == ""
+
+
+def test_the_model_is_the_same_with_and_without(session):
+    """And workers, which are forked, leave the file alone."""
+    assert fit(session, "--steps 5 --log-every 1 --threads 2").status == 0
+    plain = session.run("gmmcli fit -m plain -k 2 --steps 5 --threads 2 faithful.csv")
+
+    digests = [session.run(f"gmmcli inspect -m {name} --json").stdout for name in ("m", "plain")]
+
+    assert plain.status == 0
+    assert len({json.loads(text)["content_digest"] for text in digests}) == 1
+    assert len(curves(session)["step/mean_log_likelihood"]) == 6
+    assert not (session.directory / "plain" / "events").exists()
+
+
+def test_without_a_log_of_steps_there_is_no_event_file(session):
+    """The way to be without one where the library happens to be installed."""
+    assert fit(session, "--steps 2 --log-every 0").status == 0
+
+    assert not (session.directory / "m" / "events").exists()
+
+
+def test_a_run_that_publishes_nothing_leaves_nothing(session):
+    """Not even what it had to say on the way."""
+    (session.directory / "faithful.csv").write_text("a,b\n" + "1,2\n2,4\n3,6\n" * 9)
+
+    step = fit(session, "--log-every 1 --reg-covar 0 --init random")
+
+    assert step.status == 70
+    assert not (session.directory / "m").exists()
+
+
+def test_events_that_lead_elsewhere_are_not_followed(session):
+    """A link in the place of events/ is refused; the model stays."""
+    assert fit(session, "--steps 2 --log-every 0").status == 0
+    (session.directory / "elsewhere").mkdir()
+    (session.directory / "m" / "events").symlink_to(session.directory / "elsewhere")
+
+    step = fit(session, "--steps 2 --log-every 1")
+
+    assert step.status == 73
+    assert step.stderr == ("gmmcli fit: m/events: is a link or another kind of file than it should be\n")
+    assert list((session.directory / "elsewhere").iterdir()) == []
+    assert session.run("gmmcli inspect -m m").status == 0
+
+
+def test_a_library_that_cannot_be_loaded_is_told_of_once(session):
+    """The fit does what it does without."""
+    broken = session.directory / "broken" / "tensorboardX"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise ImportError('protobuf is too old')")
+    session.environment["PYTHONPATH"] = str(broken.parent)
+
+    step = session.run("gmmcli fit -m m -k 2 --steps 3 --log-every 1 faithful.csv")
+
+    assert step.status == 0
+    assert step.stderr == "gmmcli fit: warning: no event file: protobuf is too old\n"

@@ -5,14 +5,14 @@ them tell both, and one extrapolation does the work of many. Varadhan and Roland
 bound on the length of a jump, and with a judgement that asks whether a jump has paid, not only what it costs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
 
 from gmmcli.core import em, family
-from gmmcli.core.em import Expect, Expectation, Pair
+from gmmcli.core.em import Expect, Pair, Rules
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.errors import CovarianceNotPositive
 
@@ -94,46 +94,18 @@ def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
     return em.part_of(run, _KEYS)
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How a run makes steps and judges them: as in `em.maximise`, and the tolerance of its convergence."""
-
-    params: str
-    reg_covar: float
-    tol: float
-
-    def maximise(self, expectation: Expectation, mixture: Mixture) -> Mixture:
-        """Return the M of an E."""
-        return em.maximise(expectation.statistics, mixture, self.params, self.reg_covar)
-
-
-def iterate(
-    mixture: Mixture,
-    expectation: Expect,
-    rules: Rules,
-    *,
-    step: int = 0,
-    likelihoods: Sequence[float] = (),
-    run: Mapping[str, Array] | None = None,
-    mend: em.Mend = em.leave_alone,
-) -> Iterator[Pair]:
+def iterate(pair: Pair, expectation: Expect, rules: Rules, mend: em.Mend = em.leave_alone) -> Iterator[Pair]:
     """Yield the pairs of a run, without end, by plain steps and by jumps.
 
     Parameters
     ----------
-    mixture : Mixture
-        In standard units.
+    pair : Pair
+        The first; its run state may be that of a pair yielded here.
     expectation : callable
         One E over this run's table.
     rules : Rules
         Cycles that gain less than its `tol` per unit weight are followed by plain steps, which decide on
         convergence (docs/decisions/0008).
-    step : int
-        M-steps done before.
-    likelihoods : sequence of float
-        As in `em.iterate`.
-    run : mapping, optional
-        Of the pair that the run goes on from.
     mend : callable
         As in `em.iterate`; after it the run begins anew with plain steps.
 
@@ -142,12 +114,11 @@ def iterate(
     CovarianceNotPositive
         From a plain step, while the next pair is asked for.
     """
-    cycle = Cycle.from_arrays(run or {})
-    pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, run)
+    cycle = Cycle.from_arrays(pair.run)
     while True:
         pair = replace(pair, run=cycle.kept_in(pair.run))
         yield pair
-        stepped = rules.maximise(pair.expectation, pair.mixture)
+        stepped = rules.maximise(pair.expectation.statistics, pair.mixture)
         mended = mend(pair, stepped)
         if mended is not None:
             pair, cycle = em.restarted(mended, expectation), Cycle()
@@ -235,7 +206,7 @@ def _land(
         landed = expectation(mixture)
         if landed.mean_log_likelihood >= pair.likelihoods[-1]:
             return pair.followed_by(mixture, landed), np.empty(0)
-        stepped = rules.maximise(landed, mixture)
+        stepped = rules.maximise(landed.statistics, mixture)
         found = expectation(stepped)
     except CovarianceNotPositive:
         return None, np.empty(0)

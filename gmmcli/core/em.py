@@ -162,18 +162,28 @@ def maximise(
     return Mixture(weights, means, covariances, covariance_type)
 
 
-def iterate(
+@dataclass(frozen=True)
+class Rules:
+    """How a run makes steps, as in `maximise`, and the tolerance by which it judges that it has converged."""
+
+    params: str = PARAMS
+    reg_covar: float = 0.0
+    tol: float = 0.0
+
+    def maximise(self, statistics: Statistics, previous: Mixture) -> Mixture:
+        """Return the M of statistics that were gathered under `previous`."""
+        return maximise(statistics, previous, self.params, self.reg_covar)
+
+
+def begin(
     mixture: Mixture,
     expectation: Expect,
     *,
-    params: str = PARAMS,
-    reg_covar: float = 0.0,
     step: int = 0,
     likelihoods: Sequence[float] = (),
     run: Mapping[str, Array] | None = None,
-    mend: Mend = leave_alone,
-) -> Iterator[Pair]:
-    """Yield the pairs of a run, without end: E, (M, E)*.
+) -> Pair:
+    """Return the pair that a run begins with, by one E.
 
     Parameters
     ----------
@@ -181,14 +191,38 @@ def iterate(
         In standard units.
     expectation : callable
         One E over this run's table.
-    params, reg_covar
-        As in `maximise`.
     step : int
         M-steps done before.
     likelihoods : sequence of float
         Mean log-likelihoods of the pairs of this table before `mixture`'s own, newest last.
     run : mapping, optional
         Of the pair that the run goes on from.
+
+    Raises
+    ------
+    CovarianceNotPositive
+    """
+    found = expectation(mixture)
+    return Pair(mixture, found, step, (*likelihoods, found.mean_log_likelihood)[-3:], run or {})
+
+
+def restarted(mended: Pair, expectation: Expect) -> Pair:
+    """Return a mended pair with its own E: the beginning of likelihoods that follow no others."""
+    return begin(mended.mixture, expectation, step=mended.step, run=mended.run)
+
+
+def iterate(
+    pair: Pair, expectation: Expect, rules: Rules | None = None, mend: Mend = leave_alone
+) -> Iterator[Pair]:
+    """Yield the pairs of a run, without end: the first, then (M, E)*.
+
+    Parameters
+    ----------
+    pair : Pair
+        The first.
+    expectation : callable
+        One E over this run's table.
+    rules : Rules, optional
     mend : callable
         Given a pair and what M makes of it, may return another pair to go on with, its E still to be made.
 
@@ -197,28 +231,12 @@ def iterate(
     CovarianceNotPositive
         From the kernel, while the next pair is asked for.
     """
-    pair = first_pair(mixture, expectation(mixture), step, likelihoods, run)
+    rules = rules or Rules()
     while True:
         yield pair
-        stepped = maximise(pair.expectation.statistics, pair.mixture, params, reg_covar)
+        stepped = rules.maximise(pair.expectation.statistics, pair.mixture)
         mended = mend(pair, stepped)
         if mended is not None:
             pair = restarted(mended, expectation)
         else:
             pair = pair.followed_by(stepped, expectation(stepped))
-
-
-def restarted(mended: Pair, expectation: Expect) -> Pair:
-    """Return a mended pair with its own E: the beginning of likelihoods that follow no others."""
-    return first_pair(mended.mixture, expectation(mended.mixture), mended.step, (), mended.run)
-
-
-def first_pair(
-    mixture: Mixture,
-    expectation: Expectation,
-    step: int = 0,
-    likelihoods: Sequence[float] = (),
-    run: Mapping[str, Array] | None = None,
-) -> Pair:
-    """Return the pair that a run begins with; `likelihoods` are those of the pairs before it."""
-    return Pair(mixture, expectation, step, (*likelihoods, expectation.mean_log_likelihood)[-3:], run or {})

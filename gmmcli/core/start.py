@@ -84,7 +84,8 @@ def best_of(rows: Rows, starts: Iterable[Mixture], params: str, reg_covar: float
     Each runs until its estimated remaining gain is under 1e-3 nats per row, or for 50 passes; but after the
     tenth and the 25th pass the less likely half is given up.
     """
-    runs = [em.iterate(mixture, rows.expectation, params=params, reg_covar=reg_covar) for mixture in starts]
+    rules = em.Rules(params, reg_covar)
+    runs = [em.iterate(em.begin(mixture, rows.expectation), rows.expectation, rules) for mixture in starts]
     if not runs:
         raise ValueError("best_of needs at least one start")
     for passes in SHORT_PASSES:

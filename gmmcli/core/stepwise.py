@@ -3,14 +3,14 @@
 Cappé and Moulines (2009), stepwise EM: S ← (1 − γ_t) S + γ_t s(batch), with γ_t = (t + 10)^−0.7.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from gmmcli.core import em
-from gmmcli.core.em import Expect, Pair
+from gmmcli.core.em import Expect, Pair, Rules
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.statistics import Statistics
 
@@ -87,35 +87,27 @@ def n_batches(n_rows: int, batch_rows: int) -> int:
 
 
 def iterate(
-    mixture: Mixture,
+    pair: Pair,
     expectation: Expect,
+    rules: Rules,
     batches: Batches,
     batch_rows: int,
-    *,
-    params: str = em.PARAMS,
-    reg_covar: float = 0.0,
     last_step: int | None = None,
-    step: int = 0,
-    likelihoods: Sequence[float] = (),
-    run: Mapping[str, Array] | None = None,
 ) -> Iterator[Pair]:
     """Yield a pair after every pass, without end; one step is the M after one batch.
 
     Parameters
     ----------
-    mixture : Mixture
-        In standard units.
+    pair : Pair
+        The first; its run state may be that of a pair yielded here.
     expectation : callable
-        One E over the whole table: of the first pair, and of every pair that is yielded.
+        One E over the whole table: of every pair that is yielded.
+    rules : Rules
     batches : Batches
     batch_rows : int
         Rows of a batch; the whole table where it has fewer.
-    params, reg_covar
-        As in `em.maximise`.
     last_step : int, optional
         A pair is yielded there as well, in the middle of a pass.
-    step, likelihoods, run
-        As in `em.iterate`; likelihoods are those of passes.
 
     Raises
     ------
@@ -124,7 +116,6 @@ def iterate(
     """
     n_rows = batches.n_rows
     batch_rows, of_pass = min(batch_rows, n_rows), n_batches(n_rows, batch_rows)
-    pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, run)
     known = Running.from_arrays(pair.run, pair.expectation.statistics)
     while True:
         pair = replace(pair, run=known.kept_in(pair.run))
@@ -134,11 +125,11 @@ def iterate(
         while True:
             found = batches.expectation_of(known.first, batch_rows, mixture)
             known = known.learn(found, batch_rows, n_rows)
-            mixture = em.maximise(known.statistics, mixture, params, reg_covar)
+            mixture = rules.maximise(known.statistics, mixture)
             step += 1
             is_end = known.batches % of_pass == 0
             if is_end or step == last_step:
                 break
         if not (is_whole and is_end):
             likelihoods = ()  # those of parts of a pass say nothing of convergence
-        pair = em.first_pair(mixture, expectation(mixture), step, likelihoods, pair.run)
+        pair = em.begin(mixture, expectation, step=step, likelihoods=likelihoods, run=pair.run)

@@ -221,40 +221,23 @@ def _pairs(
     last_step: int | None,
 ) -> Iterator[em.Pair]:
     """Return the pairs of the run: of batches, or accelerated where it runs to convergence."""
+    rules = em.Rules(settings.params, settings.reg_covar, settings.tol)
+    is_plain = settings.accelerate == "none" or request.is_counted
     if request.batch_size is not None:
-        return stepwise.iterate(
-            origin.state,
-            expectation,
-            engine,
-            request.batch_size,
-            params=settings.params,
-            reg_covar=settings.reg_covar,
-            last_step=last_step,
-            step=origin.step,
-            likelihoods=origin.likelihoods,
-            run=reseed.remembered(origin.run) | stepwise.remembered(origin.run),
-        )
-    if settings.accelerate == "none" or request.is_counted:
-        return em.iterate(
-            origin.state,
-            expectation,
-            params=settings.params,
-            reg_covar=settings.reg_covar,
-            step=origin.step,
-            likelihoods=origin.likelihoods,
-            run=reseed.remembered(origin.run),
-            mend=mend,
-        )
-    rules = acceleration.Rules(settings.params, settings.reg_covar, settings.tol)
-    return acceleration.iterate(
+        own = stepwise.remembered(origin.run)
+    else:
+        own = {} if is_plain else acceleration.remembered(origin.run)
+    first = em.begin(
         origin.state,
         expectation,
-        rules,
         step=origin.step,
         likelihoods=origin.likelihoods,
-        run=reseed.remembered(origin.run) | acceleration.remembered(origin.run),
-        mend=mend,
+        run=reseed.remembered(origin.run) | own,
     )
+    if request.batch_size is not None:
+        return stepwise.iterate(first, expectation, rules, engine, request.batch_size, last_step)
+    iterate = em.iterate if is_plain else acceleration.iterate
+    return iterate(first, expectation, rules, mend)
 
 
 def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:

@@ -7,13 +7,13 @@ import pytest
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import acceleration, em, start
-from gmmcli.core.acceleration import Rules, pack, unpack
+from gmmcli.core.acceleration import pack, unpack
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import CovarianceNotPositive
 
 TOL = 1e-6
-RULES = Rules("wmc", 0.0, TOL)
+RULES = em.Rules("wmc", 0.0, TOL)
 
 
 def standardised(X):
@@ -49,9 +49,8 @@ class Run:
 
     def pairs(self, accelerated):
         """Return the pairs of a run without end."""
-        if accelerated:
-            return acceleration.iterate(self.start, self.expectation, RULES)
-        return em.iterate(self.start, self.expectation)
+        iterate = acceleration.iterate if accelerated else em.iterate
+        return iterate(em.begin(self.start, self.expectation), self.expectation, RULES)
 
     def to_convergence(self, accelerated):
         """Return the last pair, and the likelihood of each pass."""
@@ -140,14 +139,9 @@ def test_a_run_that_goes_on_from_any_of_its_pairs_ends_with_the_same_bytes(covar
 
     for stop in range(0, 44, 3):
         pair = whole[stop]
-        rest = acceleration.iterate(
-            pair.mixture,
-            run.expectation,
-            RULES,
-            step=pair.step,
-            likelihoods=pair.likelihoods[:-1],
-            run=pair.run,
-        )
+        before = {"step": pair.step, "likelihoods": pair.likelihoods[:-1], "run": pair.run}
+        first = em.begin(pair.mixture, run.expectation, **before)
+        rest = acceleration.iterate(first, run.expectation, RULES)
         for found, expected in zip(islice(rest, 45 - stop), whole[stop:], strict=True):
             assert found.step == expected.step
             assert found.likelihoods == expected.likelihoods

@@ -22,8 +22,9 @@ def expectation_over(X):
     return expectation
 
 
-def first_pairs(n_pairs, mixture, X, **options):
-    pairs = em.iterate(mixture, expectation_over(X), **options)
+def first_pairs(n_pairs, mixture, X, rules=None, **before):
+    expectation = expectation_over(X)
+    pairs = em.iterate(em.begin(mixture, expectation, **before), expectation, rules)
     return [next(pairs) for _ in range(n_pairs)]
 
 
@@ -112,7 +113,7 @@ def test_a_run_is_e_then_m_and_e_for_ever():
         seen.append(mixture)
         return expectation_over(X)(mixture)
 
-    pairs = em.iterate(start, expectation, step=7)
+    pairs = em.iterate(em.begin(start, expectation, step=7), expectation)
     first, second = next(pairs), next(pairs)
 
     assert [p.step for p in (first, second)] == [7, 8]
@@ -141,11 +142,11 @@ def test_three_steps_and_four_more_are_seven_byte_for_byte(covariance_type, para
     rng = np.random.default_rng(3)
     start = random_mixture(rng, covariance_type, 3, 2)
     X = random_rows(rng, start, 200)
-    options = {"params": params, "reg_covar": 1e-6}
+    rules = em.Rules(params, 1e-6)
 
-    whole = first_pairs(8, start, X, **options)
+    whole = first_pairs(8, start, X, rules)
     stop = whole[3]
-    resumed = first_pairs(5, stop.mixture, X, step=stop.step, likelihoods=stop.likelihoods[:-1], **options)
+    resumed = first_pairs(5, stop.mixture, X, rules, step=stop.step, likelihoods=stop.likelihoods[:-1])
 
     assert resumed[-1].step == whole[-1].step == 7
     assert [bytes_of(pair) for pair in resumed] == [bytes_of(pair) for pair in whole[3:]]
@@ -165,7 +166,7 @@ def test_the_likelihood_never_falls_between_plain_steps(seed, covariance_type, n
     start = random_mixture(rng, covariance_type, n_components, d)
     X = np.concatenate([random_rows(rng, start, 60, 0.3), rng.normal(size=(d, 40))], axis=1)
 
-    likelihoods = [pair.likelihoods[-1] for pair in first_pairs(9, start, X, params=params)]
+    likelihoods = [pair.likelihoods[-1] for pair in first_pairs(9, start, X, em.Rules(params))]
 
     falls = -np.diff(likelihoods)
     assert (falls <= 1e-9 * np.abs(likelihoods[:-1])).all()

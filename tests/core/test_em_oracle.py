@@ -95,10 +95,8 @@ def test_frozen_blocks_stay_bit_for_bit_and_the_rest_is_right(mixture, X, params
 @pytest.mark.parametrize("params", SUBSETS)
 def test_thirty_steps_are_those_of_the_slow_oracle(mixture, X, params):
     """What is frozen is the same to the last bit, what is free to 1e-10: after 1, 3 and 30 steps."""
-    slow, pairs = (
-        mixture,
-        em.iterate(mixture, LocalEngine([[X]], 1).expectation, params=params, reg_covar=1e-6),
-    )
+    slow, expectation = mixture, LocalEngine([[X]], 1).expectation
+    pairs = em.iterate(em.begin(mixture, expectation), expectation, em.Rules(params, 1e-6))
     next(pairs)
 
     for step, pair in zip(range(1, 31), pairs, strict=False):

@@ -70,7 +70,11 @@ def test_without_earlier_rows_it_is_em(problem):
 
     found, _, _ = incremental.absorb(mixture, none, engine.expectation, steps=4)
 
-    expected = next(pair for pair in em.iterate(mixture, engine.expectation) if pair.step == 4).mixture
+    expected = next(
+        pair
+        for pair in em.iterate(em.begin(mixture, engine.expectation), engine.expectation)
+        if pair.step == 4
+    ).mixture
     assert found.covariances.tobytes() == expected.covariances.tobytes()
 
 

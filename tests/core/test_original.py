@@ -32,7 +32,8 @@ class Original:
         """Return the mixture in standard units after some steps from given means."""
         standard = (np.array(means) - self.units.center) / self.units.scale
         mixture = start.around_means(self.engine, standard, covariance_type, REG_COVAR)
-        pairs = em.iterate(mixture, self.engine.expectation, reg_covar=REG_COVAR)
+        first = em.begin(mixture, self.engine.expectation)
+        pairs = em.iterate(first, self.engine.expectation, em.Rules(reg_covar=REG_COVAR))
         return next(islice(pairs, steps, None))
 
     def infer(self, mixture, X):

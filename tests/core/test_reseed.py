@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from gmmcli.core import acceleration, em, reseed
-from gmmcli.core.acceleration import Rules
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture, covariances_shape
 from gmmcli.core.reseed import Reseeding, least_count
 from gmmcli.engine.local import LocalEngine
@@ -30,12 +29,11 @@ def starving(covariance_type="full", far=1e3):
     return Mixture(np.full(3, 1 / 3), means, covariances, covariance_type)
 
 
-def pairs_of(engine, mixture, told, accelerated=False, **state):
+def pairs_of(engine, mixture, told, accelerated=False, **before):
     mend = Reseeding(engine, lambda components, step: told.append((components, step)))
-    if accelerated:
-        rules = Rules("wmc", 1e-6, 1e-6)
-        return acceleration.iterate(mixture, engine.expectation, rules, mend=mend, **state)
-    return em.iterate(mixture, engine.expectation, reg_covar=1e-6, mend=mend, **state)
+    iterate = acceleration.iterate if accelerated else em.iterate
+    first = em.begin(mixture, engine.expectation, **before)
+    return iterate(first, engine.expectation, em.Rules("wmc", 1e-6, 1e-6), mend)
 
 
 @pytest.mark.parametrize("accelerated", [False, True])

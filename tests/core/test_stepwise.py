@@ -7,7 +7,7 @@ import pytest
 from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import stepwise
+from gmmcli.core import em, stepwise
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.core.stepwise import Running
 from gmmcli.engine.local import LocalEngine
@@ -31,8 +31,10 @@ def rows_of(engine):
     return engine.take(np.arange(N)).T
 
 
-def pairs_of(engine, mixture, batch_rows, **options):
-    return stepwise.iterate(mixture, engine.expectation, engine, batch_rows, reg_covar=1e-3, **options)
+def pairs_of(engine, mixture, batch_rows, last_step=None, **before):
+    first = em.begin(mixture, engine.expectation, **before)
+    rules = em.Rules(reg_covar=1e-3)
+    return stepwise.iterate(first, engine.expectation, rules, engine, batch_rows, last_step)
 
 
 @KINDS

@@ -211,7 +211,8 @@ def labels_and_likelihood(X, covariance_type):
     Z = u.standardise(X.copy())
     engine = LocalEngine([[Z]], 1)
     mixture = start.draw(engine, "kmeans", covariance_type, 3, 1e-6, np.random.default_rng(2))
-    pair = next(islice(em.iterate(mixture, engine.expectation, reg_covar=1e-6), 20, None))
+    first = em.begin(mixture, engine.expectation)
+    pair = next(islice(em.iterate(first, engine.expectation, em.Rules(reg_covar=1e-6)), 20, None))
     kernel = Kernel(pair.mixture)
     found = evaluate(kernel, kernel.workspace().load(Z), ("assignment",))
     return found["assignment"], pair.likelihoods[-1] - u.log_jacobian

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from shell.session import write_table
+from shell.session import Session, write_table
 
 import gmmcli
 from gmmcli import GMM, RunConfig
@@ -164,6 +164,28 @@ def test_an_evaluation_has_the_originals_keys_and_ours(rows, model):
     assert newest["scores"] == model.score(rows)
     assert model.evaluate(rows, batch_size=10, steps=3)["rows"] == 30
     assert model.evaluate(rows, checkpoint_path=1)["scores"] == found["scores"]
+
+
+@pytest.mark.parametrize("checkpoint", [None, 1])
+def test_evaluate_score_and_the_score_verb_agree_to_the_last_digit(tmp_path, checkpoint):
+    """On a table of several chunks; an older checkpoint too."""
+    rows = np.random.default_rng(5).normal(size=(150_001, 2)) ** 3
+    write_table(tmp_path / "t.csv", rows)
+    model = GMM(3, tmp_path / "m").fit(rows[:500], steps=1).fit(rows[:500], steps=9)
+    verb = Session(tmp_path).run(
+        f"gmmcli score -m m --json t.csv {'' if checkpoint is None else f'--checkpoint {checkpoint}'}"
+    )
+    told = json.loads(verb.stdout)
+
+    found = model.evaluate(rows, checkpoint_path=checkpoint)
+
+    for name in ("distance_sum", "log_likelihood", "mean_log_likelihood", "aic", "bic", "icl", "entropy"):
+        assert found[name] == told[name]
+    assert found["scores"] == found["loss"] == told["distance_sum"]
+    assert found["global_step"] == (10 if checkpoint is None else 1)
+    if checkpoint is None:
+        assert model.score(rows) == model.score(lambda: rows) == told["distance_sum"]
+        assert model.bic(rows) == told["bic"]
 
 
 def test_variables_are_those_of_the_original_and_ours(model):

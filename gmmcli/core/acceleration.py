@@ -30,6 +30,8 @@ JUDGING = 2
 CALM = 2
 # After so many plain steps since a jump they are like those of a run without jumps.
 LONG = 32
+# A measured length below this is that of gains that more than halve with each step: nothing to jump over.
+FAST = 2.0
 # What a jump measures of the slowest direction is less than the truth where faster ones are mixed in.
 MARGIN = 10.0
 # Slower than this only rounding is.
@@ -56,6 +58,8 @@ class Cycle:
         direction.
     failures : int
         Jumps in a row that did not pay.
+    fast : int
+        1 where the last length measured was below `FAST`, else 0.
     likelihood : float
         Mean log-likelihood where the cycle began.
     base : ndarray of shape (n,), float64
@@ -68,6 +72,7 @@ class Cycle:
     longest: float = 1.0
     slowest: float = 1.0
     failures: int = 0
+    fast: int = 0
     likelihood: float = 0.0
     base: Array = field(default_factory=lambda: np.empty(0))
 
@@ -84,9 +89,9 @@ class Cycle:
         stored = arrays.get("cycle", np.empty(0)).tolist()
         if len(stored) != len(fields(cls)) - 1:
             return cls()
-        plain, since, calm, longest, slowest, failures, likelihood = stored
-        base = arrays.get("cycle_base", np.empty(0))
-        return cls(int(plain), int(since), int(calm), longest, slowest, int(failures), likelihood, base)
+        plain, since, calm, longest, slowest, failures, fast, likelihood = stored
+        whole = (int(plain), int(since), int(calm), longest, slowest, int(failures), int(fast))
+        return cls(*whole, likelihood, arrays.get("cycle_base", np.empty(0)))
 
 
 def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
@@ -123,26 +128,24 @@ def iterate(pair: Pair, expectation: Expect, rules: Rules, mend: em.Mend = em.le
         if mended is not None:
             pair, cycle = em.restarted(mended, expectation), Cycle()
         elif cycle.plain:
-            pair = pair.followed_by(stepped, expectation(stepped))
-            pair, cycle = _after_plain(pair, cycle, rules.tol)
+            pair, cycle = _plain(pair, cycle, stepped, expectation, rules.tol)
+            left = cycle.plain - 1
+            cycle = replace(cycle, plain=left if left or _is_slow(pair, rules.tol) else 1)
         elif not cycle.base.size:
-            base = pack(pair.mixture, rules.params)
-            cycle = replace(cycle, base=base, likelihood=pair.likelihoods[-1])
-            pair = pair.followed_by(stepped, expectation(stepped))
+            cycle = replace(cycle, base=pack(pair.mixture, rules.params), likelihood=pair.likelihoods[-1])
+            pair, cycle = _plain(pair, cycle, stepped, expectation, rules.tol)
         else:
             pair, cycle = _jump(pair, cycle, stepped, expectation, rules)
 
 
-def _after_plain(pair: Pair, cycle: Cycle, tol: float) -> tuple[Pair, Cycle]:
-    """Decide after a plain step whether its likelihoods count, and whether to jump."""
-    left = cycle.plain - 1
+def _plain(pair: Pair, cycle: Cycle, stepped: Mixture, expectation: Expect, tol: float) -> tuple[Pair, Cycle]:
+    """Make a plain step; keep the likelihoods before it where they may judge of convergence."""
+    pair = pair.followed_by(stepped, expectation(stepped))
     if cycle.since >= 0:
         cycle = replace(cycle, since=cycle.since + 1)
         if not _may_judge(pair, cycle, tol):
-            return replace(pair, likelihoods=pair.likelihoods[-1:]), replace(cycle, plain=left)
-    if left == 0 and not _is_slow(pair, tol):
-        left = 1
-    return pair, replace(cycle, plain=left)
+            pair = replace(pair, likelihoods=pair.likelihoods[-1:])
+    return pair, cycle
 
 
 def _may_judge(pair: Pair, cycle: Cycle, tol: float) -> bool:
@@ -153,7 +156,7 @@ def _may_judge(pair: Pair, cycle: Cycle, tol: float) -> bool:
     # What the slowest direction might still bring, were all of the last gain its own: gains shrink with the
     # square of the rate, so that gain / (2 (1 − rate)) is left.
     left_over = MARGIN * 0.5 * last_gain * cycle.slowest
-    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG)
+    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG or bool(cycle.fast))
 
 
 def _jump(
@@ -161,28 +164,36 @@ def _jump(
 ) -> tuple[Pair, Cycle]:
     """Extrapolate the last two steps; where that does not pay, be content with them."""
     second, third = pack(pair.mixture, rules.params), pack(stepped, rules.params)
-    measured, length, target = _extrapolate(cycle.base, second, third, cycle.longest)
-    longest = cycle.longest * GROWTH if length == cycle.longest else cycle.longest
-    failures, found, base = 0, None, np.empty(0)
-    if length > 1:
-        found, base = _land(pair, unpack(target, stepped, rules.params), expectation, rules)
-        if found is None:
-            failures, longest = cycle.failures + 1, max(cycle.longest / GROWTH, 1.0)
+    bound = cycle.longest
+    measured, length, target = _extrapolate(cycle.base, second, third, bound)
+    cycle = replace(
+        cycle,
+        longest=bound * GROWTH if length == bound else bound,
+        slowest=max(min(measured, SLOWEST), cycle.slowest),
+        fast=int(measured < FAST),
+        base=np.empty(0),
+    )
+    gain = pair.expectation.mean_log_likelihood - cycle.likelihood
+    if length <= 1 or (cycle.fast and gain < rules.tol):
+        return _plain(pair, cycle, stepped, expectation, rules.tol)
+    found, base = _land(pair, unpack(target, stepped, rules.params), expectation, rules)
     if found is None:
         found = pair.followed_by(stepped, expectation(stepped))
-    found = replace(found, likelihoods=(found.expectation.mean_log_likelihood,))
-    plain = 2 ** min(failures, 10) if failures > 1 else 0
-    calm = 0
-    if found.likelihoods[-1] - cycle.likelihood < rules.tol:
+        failures, longest = cycle.failures + 1, max(bound / GROWTH, 1.0)
+    else:
+        failures, longest = 0, cycle.longest
+    likelihood = found.expectation.mean_log_likelihood
+    plain, calm = 2 ** min(failures, 10) if failures > 1 else 0, 0
+    if likelihood - cycle.likelihood < rules.tol:
         plain, calm = max(plain, SETTLING + JUDGING), cycle.calm + 1
-    return found, Cycle(
+    return replace(found, likelihoods=(likelihood,)), replace(
+        cycle,
         plain=plain,
         since=0,
         calm=calm,
         longest=longest,
-        slowest=max(min(measured, SLOWEST), cycle.slowest),
         failures=failures,
-        likelihood=found.likelihoods[-1],
+        likelihood=likelihood,
         base=np.empty(0) if plain else base,
     )
 

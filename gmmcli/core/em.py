@@ -74,9 +74,8 @@ class Pair:
         return remaining_gain(self.likelihoods)
 
     def has_converged(self, tol: float) -> bool:
-        """Tell whether the estimated remaining gain is below `tol`."""
-        gain = self.remaining_gain
-        return gain is not None and gain < tol
+        """Tell whether further steps would bring less than `tol` per unit weight: see `has_converged`."""
+        return has_converged(self.likelihoods, tol)
 
 
 def part_of(run: Mapping[str, Array], names: Iterable[str]) -> dict[str, Array]:
@@ -115,6 +114,19 @@ def remaining_gain(likelihoods: Sequence[float]) -> float | None:
     if ratio >= 1:
         return None
     return abs(d2) if ratio < 0 else abs(d2) * ratio / (1 - ratio)
+
+
+def has_converged(likelihoods: Sequence[float], tol: float) -> bool:
+    """Tell whether three consecutive mean log-likelihoods are within `tol` of their limit.
+
+    Notes
+    -----
+    The last gain has to be below `tol` as well as what is estimated to remain. A rate below ½ says that less
+    remains than was gained last; where the first of the two gains is that of a first step, which is out of
+    proportion, it says nothing at all (docs/decisions/0011).
+    """
+    gain = remaining_gain(likelihoods)
+    return gain is not None and gain < tol and (gain == 0 or abs(likelihoods[-1] - likelihoods[-2]) < tol)
 
 
 def empty_components(statistics: Statistics) -> list[int]:

@@ -63,7 +63,8 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     for columns, components in floored.items():
         names = [features[kept[j]] for j in columns]
         text = (
-            f"{who(components)}: variance at the floor of {added} in {wording.listed(names)}; "
+            f"{components_in_words(components)}: "
+            f"variance at the floor of {added} in {wording.listed(names)}; "
             "fewer components if rows repeat, --reg-covar 0 if so small a spread is real"
         )
         known = [component for component in components if component is not None]
@@ -98,7 +99,7 @@ def singular(
     return NumericalFailure(error.subject, fact, hint)
 
 
-def who(components: Sequence[int | None]) -> str:
+def components_in_words(components: Sequence[int | None]) -> str:
     """Return components in words; a long list is cut."""
     if list(components) == [None]:
         return "all components"

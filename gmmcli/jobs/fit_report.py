@@ -86,8 +86,7 @@ class Outcome:
     @property
     def converged(self) -> bool:
         """Whether the newest checkpoint meets this run's tolerance."""
-        gain = self.remaining_gain
-        return gain is not None and gain < self.settings.tol
+        return em.has_converged(self.stored.checkpoint.stopping.tolist(), self.settings.tol)
 
 
 def tell_of_ending(outcome: Outcome, tell: Notify) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from gmmcli.core import quantiles
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.jobs import interrupt
+from gmmcli.jobs.fit_report import Outcome
+from gmmcli.jobs.model import Model
 from gmmcli.jobs.origin import Origin
-from gmmcli.jobs.run import Moment
-from gmmcli.jobs.settings import Settings
+from gmmcli.jobs.run import Ending, Moment
 from gmmcli.jobs.snapshot import checkpoint_of
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.jobs.validation import Validation
@@ -23,8 +24,9 @@ class Publisher:
     Parameters
     ----------
     writer : Writer
-    newest : Stored or None
+    model : Model
         What the run continues.
+    table : TrainingTable
     validation : Validation or None
         Without the best checkpoint of the runs before, it forgets what they have found.
 
@@ -33,24 +35,26 @@ class Publisher:
     newest : Stored or None
     """
 
-    def __init__(self, writer: Writer, newest: Stored | None, validation: Validation | None) -> None:
-        self._writer, self.newest, self._validation = writer, newest, validation
-        self._best: Stored | None = None
-        if validation is not None and newest is not None:
-            self._best = _find(newest, writer.path, validation.standing.best_step)
+    def __init__(
+        self, writer: Writer, model: Model, table: TrainingTable, validation: Validation | None
+    ) -> None:
+        self._writer, self._model, self._table, self._validation = writer, model, table, validation
+        self.newest, self._best = model.stored, None
+        if validation is not None and model.stored is not None:
+            self._best = _find(model.stored, writer.path, validation.standing.best_step)
             if self._best is None:
                 validation.forget()
             else:
                 writer.best = self._best.generation
 
-    def publish_moment(
-        self, moment: Moment, origin: Origin, table: TrainingTable, settings: Settings
-    ) -> None:
+    def publish_moment(self, moment: Moment, origin: Origin) -> None:
         """Publish a moment of a run."""
         pair, summary = moment.pair, quantiles.summarise(moment.pair.expectation.log_densities)
         if self._validation is not None:
             pair = replace(pair, run=self._validation.kept_in(pair.run))
-        newest = self.publish(checkpoint_of(pair, moment.history, summary, origin, table, settings))
+        settings = self._model.settings
+        checkpoint = checkpoint_of(pair, moment.history, summary, origin, self._table, settings)
+        newest = self.publish(checkpoint)
         if self._validation is not None and pair.step == self._validation.standing.best_step:
             self._best, self._writer.best = newest, newest.generation
 
@@ -66,13 +70,22 @@ class Publisher:
             self.newest = self._writer.publish(checkpoint, fresh=self.newest is None)
         return self.newest
 
+    def outcome(self, ending: Ending, passes: int) -> Outcome:
+        """Return how the run ended, given why and after how many passes."""
+        if self.newest is None:
+            raise RuntimeError("a run that ended left no checkpoint")
+        found = None if self._validation is None else self._validation.report()
+        return Outcome(self.newest, self._model.stored, self._model.settings, ending, passes, found)
+
 
 def _find(newest: Stored, path: Path, step: float) -> Stored | None:
     """Return the newest checkpoint of the newest one's lineage with a step; None where it is gone."""
     if newest.checkpoint.global_step == step:
         return newest
+    if step < 0:
+        return None
     directory = ModelDir(path)
-    for listing in reversed(directory.list()) if step >= 0 else ():
+    for listing in reversed(directory.list()):
         try:
             stored = directory.load(listing.generation)
         except (NotFound, CheckpointCorrupt):

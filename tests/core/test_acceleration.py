@@ -34,11 +34,11 @@ def several(seed, K=5, d=5, n=5000, distance=2.0):
 
 
 class Run:
-    """A table, a start from k-means, and a count of passes."""
+    """A table, a start, and a count of passes."""
 
-    def __init__(self, X, K, covariance_type="full", seed=0):
+    def __init__(self, X, K, covariance_type="full", seed=0, kind="kmeans"):
         self.engine = LocalEngine([[np.ascontiguousarray(X.T)]], 1)
-        self.start = start.draw(self.engine, "kmeans", covariance_type, K, 0.0, np.random.default_rng(seed))
+        self.start = start.draw(self.engine, kind, covariance_type, K, 0.0, np.random.default_rng(seed))
         self.likelihoods = []
 
     def expectation(self, mixture):
@@ -106,6 +106,27 @@ def test_well_separated_mixtures_never_take_many_more_passes(seed):
 
     assert len(passes) <= len(plain_passes) + max(3, len(plain_passes) / 10)
     assert last.likelihoods[-1] >= plain.likelihoods[-1] - 1e-6
+
+
+def apart(seed, d):
+    """Return two components four sd apart in every column."""
+    rng = np.random.default_rng(seed)
+    return standardised(rng.normal(size=(2000, d)) + 4.0 * (np.arange(2000) < 1000)[:, None]), 2
+
+
+@pytest.mark.parametrize("d", [2, 4])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_plateau_of_a_random_start_is_crossed(seed, d):
+    """Its first gains fall from 1 to 1e-4 and then grow; acceleration costs little where there is no need."""
+    run = Run(*apart(seed, d), seed=seed, kind="random")
+    best = Run(*apart(seed, d)).to_convergence(accelerated=False)[0].likelihoods[-1]
+    plain, plain_passes = run.to_convergence(accelerated=False)
+
+    last, passes = run.to_convergence(accelerated=True)
+
+    assert plain.likelihoods[-1] == pytest.approx(best, abs=1e-5)
+    assert last.likelihoods[-1] == pytest.approx(best, abs=1e-5)
+    assert len(passes) <= len(plain_passes) + max(8, len(plain_passes) / 10)
 
 
 @pytest.mark.parametrize("accelerated", [False, True])

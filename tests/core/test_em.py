@@ -90,6 +90,23 @@ def test_a_slow_climb_has_not_converged_where_its_gain_is_below_tol():
     assert pair.has_converged(1e-3)
 
 
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ((0.7, 1.95e-4), False),  # expected to remain: 5e-8; the first step is out of proportion
+        ((1e-5, 9e-7), True),
+        ((1e-7, 9e-8), True),
+        ((1e-6, 0.9e-6), False),  # expected to remain: 8e-6
+        ((1e-7, -2e-6), False),
+        ((1e-7, 1e-7), False),
+        ((1e-3, 0.0), True),
+    ],
+)
+def test_a_run_has_converged_where_neither_the_rest_nor_the_last_gain_counts(gains, expected):
+    """Of a tolerance of 1e-6."""
+    assert em.has_converged(np.cumsum([-4.0, *gains]).tolist(), 1e-6) is expected
+
+
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_one_component_converges_after_its_second_step(covariance_type):
     """The first step is the answer, the second shows that nothing changes."""

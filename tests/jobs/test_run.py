@@ -40,7 +40,7 @@ def follow(pairs, rule, cadence=NEVER, published_step=None):
     [
         (StopRule(1e-6, 2, 99), "steps", [2]),
         (StopRule(1e-6, 0, 99), "steps", [0]),
-        (StopRule(0.5, None, 99), "converged", [2]),
+        (StopRule(0.6, None, 99), "converged", [2]),
         (StopRule(1e-6, None, 3), "max_iter", [3]),
     ],
 )

@@ -8,6 +8,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 class GmmError(Exception):
@@ -30,6 +31,8 @@ class GmmError(Exception):
         self.subject = subject
         self.fact = fact
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"try: {hint}")  # for tracebacks of those who call from Python
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.fact}"
@@ -59,10 +62,18 @@ class TableUnusable(GmmError, ValueError):
     status = 65
 
 
+class NoNumbers(TableUnusable, TypeError):
+    """An array holds things that are no numbers: to Python an error of type as well."""
+
+
 class NotFound(GmmError):
     """A table, model directory or checkpoint does not exist."""
 
     status = 66
+
+
+class NotFitted(NotFound, ValueError, AttributeError):
+    """An estimator has no model yet."""
 
 
 class NumericalFailure(GmmError):
@@ -89,6 +100,9 @@ class CovarianceNotPositive(NumericalFailure):
         )
         self.component = component
         self.features = features
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.component, self.features)
 
 
 class OutOfMemory(GmmError):

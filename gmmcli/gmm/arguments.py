@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,26 @@ from gmmcli.core.em import PARAMS
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.errors import Usage
 from gmmcli.jobs.notice import Notice
+from gmmcli.jobs.origin import WORDS
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import hold
 
 LOG = logging.getLogger("gmmcli")
-_CHECKPOINT = re.compile(r"(?:.*/)?ckpt-(\d+)(?:\.h5)?")
+_CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, in one short line."""
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else f"of type {type(value).__name__}"
+
+
+def check_whole(least: int, **values: Any) -> None:
+    """Raise `Usage` where an argument is neither None nor a whole number of at least so much."""
+    for name, value in values.items():
+        is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if value is not None and (not is_whole or value < least):
+            raise Usage(name, f"{shown(value)} is no whole number of at least {least}")
 
 
 @dataclass(frozen=True)
@@ -30,22 +46,32 @@ class RunConfig:
     save_checkpoints_secs : float, optional
         600 if neither is given; both are an error.
     save_summary_steps : int
-        Steps between two that log.jsonl tells of; 0: of none.
-    keep_checkpoint_max : int
-        Newest checkpoints that stay; 0: all.
+        Steps between two that log.jsonl, and event files, tell of; 0: of none.
+    keep_checkpoint_max : int, optional
+        Newest checkpoints that stay; 0: all. As the model has it if not given: 5 for a new one.
     keep_every : int, optional
         Checkpoints whose number it divides stay for ever.
+
+    Raises
+    ------
+    ValueError
+        One makes no sense, or two together.
     """
 
     save_checkpoints_steps: int | None = None
     save_checkpoints_secs: float | None = None
     save_summary_steps: int = 100
-    keep_checkpoint_max: int = 5
+    keep_checkpoint_max: int | None = None
     keep_every: int | None = None
 
     def __post_init__(self) -> None:
         if self.save_checkpoints_steps is not None and self.save_checkpoints_secs is not None:
             raise Usage("save_checkpoints_steps", "excludes save_checkpoints_secs")
+        check_whole(1, save_checkpoints_steps=self.save_checkpoints_steps, keep_every=self.keep_every)
+        check_whole(
+            0, save_summary_steps=self.save_summary_steps, keep_checkpoint_max=self.keep_checkpoint_max
+        )
+        _check_number("save_checkpoints_secs", self.save_checkpoints_secs)
 
 
 @dataclass(frozen=True)
@@ -59,9 +85,16 @@ class Step:
 Monitor = Callable[[Step], bool | None]
 
 
+def check_monitors(monitors: Any) -> None:
+    """Raise `Usage` where monitors are no sequence of callables."""
+    if monitors is not None and not (isinstance(monitors, Sequence) and all(map(callable, monitors))):
+        raise Usage("monitors", f"{shown(monitors)} is no list of callables")
+
+
 def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
     """Tell every monitor of a step, and whether one of them asks for the end."""
-    return True in [bool(monitor(step)) for monitor in monitors or ()]
+    answers = [monitor(step) for monitor in monitors or ()]
+    return any(answers)
 
 
 def log_notice(notice: Notice) -> None:
@@ -77,24 +110,45 @@ def validate(params: Mapping[str, Any]) -> None:
     Usage
         One makes no sense.
     """
-    for name, least in (("num_clusters", 1), ("random_seed", 0)):
-        value = params[name]
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-            raise Usage(name, f"{value!r} is no whole number of at least {least}")
+    check_whole(1, **{name: params[name] for name in ("num_clusters", "restarts", "n_threads")})
+    check_whole(0, random_seed=params["random_seed"])
+    for name in ("num_clusters", "random_seed"):
+        if params[name] is None:
+            raise Usage(name, "is not given")
     letters = params["params"]
-    if not isinstance(letters, str) or not letters or set(letters) - set(PARAMS):
-        raise Usage("params", f"{letters!r} is no combination of w, m, c")
+    if not isinstance(letters, str) or sorted(set(letters)) != sorted(letters) or not _is_made_of(letters):
+        raise Usage("params", f"{shown(letters)} is not made of w, m and c, each at most once")
     for name, known in (
         ("covariance_type", COVARIANCE_TYPES),
-        ("missing", ("error", "drop")),
-        ("accelerate", ("auto", "none")),
+        ("missing", (None, "error", "drop")),
+        ("accelerate", (None, "auto", "none")),
     ):
-        if params[name] not in known:
-            raise Usage(name, f"{params[name]!r} is none of {', '.join(known)}")
-    for name in ("tol", "reg_covar"):
-        value = params[name]
-        if not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
-            raise Usage(name, f"{value!r} is no number of at least 0")
+        if not isinstance(params[name], str | None) or params[name] not in known:
+            raise Usage(name, f"{shown(params[name])} is none of {', '.join(filter(None, known))}")
+    _check_number("tol", params["tol"])
+    _check_number("reg_covar", params["reg_covar"], most=1e6)
+    if not isinstance(params["config"], RunConfig | None):
+        raise Usage("config", f"{shown(params['config'])} is no RunConfig")
+    if not isinstance(params["model_dir"], str | PathLike | None):
+        raise Usage("model_dir", f"{shown(params['model_dir'])} is no path")
+    given = params["initial_clusters"]
+    if params["restarts"] is not None and not (isinstance(given, str) and given in WORDS):
+        raise Usage("restarts", "given means are one start", "leave it away")
+
+
+def _is_made_of(letters: str) -> bool:
+    """Tell whether there are letters, all of them known."""
+    return bool(letters) and not set(letters) - set(PARAMS)
+
+
+def _check_number(name: str, value: Any, most: float = np.inf) -> None:
+    """Raise `Usage` where an argument is neither None nor a finite number of at least 0."""
+    if value is None:
+        return
+    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= most or value == np.inf:
+        bounds = "of at least 0" if most == np.inf else f"from 0 to {most:g}"
+        raise Usage(name, f"{shown(value)} is no number {bounds}")
 
 
 def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMemory:
@@ -130,17 +184,31 @@ def split(operand: str | InMemory, batch_size: int) -> Iterator[InMemory]:
         yield operand.part(first, first + batch_size)
 
 
-def generation_of(checkpoint_path: str | int | None) -> int | None:
+def first_rows(operand: str | InMemory, batch_size: int | None, steps: int | None) -> str | InMemory:
+    """Return the first batch_size · steps rows of a table; all where one of them is not given."""
+    if batch_size is None or steps is None:
+        return operand
+    if isinstance(operand, str):
+        raise Usage("steps", "goes with a table in memory", "leave it away")
+    return operand.part(0, batch_size * steps)
+
+
+def generation_of(checkpoint_path: Any, model_dir: str) -> int:
     """Return the number of a checkpoint, given that or the path of its file.
 
     Raises
     ------
     Usage
-        It is neither.
+        It is neither, or the file of another model.
     """
-    if checkpoint_path is None or isinstance(checkpoint_path, int):
-        return checkpoint_path
-    found = _CHECKPOINT.fullmatch(str(checkpoint_path))
+    if not isinstance(checkpoint_path, (str, PathLike)):
+        check_whole(1, checkpoint_path=checkpoint_path)
+        return int(checkpoint_path)
+    path = Path(checkpoint_path)
+    found = _CHECKPOINT.fullmatch(path.name)
     if found is None:
-        raise Usage("checkpoint_path", f"{checkpoint_path!r} is no ckpt-NUMBER.h5")
+        raise Usage("checkpoint_path", f"{shown(str(path))} is no ckpt-NUMBER.h5")
+    folder = Path(model_dir, "checkpoints")
+    if path.parent != Path() and path.parent.resolve() != folder.resolve():
+        raise Usage("checkpoint_path", f"{shown(str(path))} is not in {folder}", "another model_dir")
     return int(found[1])

@@ -1,20 +1,26 @@
 """GMM: the estimator of tf.contrib.factorization in Python, a thin face over the jobs of the command line."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from gmmcli.core.em import PARAMS
 from gmmcli.errors import Usage
 from gmmcli.gmm.arguments import (
     LOG,
     Monitor,
+    RunConfig,
     Step,
-    generation_of,
+    check_monitors,
+    check_whole,
+    first_rows,
     is_any_done,
     operand_of,
+    shown,
     split,
     x_or_input_fn,
 )
@@ -28,26 +34,39 @@ class GMM(ScikitNames):
     """A Gaussian mixture in a model directory, with the methods of tf.contrib.factorization.GMM.
 
     Every call reads the newest checkpoint of the directory, which the command line writes and reads as well.
-    A model that is there is continued: what it would start from has no bearing then.
+    A model that is there is continued, and what is not given is as it has it: what it would start from has no
+    bearing then. An estimator that is copied or pickled shares the directory; scikit-learn's clones have one
+    of their own.
+
     Tables are arrays of shape (n_samples, n_features), dictionaries of such (put side by side in the order of
-    their keys), Arrow tables and frames, iterators of arrays, or paths.
+    their keys), Arrow tables and frames, iterators of these, or paths. Columns of frames are matched by name,
+    those of arrays by place.
 
     Parameters
     ----------
     num_clusters : int
     model_dir : path, optional
-        A temporary directory, with a logged warning, if not given.
+        A temporary directory, which stays, with a logged warning, if not given.
     random_seed : int
     params : str
-        Any of the letters w, m, c: what is updated.
+        Any of the letters w, m, c: which of weights, means and covariances are updated.
     initial_clusters : str or array of shape (num_clusters, n_features)
-        "random", "auto", "kmeans", "kmeans++", a path, or the means to start from.
+        "random", which is the original's; "auto", the best of several starts and what to choose; "kmeans",
+        "kmeans++"; the path of a table of means or of a JSON export; or the means to start from.
     covariance_type : {"full", "tied", "diag", "spherical"}
     config : RunConfig, optional
-    restarts, tol, reg_covar, missing, accelerate
-        As the options of `gmmcli fit`.
+    restarts : int, optional
+        Starts of the named kind, of which the best is kept: 1; 8 for "auto".
+    tol : float, optional
+        What may be left to gain, in nats per row, where a run to convergence ends: 1e-6.
+    reg_covar : float, optional
+        Added to variances, in units of the columns' variances: 1e-6.
+    missing : {"error", "drop"}, optional
+        What becomes of rows with a missing value or NaN: "error".
+    accelerate : {"auto", "none"}, optional
+        Whether runs to convergence extrapolate, or make plain steps of EM: "auto".
     n_threads : int, optional
-        Processes of a fit; as many as there are CPUs if not given.
+        Processes of a fit, threads elsewhere; as many as there are CPUs if not given.
 
     Raises
     ------
@@ -58,6 +77,47 @@ class GMM(ScikitNames):
     SCORES = "scores"
     ASSIGNMENTS = "assignments"
     ALL_SCORES = "all_scores"
+
+    def __init__(
+        self,
+        num_clusters: int,
+        model_dir: str | PathLike[str] | None = None,
+        random_seed: int = 0,
+        params: str = PARAMS,
+        initial_clusters: Any = "random",
+        covariance_type: str = "full",
+        config: RunConfig | None = None,
+        *,
+        restarts: int | None = None,
+        tol: float | None = None,
+        reg_covar: float | None = None,
+        missing: str | None = None,
+        accelerate: str | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            {
+                "num_clusters": num_clusters,
+                "model_dir": model_dir,
+                "random_seed": random_seed,
+                "params": params,
+                "initial_clusters": initial_clusters,
+                "covariance_type": covariance_type,
+                "config": config,
+                "restarts": restarts,
+                "tol": tol,
+                "reg_covar": reg_covar,
+                "missing": missing,
+                "accelerate": accelerate,
+                "n_threads": n_threads,
+            }
+        )
+
+    def __repr__(self) -> str:
+        defaults = {name: repr(one.default) for name, one in signature(GMM).parameters.items()}
+        given = {name: repr(value) for name, value in self._params.items()}
+        changed = [f"{name}={text}" for name, text in given.items() if text != defaults[name]]
+        return f"GMM({', '.join(changed)})"
 
     def fit(
         self,
@@ -92,8 +152,11 @@ class GMM(ScikitNames):
         """
         if steps is not None and max_steps is not None:
             raise Usage("steps", "excludes max_steps", "give one of them")
-        operand = self._operand(x, y, input_fn)
-        self._run(operand, monitors, steps=steps, max_steps=max_steps, batch_size=batch_size)
+        check_whole(0, steps=steps, max_steps=max_steps)
+        check_whole(1, batch_size=batch_size)
+        check_monitors(monitors)
+        counts = {"steps": steps, "max_steps": max_steps, "batch_size": batch_size}
+        self._learn(x, y, input_fn, monitors, **counts)
         return self
 
     def partial_fit(
@@ -126,10 +189,13 @@ class GMM(ScikitNames):
         """
         if steps is None:
             raise Usage("steps", "None has no end", "give a number")
-        operand = self._operand(x, y, input_fn)
+        check_whole(0, steps=steps)
+        check_whole(1, batch_size=batch_size)
+        check_monitors(monitors)
+        operand = operand_of(x, y, input_fn)
         parts = [operand] if batch_size is None else split(operand, batch_size)
         for part in parts:
-            report = self._run(part, None, steps=steps, partial=True)
+            report = self._run(self._named(part), steps=steps, partial=True)
             told = Step(report.global_step, report.mean_log_likelihood)
             if is_any_done(monitors, told):
                 break
@@ -245,24 +311,19 @@ class GMM(ScikitNames):
         GmmError
         """
         if metrics is not None and not isinstance(metrics, dict):
-            raise Usage("metrics", "is no dict of callables")
+            raise Usage("metrics", f"{shown(metrics)} is no dict of callables")
         for option, value in (("feed_fn", feed_fn), ("hooks", hooks)):
             if value is not None:
                 raise Usage(option, "has nothing to feed or to hook here", "leave it away")
-        operand = operand_of(x, y, input_fn)
-        report = self._measure(
-            operand,
-            steps=steps,
-            batch_size=None if steps is None else batch_size,
-            checkpoint=generation_of(checkpoint_path),
-        )
-        found: dict[str, Any] = dict(report.metrics)
-        rows, distances = int(report.metrics["rows"] or 0), float(report.metrics["distance_sum"] or 0.0)
-        n_batches = 1 if batch_size is None else -(-rows // batch_size)
-        found[self.SCORES], found["loss"] = distances, distances / n_batches
-        found["global_step"] = report.global_step
+        check_whole(1, batch_size=batch_size, steps=steps)
+        generation = self._generation(checkpoint_path)
+        operand = first_rows(operand_of(x, y, input_fn), batch_size, steps)
+        found = self._measure(operand, generation)
+        n_batches = 1 if batch_size is None else -(-found["rows"] // batch_size)
+        found[self.SCORES] = found["distance_sum"]
+        found["loss"] = found["distance_sum"] / n_batches
         if metrics:
-            predictions = self._predictions(operand, report.checkpoint)
+            predictions = self._predictions(operand, found["checkpoint"])
             table = operand.content if isinstance(operand, InMemory) else operand
             found |= {key: metric(table, predictions) for key, metric in metrics.items()}
         if log_progress:
@@ -306,6 +367,8 @@ class GMM(ScikitNames):
         exports_to_keep : int, optional
             Older exports beside it are removed.
         """
+        check_whole(1, exports_to_keep=exports_to_keep)
+        stored = self._load(self._generation(checkpoint_path))
         request = ExportRequest(
             self._directory(),
             "json" if as_text else "npz",
@@ -313,17 +376,17 @@ class GMM(ScikitNames):
             exports_to_keep=exports_to_keep,
             assets_extra=tuple((key, Path(value)) for key, value in (assets_extra or {}).items()),
             as_text=as_text,
-            checkpoint=generation_of(checkpoint_path),
+            checkpoint=stored.generation,
         )
         return str(export(request).directory)
 
     def get_variable_names(self) -> list[str]:
         """Return the names of what the newest checkpoint holds."""
-        return list(inspection.variables(self._load()))
+        return list(inspection.variables(self._load().checkpoint))
 
     def get_variable_value(self, name: str) -> Any:
         """Return a variable of the newest checkpoint, in the table's units."""
-        return np.array(inspection.variable(self._load(), name))
+        return np.array(inspection.variable(self._load().checkpoint, name))
 
     def weights(self) -> Any:
         """Return the weights of the components, shape (num_clusters,)."""

@@ -6,11 +6,11 @@ import numpy as np
 
 from gmmcli.core.mixture import Array, Integers
 from gmmcli.core.sampling import draw
-from gmmcli.gmm.arguments import operand_of
-from gmmcli.gmm.base import Base
+from gmmcli.gmm.arguments import check_whole, operand_of
+from gmmcli.gmm.fitted import Fitted
 
 
-class ScikitNames(Base):
+class ScikitNames(Fitted):
     """The names of sklearn.mixture.GaussianMixture, but for those that the original uses otherwise."""
 
     def fit_predict(self, X: Any, y: Any = None) -> Integers:
@@ -22,8 +22,7 @@ class ScikitNames(Base):
             As for `fit`.
         y : ignored
         """
-        operand = self._operand(X, None, None)
-        self._run(operand, None)
+        operand = self._learn(X, y, None)
         assignments: Integers = self._evaluate(operand, ("assignment",))["assignment"]
         return assignments
 
@@ -52,8 +51,9 @@ class ScikitNames(Base):
         components : ndarray of shape (n_samples,)
             The component that each row was drawn from.
         """
+        check_whole(0, n_samples=n_samples, random_seed=random_seed)
         seed = self._params["random_seed"] if random_seed is None else random_seed
-        return draw(self._load().mixture, n_samples, seed)
+        return draw(self._load().checkpoint.mixture, n_samples, seed)
 
     def aic(self, X: Any) -> float:
         """Return Akaike's information criterion for a table: smaller is better."""
@@ -66,42 +66,42 @@ class ScikitNames(Base):
     @property
     def weights_(self) -> Array:
         """Weights of the components, shape (num_clusters,)."""
-        return np.array(self._load().mixture.weights)
+        return np.array(self._load().checkpoint.mixture.weights)
 
     @property
     def means_(self) -> Array:
         """Means, shape (num_clusters, n_features), in the table's units."""
-        return np.array(self._load().mixture.means)
+        return np.array(self._load().checkpoint.mixture.means)
 
     @property
     def covariances_(self) -> Array:
         """Covariances, shaped as the type says, in the table's units."""
-        return np.array(self._load().mixture.covariances)
+        return np.array(self._load().checkpoint.mixture.covariances)
 
     @property
     def converged_(self) -> bool:
         """Whether the newest checkpoint has converged."""
-        return self._load().converged
+        return self._load().checkpoint.converged
 
     @property
     def n_iter_(self) -> int:
         """Steps that the model has made in its life."""
-        return self._load().global_step
+        return self._load().checkpoint.global_step
 
     @property
     def lower_bound_(self) -> float:
         """Mean log-likelihood of the rows learnt from, in nats and the table's units."""
-        return self._load().mean_log_likelihood
+        return self._load().checkpoint.mean_log_likelihood
 
     @property
     def n_features_in_(self) -> int:
         """Number of columns learnt from."""
-        return len(self._load().features)
+        return len(self._load().checkpoint.features)
 
     @property
     def feature_names_in_(self) -> Any:
         """Names of the columns learnt from, shape (n_features,); x0, x1 and so on for those of an array."""
-        return np.array(self._load().features, dtype=object)
+        return np.array(self._load().checkpoint.features, dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._has_model()
@@ -117,4 +117,4 @@ class ScikitNames(Base):
 
     def _criterion(self, X: Any, name: str) -> float:
         """Return a metric of a table."""
-        return float(self._measure(operand_of(X, None, None)).metrics[name] or 0.0)
+        return float(self._measure(operand_of(X, None, None))[name])

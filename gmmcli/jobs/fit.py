@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 from gmmcli.engine.local import blas_kernel
@@ -62,7 +63,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         model = open_model(writer, request.settings, fresh=request.fresh, rollback=request.rollback)
         names = [str(operand) for operand in request.table.operands] or ["-"]
         with journal_of(writer, model, names, request.log_every) as journal:
-            features = choose_features(tables, model, request.columns, request.exclude, tell)
+            features = choose_features(tables, model, request, tell)
             if model.stored is not None and _is_there_already(request, model.stored):
                 outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
             else:
@@ -81,7 +82,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                 publisher = Publisher(writer, model, table, validation)
                 learner = Learner(request, model, table, publisher, validation, journal, progress, tell)
                 try:
-                    with table.engine:
+                    with table.engine, nullcontext() if validation is None else validation.engine:
                         ending = learner.run()
                 except TimeUp as error:
                     fact = "reached before the start was chosen: nothing written"
@@ -123,7 +124,7 @@ def _validation(
     if request.validation is None:
         return None
     with reading(replace(request.table, operands=(request.validation,), stdin=None)) as tables:
-        features = match_features(tables, table.features)
+        features = match_features(tables, table.features, request.model_dir)
         workers, units = request.table.n_workers, table.units
         held_out = load_training_table(
             tables, features, model.settings, units, workers, check, tell, skip_empty_columns=False

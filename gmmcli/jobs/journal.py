@@ -63,7 +63,7 @@ class Journal:
         if isinstance(error, Stopped):
             self._ending["ending"] = signal.Signals(error.signum).name
         else:
-            self._ending["error"] = str(error)
+            self._ending["error"] = str(error) or type(error).__name__
 
     def end(self) -> None:
         """Say how the run ended."""

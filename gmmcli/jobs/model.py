@@ -1,11 +1,12 @@
 """What is known of a model before its table is read: what the directory holds, and what was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gmmcli.core.units import Units
 from gmmcli.errors import Usage
+from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.notice import Notice, Notify
 from gmmcli.jobs.origin import WORDS, InitFile, read_init_file, with_implied
 from gmmcli.jobs.settings import Settings
@@ -81,9 +82,7 @@ def open_model(writer: Writer, asked: Mapping[str, Any], *, fresh: bool, rollbac
     return Model(stored, settings, init_file)
 
 
-def choose_features(
-    tables: Tables, model: Model, columns: Sequence[str], exclude: Sequence[str], tell: Notify
-) -> tuple[str, ...]:
+def choose_features(tables: Tables, model: Model, request: FitRequest, tell: Notify) -> tuple[str, ...]:
     """Return the columns to learn from: the model's own, or those the command line selects.
 
     Raises
@@ -94,8 +93,8 @@ def choose_features(
         A column is absent or not numeric.
     """
     asked = None
-    if columns or exclude:
-        asked = select_features(tables, columns, exclude)
+    if request.columns or request.exclude:
+        asked = select_features(tables, request.columns, request.exclude)
     if model.features is not None:
         if asked is not None and set(asked.features) != set(model.features):
             raise Usage(
@@ -103,7 +102,7 @@ def choose_features(
                 f"selects {wording.listed(asked.features)}, the model has {wording.listed(model.features)}",
                 "add --fresh to start anew",
             )
-        return match_features(tables, model.features)
+        return match_features(tables, model.features, request.model_dir)
     selection = asked or select_features(tables)
     if selection.skipped:
         names = wording.listed(selection.skipped)

@@ -99,7 +99,7 @@ def predict(request: PredictRequest, notify: Notify) -> None:
     with reading(request.table) as tables:
         if request.output is not None:
             refuse_input(request.output, request.model_dir, tables.paths, request.table.stdin)
-        features = match_features(tables, checkpoint.features)
+        features = match_features(tables, checkpoint.features, request.model_dir)
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
         _refuse_clashes(passed, columns.names, tables)

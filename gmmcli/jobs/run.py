@@ -132,8 +132,8 @@ def run(
     ------
     TimeUp
         Before the first pair.
-    Stopped, OutOfMemory
-        After the last complete pair has been recorded.
+    Stopped, KeyboardInterrupt, OutOfMemory
+        After the last complete pair has been recorded; so does what `progress` raises.
     """
     moment: Moment | None = None
     if check is not None and check.is_exhausted:
@@ -143,7 +143,7 @@ def run(
             pair = next(pairs)
             history = (*history, pair.expectation.statistics.log_likelihood)[-HISTORY:]
             moment = Moment(pair, history)
-            is_asked_to_end = progress(pair)
+            is_asked_to_end = _told(progress, moment, recorder)
             ending = "monitor" if is_asked_to_end else rule.ending(pair)
             is_checked = check is not None and check.follow(pair, is_last=ending is not None)
             if ending is None and check is not None and check.is_exhausted:
@@ -160,7 +160,16 @@ def run(
             raise
         recorder.record(moment)
         return "time_limit"
-    except (Stopped, OutOfMemory):
+    except (Stopped, KeyboardInterrupt, OutOfMemory):
         if moment is not None:
             recorder.record(moment)
+        raise
+
+
+def _told(progress: Callable[[em.Pair], bool | None], moment: Moment, recorder: Recorder) -> bool:
+    """Tell of a pair; return whether the run is asked to end. What is raised there loses no pair."""
+    try:
+        return bool(progress(moment.pair))
+    except Exception:
+        recorder.record(moment)
         raise

@@ -90,7 +90,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
     notices: list[Notice] = []
     n_dropped = 0
     with reading(request.table) as tables:
-        features = match_features(tables, checkpoint.features)
+        features = match_features(tables, checkpoint.features, request.model_dir)
         labels = request.labels and select_column(tables, request.labels)
         by = request.by and select_column(tables, request.by)
         extra = tuple(dict.fromkeys(name for name in (labels, by) if name is not None))

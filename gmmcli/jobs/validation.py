@@ -1,5 +1,6 @@
 """A table that is not learnt from tells by its likelihood which checkpoint is the best, and when to end."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, dataclass, fields, replace
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from gmmcli.core.em import Pair
 from gmmcli.core.mixture import Array
+from gmmcli.engine.local import LocalEngine
 from gmmcli.jobs.training_table import TrainingTable
 
 DEFAULT_STEPS = 10
@@ -28,7 +30,7 @@ class Standing:
     checked_step : float
         Of the last check; −1 before the first.
     table : float
-        The first 48 bits of the table's digest: for another one nothing has been found yet.
+        48 bits of a digest of its operands' digests: for another one nothing has been found yet.
     """
 
     best: float = -np.inf
@@ -64,11 +66,17 @@ class Validation:
         log: Callable[[int, float], None],
     ) -> None:
         self._table, self._every, self._patience, self._log = table, every, patience, log
-        identity = float(int("".join(o.digest for o in table.operands)[:12], 16))
+        digests = "".join(operand.digest for operand in table.operands)
+        identity = float(int(hashlib.sha256(digests.encode()).hexdigest()[:12], 16))
         self.standing = Standing(table=identity)
         stored = before.get(_KEY, np.empty(0)).tolist()
         if len(stored) == len(fields(Standing)) and Standing(*stored).table == identity:
             self.standing = Standing(*stored)
+
+    @property
+    def engine(self) -> LocalEngine:
+        """The engine that holds the table; to be closed by whoever runs the fit."""
+        return self._table.engine
 
     @property
     def is_exhausted(self) -> bool:

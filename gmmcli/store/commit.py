@@ -109,7 +109,7 @@ class Writer:
                 stack.callback(self._forget_if_empty)
             if self._has_curves:
                 self._event_file = EventFile(self._root, self.path)
-                stack.callback(self._event_file.close)
+                stack.callback(self._close_event_file)
             self._number = directory.newest_number(self._checkpoints)
             if not can_sync:
                 self._warn(f"{self.path}: the file system cannot sync a folder")
@@ -247,12 +247,19 @@ class Writer:
         with reporting(self.path):
             now = self._now()
             run_log.append(self._root, {"time": _timestamp(now), **event})
-            if self._event_file is not None:
-                try:
-                    self._event_file.add(event, now)
-                except (ImportError, TypeError) as error:
-                    self._event_file = None
-                    self._warn(f"no event file: {str(error).splitlines()[0]}")
+        if self._event_file is not None:
+            try:
+                self._event_file.add(event, now)
+            except (ImportError, TypeError, OSError, GmmError) as error:
+                self._close_event_file()
+                self._warn(f"no event file: {str(error).splitlines()[0]}")
+
+    def _close_event_file(self) -> None:
+        """Be done with it; nothing that counts is lost with what could not be written."""
+        event_file, self._event_file = self._event_file, None
+        if event_file is not None:
+            with contextlib.suppress(OSError):
+                event_file.close()
 
     def _find_good(self) -> tuple[Stored | None, list[int]]:
         """Return the newest good checkpoint, and the damaged generations after it."""

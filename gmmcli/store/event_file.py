@@ -1,6 +1,6 @@
-"""events/: the numbers of log.jsonl once more, as TensorBoard reads them. For the extra gmmcli[tensorboard].
+"""events/: the likelihoods of log.jsonl as curves for TensorBoard. For the extra gmmcli[tensorboard].
 
-A file per run, made when there is something to say in it. Nothing here is ever read back.
+A file per run, made when there is something to say in it; single precision. Nothing here is ever read back.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from gmmcli.store.directory import EVENTS
 
 _LIBRARY = "tensorboardX"
 _FLUSH_SECONDS = 1.0
-# Numbers of the log's events that are curves over global_step; a tag is event/number.
-CURVES: Mapping[str, tuple[str, ...]] = {
-    "step": ("mean_log_likelihood",),
-    "validation": ("mean_log_likelihood",),
-    "checkpoint": ("mean_log_likelihood", "checkpoint"),
-    "end": ("mean_log_likelihood", "passes", "seconds"),
+# The curve over global_step that the mean_log_likelihood of an event of the log belongs to.
+_CURVES = {
+    "step": "training/mean_log_likelihood",
+    "checkpoint": "training/mean_log_likelihood",
+    "end": "training/mean_log_likelihood",
+    "validation": "validation/mean_log_likelihood",
 }
 
 
@@ -46,9 +46,10 @@ class EventFile:
         self._root, self._path = root, path
         self._writer: Any = None
         self._flushed = 0.0
+        self._last_step = dict.fromkeys(_CURVES.values(), -1)
 
     def add(self, event: Mapping[str, Any], seconds: float) -> None:
-        """Add the curves of an event of the log.
+        """Add the point that an event of the log is on a curve, unless that has come as far already.
 
         Parameters
         ----------
@@ -65,28 +66,26 @@ class EventFile:
             The library, or one that it needs, cannot be loaded.
         OSError
         """
-        name = str(event["event"])
-        tags = {f"{name}/{key}": event[key] for key in CURVES.get(name, ()) if event.get(key) is not None}
-        if not tags or event.get("global_step") is None:
+        tag, step = _CURVES.get(str(event["event"]), ""), event.get("global_step")
+        if not tag or step is None or step <= self._last_step[tag]:
             return
         from tensorboardX.proto import event_pb2, summary_pb2
 
         if self._writer is None:
             self._writer = self._open()
-        values = [summary_pb2.Summary.Value(tag=tag, simple_value=value) for tag, value in tags.items()]
-        summary = summary_pb2.Summary(value=values)
-        self._writer.write_event(
-            event_pb2.Event(wall_time=seconds, step=event["global_step"], summary=summary)
-        )
+        value = summary_pb2.Summary.Value(tag=tag, simple_value=event["mean_log_likelihood"])
+        summary = summary_pb2.Summary(value=[value])
+        self._writer.write_event(event_pb2.Event(wall_time=seconds, step=step, summary=summary))
+        self._last_step[tag] = step
         if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
             self._writer.flush()
             self._flushed = time.monotonic()
 
     def close(self) -> None:
         """Write out what waits."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
     def _open(self) -> Any:
         """Return the library's writer of a new file. It has no thread: a fit forks."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -73,10 +74,11 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
     return Selection(names, bool(columns), tuple(skipped))
 
 
-def match_features(tables: Tables, features: Sequence[str]) -> tuple[str, ...]:
+def match_features(tables: Tables, features: Sequence[str], model_dir: Path | None = None) -> tuple[str, ...]:
     """Return a model's features, in the model's order, if the first operand has them all.
 
-    A column that turns out not to be one of numbers is found where it is read.
+    A column that turns out not to be one of numbers is found where it is read. Where one is absent, the hint
+    is to look at the model, if it is told where that is.
 
     Raises
     ------
@@ -86,7 +88,8 @@ def match_features(tables: Tables, features: Sequence[str]) -> tuple[str, ...]:
     try:
         find_columns(tables.column_names, features, tables.name)
     except TableUnusable as error:
-        raise TableUnusable(error.subject, error.fact, "gmmcli inspect -m DIR") from error
+        hint = None if model_dir is None else f"gmmcli inspect -m {wording.quoted(str(model_dir))}"
+        raise TableUnusable(error.subject, error.fact, hint) from error
     return tuple(features)
 
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.errors import TableUnusable
-
 NAME = "x"
 
 
@@ -21,11 +19,14 @@ class InMemory:
         Of an array's columns; x0, x1 and so on if not given. A pyarrow.Table has its own.
     name : str
         For messages and checkpoints.
+    first_row : int
+        Number of the first row, for messages.
     """
 
     content: Any
     column_names: tuple[str, ...] | None = None
     name: str = NAME
+    first_row: int = 0
 
     def __str__(self) -> str:
         return self.name
@@ -38,21 +39,10 @@ class InMemory:
         """Whether it is an array, whose columns have no names of their own."""
         return isinstance(self.content, np.ndarray)
 
+    def named(self, column_names: tuple[str, ...]) -> "InMemory":
+        """Return the table with the columns of an array named."""
+        return replace(self, column_names=column_names)
+
     def part(self, begin: int, end: int) -> "InMemory":
         """Return some consecutive rows, sharing memory."""
-        return replace(self, content=self.content[begin:end])
-
-    def named(self, features: tuple[str, ...]) -> "InMemory":
-        """Return the table with the columns of an array named, in their order.
-
-        Raises
-        ------
-        TableUnusable
-            There are not as many.
-        """
-        found, expected = self.content.shape[1], len(features)
-        if found != expected:
-            # Words that callers of estimators know, and scikit-learn's tools look for.
-            fact = f"X has {found} features, but GMM is expecting {expected} features as input"
-            raise TableUnusable(self.name, fact)
-        return replace(self, column_names=features)
+        return replace(self, content=self.content[begin:end], first_row=self.first_row + begin)

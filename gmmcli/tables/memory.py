@@ -8,13 +8,10 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from gmmcli.errors import TableUnusable
+from gmmcli.errors import NoNumbers, TableUnusable
+from gmmcli.tables import wording
 from gmmcli.tables.held import NAME, InMemory
 from gmmcli.tables.typed import BATCH_ROWS, TypedReader
-
-
-class NoNumbers(TableUnusable, TypeError):
-    """An array holds things that are no numbers: to Python an error of type as well."""
 
 
 def hold(x: Any) -> InMemory:
@@ -36,8 +33,7 @@ def hold(x: Any) -> InMemory:
     -----
     An array, or an Arrow table, is not copied.
     """
-    if hasattr(x, "tocoo"):
-        raise TableUnusable(NAME, "sparse data is not supported", "x.toarray()")
+    _refuse_what_is_no_table(x)
     if isinstance(x, pa.Table):
         return InMemory(x)
     if isinstance(x, pa.RecordBatch):
@@ -45,9 +41,9 @@ def hold(x: Any) -> InMemory:
     if hasattr(x, "__arrow_c_stream__"):
         return InMemory(_of_frame(x))
     if isinstance(x, Mapping):
-        return InMemory(_joined([_columns(x[key]) for key in sorted(x)], axis=1))
+        return InMemory(_side_by_side(x))
     if isinstance(x, Iterator):
-        return InMemory(_joined([_matrix(part) for part in x], axis=0))
+        return InMemory(_one_below_the_other([hold(part).content for part in x]))
     return InMemory(_matrix(x))
 
 
@@ -60,7 +56,9 @@ def open_memory(held: InMemory) -> TypedReader:
             chosen: Iterator[Any] = iter(table.select(columns).to_batches(max_chunksize=BATCH_ROWS))
             return chosen
 
-        return TypedReader(table.schema, tuple(table.column_names), scan, held.name, lambda: None)
+        return TypedReader(
+            table.schema, tuple(table.column_names), scan, held.name, lambda: None, held.first_row
+        )
     array = held.content
     names = held.column_names or tuple(f"{NAME}{j}" for j in range(array.shape[1]))
     kind = pa.from_numpy_dtype(array.dtype)
@@ -71,22 +69,43 @@ def open_memory(held: InMemory) -> TypedReader:
             arrays = [pa.array(np.ascontiguousarray(rows[:, column])) for column in columns]
             yield pa.record_batch(arrays, names=[names[column] for column in columns])
 
-    return TypedReader(pa.schema([(name, kind) for name in names]), names, slices, held.name, lambda: None)
+    schema = pa.schema([(name, kind) for name in names])
+    return TypedReader(schema, names, slices, held.name, lambda: None, held.first_row)
 
 
-def write_means(path: Path, names: Sequence[str], means: Any) -> None:
+def write_means(path: Path, names: Sequence[str], n_components: int, means: Any) -> None:
     """Write starting means, shape (n_components, n_features), as a table that --init takes.
+
+    Columns of a frame are found by their names.
 
     Raises
     ------
     TableUnusable
-        They are no table of numbers, or of another number of columns.
+        They are no table of numbers, or of another number of rows or columns.
     """
-    matrix = _matrix(means)
-    if matrix.shape[1] != len(names):
-        raise TableUnusable("initial_clusters", f"{matrix.shape[1]} columns, the table has {len(names)}")
-    columns = dict(zip(names, np.asarray(matrix, dtype=np.float64).T, strict=True))
-    csv.write_csv(pa.table(columns), path)
+    subject, held = "initial_clusters", hold(means)
+    if not held.is_array:
+        absent = [name for name in names if name not in held.content.column_names]
+        if absent:
+            raise TableUnusable(subject, f"no column {wording.listed(absent)}")
+        table = held.content.select(list(names))
+    elif held.content.shape[1] != len(names):
+        raise TableUnusable(subject, f"{held.content.shape[1]} columns, the table has {len(names)}")
+    else:
+        table = pa.table(dict(zip(names, held.content.T.astype(np.float64), strict=True)))
+    if len(table) != n_components:
+        raise TableUnusable(subject, f"{len(table)} rows for {n_components} components")
+    csv.write_csv(table, path)
+
+
+def _refuse_what_is_no_table(x: Any) -> None:
+    """Raise `TableUnusable` where something is nearly a table, naming what makes it one."""
+    if hasattr(x, "tocoo"):
+        raise TableUnusable(NAME, "sparse data is not supported", "x.toarray()")
+    if hasattr(x, "to_frame"):
+        raise TableUnusable(NAME, "one column, not a table of columns", "x.to_frame()")
+    if hasattr(x, "collect"):
+        raise TableUnusable(NAME, "not evaluated yet", "x.collect()")
 
 
 def _of_frame(frame: Any) -> Any:
@@ -99,6 +118,27 @@ def _of_frame(frame: Any) -> Any:
     return table.drop_columns([name for name in index if isinstance(name, str)])
 
 
+def _side_by_side(arrays: Mapping[Any, Any]) -> Any:
+    """Return arrays, of which one dimension is a column, in the order of their keys."""
+    try:
+        keys = sorted(arrays)
+    except TypeError as error:
+        raise TableUnusable(NAME, f"keys that have no order: {error}") from error
+    columns = [np.asarray(arrays[key]) for key in keys]
+    return _joined([_matrix(x[:, np.newaxis] if x.ndim == 1 else x) for x in columns], axis=1)
+
+
+def _one_below_the_other(parts: list[Any]) -> Any:
+    """Return arrays as one, or tables, whose columns are matched by name."""
+    if not any(isinstance(part, pa.Table) for part in parts):
+        return _joined(parts, axis=0)
+    try:
+        names = parts[0].column_names
+        return pa.concat_tables([part.select(names) for part in parts], promote_options="permissive")
+    except (pa.ArrowException, AttributeError, KeyError) as error:
+        raise TableUnusable(NAME, f"parts that do not fit together: {error}") from error
+
+
 def _joined(arrays: list[Any], axis: int) -> Any:
     """Return arrays side by side, or one below the other; TableUnusable where they do not fit."""
     try:
@@ -108,14 +148,10 @@ def _joined(arrays: list[Any], axis: int) -> Any:
         raise TableUnusable(NAME, f"arrays that do not fit together: {shapes or 'none'}") from error
 
 
-def _columns(x: Any) -> Any:
-    """Return an array of rows and columns, of which one dimension is a column."""
-    array = np.asarray(x)
-    return _matrix(array[:, np.newaxis] if array.ndim == 1 else array)
-
-
 def _matrix(x: Any) -> Any:
     """Return an array of rows and columns; TableUnusable where it is none of numbers."""
+    if isinstance(x, np.ma.MaskedArray):
+        x = np.ma.filled(x.astype(np.float64), np.nan)
     try:
         array = np.asarray(x)
         if array.dtype.kind not in "cfiub":
@@ -128,9 +164,12 @@ def _matrix(x: Any) -> Any:
         raise TableUnusable(NAME, "Complex data not supported: give real and imaginary parts as columns")
     if array.dtype.itemsize > 8 or not array.dtype.isnative:
         array = array.astype(np.float64)
-    if array.ndim != 2:
+    # "Reshape your data", "0 feature(s)" and so on are words that scikit-learn's tools look for.
+    if array.ndim == 1 and array.size:
         shape = "Reshape your data: x.reshape(-1, 1) is one column, x.reshape(1, -1) one row"
-        raise TableUnusable(NAME, f"has {array.ndim} dimensions, not rows and columns. {shape}")
+        raise TableUnusable(NAME, f"one dimension, not rows and columns. {shape}")
+    if array.ndim != 2:
+        raise TableUnusable(NAME, f"shape {array.shape}, not rows and columns")
     if not array.shape[1]:
         raise TableUnusable(NAME, f"0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
     return array

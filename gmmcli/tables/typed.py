@@ -31,11 +31,20 @@ class TypedReader:
     name : str
         For messages.
     close : callable
+    first_row : int
+        Number of the first row, for messages.
     """
 
     def __init__(
-        self, schema: Any, column_names: tuple[str, ...], scan: Scan, name: str, close: Callable[[], None]
+        self,
+        schema: Any,
+        column_names: tuple[str, ...],
+        scan: Scan,
+        name: str,
+        close: Callable[[], None],
+        first_row: int = 0,
     ) -> None:
+        self._first_row = first_row
         self._schema = schema
         self.column_names = column_names
         self._scan = scan
@@ -67,7 +76,7 @@ class TypedReader:
         for column in features:
             if not _is_numeric(self._schema.field(column).type):
                 raise self.explain(column, may_exclude)
-        first_row = 0
+        first_row = self._first_row
         with _reporting(self._name):
             for batch in self._scan(sorted({*features, *extra})):
                 # Offsets that lie, and text that is none, must be found here: later they are believed.

@@ -49,7 +49,7 @@ class ByClass:
 
     def infer(self, x):
         """Return assignments and the sum of the distances to them."""
-        return list(self._model.predict_assignments(x)), self._model.score(x)
+        return list(self._model.predict_assignments(x)), self._model.score(input_fn=lambda: x, steps=1)
 
 
 class ByShell:

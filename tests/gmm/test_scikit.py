@@ -24,7 +24,8 @@ TYPES = ("full", "tied", "diag", "spherical")
 _PREDICT = "predict returns an iterator of dictionaries, as the original's: fit_predict returns an array"
 CONTRARY = {
     "check_fit_score_takes_y": "the second argument of score is the original's batch_size",
-    "check_n_features_in_after_fitting": "calls score with y: the original's has none; tested below without",
+    "check_n_features_in_after_fitting": "calls score with y; tested below without",
+    "check_pipeline_consistency": "calls score with y",
     "check_do_not_raise_errors_in_init_or_set_params": "arguments that make no sense are told of at once",
     "check_estimators_pickle": _PREDICT,
     "check_methods_sample_order_invariance": _PREDICT,

@@ -29,9 +29,10 @@ def test_a_run_that_is_killed_stops_at_the_same_step(halves: Session, signum: si
             command, cwd=halves.directory, env=halves.environment, stderr=subprocess.PIPE, text=True
         ) as process:
             assert process.stderr is not None
-            if any(f"step {step}," in line for line in process.stderr):
-                process.send_signal(signum)
+            assert any(f"step {step}," in line for line in process.stderr)
+            process.send_signal(signum)
             process.stderr.read()
+        assert process.returncode == -signum
     parts = json.loads(halves.run(f"gmmcli fit --json -m parts {FIT}").stdout)
 
     assert parts["validation"] == whole["validation"]
@@ -44,6 +45,19 @@ def test_a_run_that_is_killed_stops_at_the_same_step(halves: Session, signum: si
     ]
     assert max(checks, key=lambda check: check[1])[0] == whole["global_step"]
     assert checks[-1][0] == whole["global_step"] + 6 * 7
+
+
+def test_a_validation_table_of_several_files_is_all_of_them(halves: Session) -> None:
+    """Another second file is another table."""
+    (halves.directory / "c.csv").write_text("eruptions,waiting\n3,70\n4,80\n")
+    fit = "gmmcli fit -q --json -m m -k 2 --init random --steps 10 --validation '[bc].csv' a.csv"
+    assert json.loads(halves.run(fit).stdout)["validation"]["rows"] == 138
+    (halves.directory / "c.csv").write_text("eruptions,waiting\n" + "1,1\n2,200\n" * 99)
+
+    again = json.loads(halves.run(fit.replace("-k 2 --init random ", "")).stdout)["validation"]
+
+    assert again["rows"] == 136 + 198
+    assert again["mean_log_likelihood"] < -10
 
 
 def test_another_validation_table_knows_nothing_of_the_first(halves: Session) -> None:

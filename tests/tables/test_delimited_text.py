@@ -159,7 +159,7 @@ def test_columns_that_a_model_needs_and_a_table_lacks_are_all_named():
     with pytest.raises(TableUnusable) as caught:
         read(b"a,x\n1,2\n", names=("a", "b", "c"))
     assert str(caught.value) == '-: no columns "b", "c": it has "a", "x"'
-    assert caught.value.hint == "gmmcli inspect -m DIR"
+    assert caught.value.hint is None
 
 
 def test_passed_cells_are_verbatim_and_empty_ones_null():

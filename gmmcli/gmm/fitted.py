@@ -1,0 +1,292 @@
+"""What every method of the estimator stands on: its parameters, its directory, and the jobs."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self, cast
+
+from gmmcli.core.em import PARAMS
+from gmmcli.errors import NotFitted, NotFound, TableUnusable, Usage
+from gmmcli.gmm.arguments import (
+    LOG,
+    Monitor,
+    RunConfig,
+    Step,
+    generation_of,
+    is_any_done,
+    log_notice,
+    operand_of,
+    shown,
+    validate,
+)
+from gmmcli.jobs import inspect as inspection
+from gmmcli.jobs.evaluation import evaluate_table
+from gmmcli.jobs.fit import fit
+from gmmcli.jobs.fit_report import FitReport
+from gmmcli.jobs.fit_request import FitRequest
+from gmmcli.jobs.origin import WORDS
+from gmmcli.jobs.reading import TableRequest, reading
+from gmmcli.jobs.score import ScoreRequest, score
+from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.store.model_dir import ModelDir, Stored
+from gmmcli.tables.columns import select_features
+from gmmcli.tables.held import InMemory
+from gmmcli.tables.memory import write_means
+
+# Parameters with a default on the original's page: for a model that is there it means "as that has it".
+_OF_THE_PAGE: Mapping[str, Any] = {"params": PARAMS, "covariance_type": "full"}
+
+
+class Fitted:
+    """Parameters, by which a model directory is fitted, and what is asked of it.
+
+    Parameters are attributes; to set one is `set_params`.
+
+    Parameters
+    ----------
+    params : dict
+        The arguments of the constructor, in their order.
+
+    Raises
+    ------
+    Usage
+    """
+
+    _params: dict[str, Any]
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        validate(params)
+        object.__setattr__(self, "_params", params)
+        self._temporary: Path | None = None
+        self._is_clone = False
+
+    def __getattr__(self, name: str) -> Any:
+        params = self.__dict__.get("_params", {})
+        if name in params:
+            return params[name]
+        if hasattr(type(self), name):
+            return object.__getattribute__(self, name)  # a property that had no answer says why
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._params:
+            self.set_params(**{name: value})
+        else:
+            object.__setattr__(self, name, value)
+
+    def __sklearn_clone__(self) -> Self:
+        # A directory that was given is not the clone's, or folds would learn from each other.
+        clone = type(self)(**{**self._params, "model_dir": None})
+        clone._is_clone = True
+        return clone
+
+    @property
+    def config(self) -> RunConfig:
+        """How runs write checkpoints."""
+        config: RunConfig | None = self._params["config"]
+        return RunConfig() if config is None else config
+
+    @property
+    def model_dir(self) -> str:
+        """The model directory."""
+        return str(self._directory())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        del deep  # none of them is an estimator
+        return dict(self._params)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments of the constructor.
+
+        Raises
+        ------
+        ValueError
+            One is unknown, or makes no sense.
+        """
+        if unknown := set(params) - set(self._params):
+            raise Usage(min(unknown), "is no parameter", f"one of {', '.join(self._params)}")
+        chosen = {**self._params, **params}
+        validate(chosen)
+        self._params.update(chosen)
+        return self
+
+    def _directory(self) -> Path:
+        """Return the model directory; make a temporary one where none was given."""
+        if self._params["model_dir"] is not None:
+            return Path(self._params["model_dir"])
+        if self._temporary is None:
+            self._temporary = Path(tempfile.mkdtemp(prefix="gmmcli-"))
+            log = LOG.info if self._is_clone else LOG.warning
+            log("no model_dir given: the model is in %s", self._temporary)
+        return self._temporary
+
+    def _has_model(self) -> bool:
+        """Tell whether the directory holds a checkpoint."""
+        if self._params["model_dir"] is None and self._temporary is None:
+            return False
+        try:
+            return bool(inspection.list_generations(self._directory()))
+        except NotFound:
+            return False
+
+    def _load(self, generation: int | None = None) -> Stored:
+        """Return the newest checkpoint, or another.
+
+        Raises
+        ------
+        NotFitted
+            There is no model yet.
+        Usage
+            It is of another number of components or type than the estimator.
+        GmmError
+        """
+        if not self._has_model():
+            raise _not_fitted(type(self).__name__)
+        stored = ModelDir(self._directory()).load(generation)
+        mixture = stored.checkpoint.mixture
+        for name, found in (
+            ("num_clusters", mixture.n_components),
+            ("covariance_type", mixture.covariance_type),
+        ):
+            asked = self._params[name]
+            if asked not in (found, _OF_THE_PAGE.get(name)):
+                raise Usage(name, f"{shown(asked)}, but {self.model_dir} has {found}", "another model_dir")
+        return stored
+
+    def _generation(self, checkpoint_path: Any) -> int | None:
+        """Return the number of a checkpoint that is asked for, or None."""
+        return None if checkpoint_path is None else generation_of(checkpoint_path, self.model_dir)
+
+    def _table(self, operand: str | InMemory) -> TableRequest:
+        """Return the request for a table."""
+        return TableRequest((operand,), n_threads=self._params["n_threads"])
+
+    def _evaluate(
+        self, operand: str | InMemory, wanted: Collection[str], generation: int | None = None
+    ) -> dict[str, Any]:
+        """Return quantities of all rows of a table, each of shape (n_rows,) or (n_rows, num_clusters)."""
+        checkpoint = self._load(generation).checkpoint
+        return evaluate_table(self._table(_named(operand, checkpoint)), checkpoint, wanted)
+
+    def _measure(self, operand: str | InMemory, generation: int | None = None) -> dict[str, Any]:
+        """Return how well the mixture explains a table: metrics of `score`, checkpoint, global_step."""
+        stored = self._load(generation)
+        table = self._table(_named(operand, stored.checkpoint))
+        report = score(ScoreRequest(self._directory(), table, checkpoint=stored.generation), log_notice)
+        return {**report.metrics, "checkpoint": report.checkpoint, "global_step": report.global_step}
+
+    def _learn(
+        self,
+        x: Any,
+        y: Any,
+        input_fn: Callable[[], Any] | None,
+        monitors: Sequence[Monitor] | None = None,
+        **options: Any,
+    ) -> InMemory | str:
+        """Run a fit to the table that is given; return that."""
+        operand = self._named(operand_of(x, y, input_fn))
+        self._run(operand, monitors, **options)
+        return operand
+
+    def _named(self, operand: str | InMemory) -> str | InMemory:
+        """Return a table to learn from; an array's columns are those of the model, if there is one."""
+        return _named(operand, self._load().checkpoint) if self._has_model() else operand
+
+    def _run(
+        self, operand: str | InMemory, monitors: Sequence[Monitor] | None = None, **options: Any
+    ) -> FitReport:
+        """Run a fit, return its report."""
+        config, is_new = self.config, not self._has_model()
+
+        def monitor(step: int, mean_log_likelihood: float) -> bool:
+            return is_any_done(monitors, Step(step, mean_log_likelihood))
+
+        with tempfile.TemporaryDirectory(prefix="gmmcli-") as directory:
+            settings = self._settings(is_new)
+            if is_new:
+                self._check_rows(operand)
+                settings["init"] = self._init(operand, Path(directory))
+            is_partial = options.get("partial", False)
+            request = FitRequest(
+                self._directory(),
+                self._table(operand),
+                settings,
+                checkpoint_steps=None if is_partial else config.save_checkpoints_steps,
+                checkpoint_seconds=None if is_partial else config.save_checkpoints_secs,
+                log_every=config.save_summary_steps,
+                monitor=monitor if monitors else None,
+                **options,
+            )
+            return fit(request, log_notice, lambda text: None)
+
+    def _settings(self, is_new: bool) -> dict[str, Any]:
+        """Return what the estimator says of a run; None is "as the model has it"."""
+        params, config = self._params, self.config
+        settings = {name: params[name] for name in ("tol", "reg_covar", "missing", "accelerate")}
+        settings |= {"keep": config.keep_checkpoint_max, "keep_every": config.keep_every}
+        settings["components"] = int(params["num_clusters"])
+        for name, default in _OF_THE_PAGE.items():
+            settings[name] = None if params[name] == default and not is_new else params[name]
+        if settings["params"] is not None:
+            settings["params"] = "".join(letter for letter in PARAMS if letter in params["params"])
+        if is_new:
+            settings |= {"restarts": params["restarts"], "seed": int(params["random_seed"])}
+        return settings
+
+    def _check_rows(self, operand: str | InMemory) -> None:
+        """Raise `TableUnusable` where a table in memory has too few rows to begin with."""
+        n_clusters = self._params["num_clusters"]
+        if isinstance(operand, InMemory) and 0 < len(operand) < n_clusters:
+            fact = f"n_samples={len(operand)} is fewer than num_clusters={n_clusters}"
+            raise TableUnusable(operand.name, fact)
+
+    def _init(self, operand: str | InMemory, directory: Path) -> str:
+        """Return what --init takes: a word, or a file, which given means are written to."""
+        initial = self._params["initial_clusters"]
+        if isinstance(initial, (str, PathLike)):
+            if initial not in WORDS and not Path(initial).is_file():
+                raise Usage("initial_clusters", f"{initial!r} is no file, nor one of {', '.join(WORDS)}")
+            return str(initial)
+        with reading(self._table(operand)) as tables:
+            names = select_features(tables).features
+        path = directory / "means.csv"
+        write_means(path, names, self._params["num_clusters"], initial)
+        return str(path)
+
+
+def _named(operand: str | InMemory, checkpoint: Checkpoint) -> str | InMemory:
+    """Return an operand; an array's columns are the model's, in their order.
+
+    Raises
+    ------
+    TableUnusable
+        An array of another number of columns.
+    """
+    if not isinstance(operand, InMemory) or not operand.is_array:
+        return operand
+    found, expected = operand.content.shape[1], len(checkpoint.features)
+    if found != expected:
+        # Words that scikit-learn's tools look for.
+        fact = f"X has {found} features, but GMM is expecting {expected} features as input"
+        raise TableUnusable(operand.name, fact)
+    return operand.named(checkpoint.features)
+
+
+def _not_fitted(subject: str) -> NotFitted:
+    """Return the error of a method that needs a model; scikit-learn's as well, where that is loaded."""
+    kind = NotFitted
+    if "sklearn" in sys.modules:
+        from sklearn.exceptions import NotFittedError
+
+        kind = cast(
+            type[NotFitted],
+            type(
+                "NotFitted",
+                (NotFitted, NotFittedError),
+                {"__reduce__": lambda self: (NotFitted, (self.subject, self.fact, self.hint))},
+            ),
+        )
+    return kind(subject, "no model yet: call fit first")

@@ -1,0 +1,282 @@
+"""How the estimator and its directory hang together: what continues, what is refused, what is left behind."""
+
+import copy
+import json
+import os
+import pickle
+import signal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from shell.session import Session, write_table
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from gmmcli import GMM, RunConfig
+from gmmcli.errors import CovarianceNotPositive, GmmError, Usage
+from gmmcli.jobs.inspect import inspect, list_generations
+
+
+def settings_of(directory):
+    return dict(inspect(directory).checkpoint.settings)
+
+
+def test_a_model_of_the_command_line_keeps_its_settings_and_checkpoints(tmp_path, rows):
+    """What the estimator is not given is as the model has it; what it is given counts from then on."""
+    write_table(tmp_path / "t.csv", rows)
+    options = "--keep 0 --reg-covar 1e-3 --missing drop --params wm --covariance-type diag --accelerate none"
+    session = Session(tmp_path)
+    assert session.run(f"gmmcli fit -m m -k 2 --steps 8 --checkpoint-steps 1 {options} t.csv").status == 0
+    before, kept = settings_of(tmp_path / "m"), list_generations(tmp_path / "m")
+
+    GMM(2, tmp_path / "m", n_threads=1).fit(rows, steps=1)
+
+    assert settings_of(tmp_path / "m") == before
+    assert list_generations(tmp_path / "m") == [*kept, kept[-1] + 1]
+    config = RunConfig(keep_checkpoint_max=2)
+    GMM(2, tmp_path / "m", tol=1e-3, params="w", config=config, n_threads=1).fit(rows, steps=1)
+    assert settings_of(tmp_path / "m") == before | {"tol": 1e-3, "params": "w", "keep": 2}
+    assert list_generations(tmp_path / "m") == [kept[-1] + 1, kept[-1] + 2]
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ({"num_clusters": 4}, "num_clusters: 4, but .* has 3"),
+        ({"covariance_type": "diag"}, "'diag', but .* full"),
+    ],
+)
+def test_another_mixture_than_the_directory_has_is_an_error_of_every_method(model, rows, others, words):
+    """Reading too, not only learning."""
+    other = GMM(**{**model.get_params(), **others})
+
+    for call in (other.fit, other.partial_fit, other.predict, other.predict_proba, other.score, other.bic):
+        with pytest.raises(Usage, match=words):
+            call(rows)
+    for call in (other.weights, other.sample, other.get_variable_names, lambda: other.export("e")):
+        with pytest.raises(Usage, match=words):
+            call()
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "error"])
+def test_what_ends_a_fit_from_outside_loses_no_step(tmp_path, rows, kind):
+    """Ctrl-C, and a monitor that fails, after step 7: the model has seven, and the log says why it ended."""
+
+    def monitor(step):
+        if step.global_step == 7:
+            if kind == "error":
+                raise RuntimeError("enough")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+
+    with pytest.raises(RuntimeError if kind == "error" else KeyboardInterrupt):
+        GMM(2, tmp_path / "m", n_threads=2).fit(rows, steps=100, monitors=[monitor])
+
+    assert inspect(tmp_path / "m").checkpoint.global_step == 7
+    end = json.loads((tmp_path / "m" / "log.jsonl").read_text().splitlines()[-1])
+    assert (end["event"], end["error"]) == ("end", "enough" if kind == "error" else "KeyboardInterrupt")
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize(
+    ("call", "subject"),
+    [
+        (lambda model, x: model.fit(x, steps=-1), "steps"),
+        (lambda model, x: model.fit(x, steps=2.5), "steps"),
+        (lambda model, x: model.fit(x, steps="a"), "steps"),
+        (lambda model, x: model.fit(x, max_steps=-1), "max_steps"),
+        (lambda model, x: model.fit(x, batch_size=0), "batch_size"),
+        (lambda model, x: model.fit(x, monitors=print), "monitors"),
+        (lambda model, x: model.fit(x, monitors=[object()]), "monitors"),
+        (lambda model, x: model.partial_fit(x, steps=-3), "steps"),
+        (lambda model, x: model.partial_fit(x, batch_size=-5), "batch_size"),
+        (lambda model, x: model.partial_fit("t.csv", batch_size=5), "batch_size"),
+        (lambda model, x: model.score(x, np.zeros(90)), "batch_size"),
+        (lambda model, x: model.evaluate(x, batch_size=0), "batch_size"),
+        (lambda model, x: model.evaluate(x, steps=-1, batch_size=10), "steps"),
+        (lambda model, x: model.evaluate("t.csv", steps=1, batch_size=10), "steps"),
+        (lambda model, x: model.evaluate(x, checkpoint_path=0), "checkpoint_path"),
+        (lambda model, x: model.evaluate(x, checkpoint_path="/m/checkpoints/ckpt-1.h5"), "checkpoint_path"),
+        (lambda model, x: model.sample(-1), "n_samples"),
+        (lambda model, x: model.export("e", exports_to_keep=0), "exports_to_keep"),
+        (lambda model, x: RunConfig(keep_checkpoint_max=-1), "keep_checkpoint_max"),
+        (lambda model, x: RunConfig(save_checkpoints_steps="a"), "save_checkpoints_steps"),
+        (lambda model, x: RunConfig(save_checkpoints_secs=-1.0), "save_checkpoints_secs"),
+        (lambda model, x: model.set_params(config={"keep": 1}), "config"),
+        (lambda model, x: model.set_params(model_dir=5), "model_dir"),
+        (lambda model, x: model.set_params(num_clusters=None), "num_clusters"),
+        (lambda model, x: model.set_params(n_threads=0), "n_threads"),
+        (lambda model, x: model.set_params(restarts="a"), "restarts"),
+        (lambda model, x: model.set_params(restarts=3, initial_clusters=x[:3]), "restarts"),
+        (lambda model, x: model.set_params(params="ww"), "params"),
+        (lambda model, x: model.set_params(reg_covar=1e9), "reg_covar"),
+        (lambda model, x: model.set_params(tol=True), "tol"),
+        (lambda model, x: GMM(2, "new", initial_clusters="kmean").fit(x), "initial_clusters"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_by_their_name(model, rows, call, subject):
+    """In a line, before anything is changed."""
+    before = list_generations(model._directory())
+
+    with pytest.raises(Usage) as caught:
+        call(model, rows)
+
+    assert caught.value.subject == subject
+    assert "\n" not in str(caught.value)
+    assert list_generations(model._directory()) == before
+
+
+def test_an_evaluation_of_the_first_rows_is_of_these_alone(model, rows):
+    """The callables see them too; steps alone mean the whole table, which is the batch then."""
+    found = model.evaluate(
+        rows, batch_size=10, steps=3, metrics={"n": lambda table, p: (len(table), len(p["assignments"]))}
+    )
+
+    assert found["n"] == (30, 30)
+    assert found["scores"] == model.score(rows[:30]) == model.score(rows, batch_size=10, steps=3)
+    assert model.score(lambda: rows, steps=1) == model.score(rows)
+
+
+def test_rows_are_told_of_by_their_number_in_the_whole_table(model, rows):
+    """Parts that were added before the one with the gap stay."""
+    rows[57, 1] = np.nan
+
+    with pytest.raises(GmmError, match=r'^x: row 58: column "x1"'):
+        model.partial_fit(rows, batch_size=50)
+
+    assert model.n_iter_ == 6
+
+
+def test_frames_in_parts_are_matched_by_name(tmp_path, rows):
+    """Of an iterator, and as starting means."""
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    whole = GMM(2, tmp_path / "whole", n_threads=1).fit(frame, steps=3)
+    parts = GMM(2, tmp_path / "parts", n_threads=1).fit(iter([frame[:100], frame[100:][["b", "a"]]]), steps=3)
+    given = GMM(2, tmp_path / "given", initial_clusters=frame[["b", "a"]][:2], n_threads=1).fit(
+        frame, steps=0
+    )
+
+    assert parts.means_.tolist() == whole.means_.tolist()
+    assert parts.feature_names_in_.tolist() == ["a", "b"]
+    np.testing.assert_allclose(given.means_, rows[:2])
+    with pytest.raises(ValueError, match="do not fit together"):
+        whole.fit(iter([frame, rows]))
+    with pytest.raises(ValueError, match='initial_clusters: no column "b"'):
+        GMM(2, tmp_path / "x", initial_clusters=frame[["a"]][:2], n_threads=1).fit(frame)
+    with pytest.raises(ValueError, match="initial_clusters: 3 rows for 2 components"):
+        GMM(2, tmp_path / "x", initial_clusters=rows[:3], n_threads=1).fit(frame)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (pd.Series([1.0, 2.0]), "one column"),
+        (pl.Series([1.0, 2.0]), "one column"),
+        (pl.LazyFrame({"a": [1.0]}), "not evaluated yet"),
+        ({1: np.ones(3), "b": np.ones(3)}, "no order"),
+        (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
+        (3.0, r"shape \(\)"),
+        ([], "0 feature|shape"),
+        (pa.table({"a": pa.array(["x"])}), "no numeric column"),
+    ],
+)
+def test_what_is_nearly_a_table_is_told_what_it_lacks(tmp_path, bad, words):
+    """Not in the words of another library."""
+    with pytest.raises(ValueError, match=words):
+        GMM(1, tmp_path / "m", n_threads=1).fit(bad)
+
+
+def test_a_masked_value_is_a_missing_one(tmp_path, rows):
+    """What lies under the mask is not looked at."""
+    masked = np.ma.MaskedArray(np.where(np.arange(300)[:, None] == 3, 1e6, rows), rows != rows)
+    masked.mask[3] = True
+
+    with pytest.raises(ValueError, match="row 4"):
+        GMM(2, tmp_path / "m", n_threads=1).fit(masked)
+    kept = GMM(2, tmp_path / "kept", missing="drop", n_threads=1).fit(masked, steps=2)
+    assert abs(kept.means_).max() < 100
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_callers_array_stays_as_it_was(tmp_path, rows, order):
+    """Under every method, whatever its layout."""
+    given = np.array(rows, order=order)
+    given.setflags(write=False)
+
+    model = GMM(2, tmp_path / "m", n_threads=2).fit(given, steps=2).partial_fit(given)
+    model.predict_proba(given)
+    model.evaluate(given)
+
+    assert given.tolist() == rows.tolist()
+
+
+def test_batches_and_options_reach_the_run_as_those_of_the_command_line(tmp_path, rows):
+    """The same mixture, but for what the kernels of two processes round differently."""
+    write_table(tmp_path / "t.csv", rows)
+    means = write_table(tmp_path / "means.csv", rows[:3])
+    session = Session(tmp_path)
+    for name, given, options, arguments in (
+        ("batches", {}, "--batch-size 50 --steps 8", {"batch_size": 50, "steps": 8}),
+        ("restarts", {"initial_clusters": "kmeans", "restarts": 4}, "--init kmeans --restarts 4", {}),
+        ("plain", {"accelerate": "none", "tol": 1e-4}, "--accelerate none --tol 1e-4", {}),
+        ("path", {"initial_clusters": means}, "--init means.csv --steps 3", {"steps": 3}),
+    ):
+        start = "" if "--init" in options else "--init random"
+        assert session.run(f"gmmcli fit -m shell-{name} -k 3 {start} {options} t.csv").status == 0
+        GMM(3, tmp_path / name, **given).fit(rows, **arguments)
+        found, expected = (inspect(tmp_path / model).checkpoint for model in (name, f"shell-{name}"))
+        assert found.global_step == expected.global_step, name
+        np.testing.assert_allclose(found.mixture.means, expected.mixture.means, rtol=1e-6)
+
+
+def test_checkpoints_are_written_and_kept_as_configured(tmp_path, rows):
+    """By time; those that a number divides stay."""
+    config = RunConfig(save_checkpoints_secs=0.0, keep_checkpoint_max=1, keep_every=4)
+
+    GMM(2, tmp_path / "m", config=config, n_threads=1).fit(rows, steps=9)
+
+    assert list_generations(tmp_path / "m") == [4, 8, 10]
+
+
+def test_parameters_are_attributes(tmp_path):
+    """Setting one is checked; others are as in any object."""
+    model = GMM(2, tmp_path)
+
+    model.tol = 1e-3
+
+    assert (model.num_clusters, model.tol, model.get_params()["tol"]) == (2, 1e-3, 1e-3)
+    with pytest.raises(Usage):
+        model.num_clusters = 0
+    with pytest.raises(AttributeError, match="'nothing'"):
+        _ = model.nothing
+    with pytest.raises(
+        TypeError, match=r"GMM.__init__\(\) got an unexpected keyword argument 'n_components'"
+    ):
+        GMM(n_components=2)
+
+
+def test_copies_and_pickles_share_the_directory_and_clones_have_their_own(model, rows, caplog):
+    """So that no fold of a search learns from another, nor changes the model."""
+    before = inspect(model._directory()).content_digest
+    assert copy.deepcopy(model).model_dir == pickle.loads(pickle.dumps(model)).model_dir == model.model_dir
+
+    search = GridSearchCV(
+        model, {"random_seed": [1, 2]}, cv=2, scoring=lambda m, X, y=None: m.score_samples(X).mean()
+    ).fit(rows)
+
+    assert search.best_estimator_.model_dir != model.model_dir
+    assert not hasattr(clone(model), "means_")
+    assert inspect(model._directory()).content_digest == before
+    assert "no model_dir given" not in " ".join(r.message for r in caplog.records if r.levelname == "WARNING")
+
+
+def test_errors_go_from_one_process_to_another():
+    """Hints and all."""
+    error = pickle.loads(pickle.dumps(CovarianceNotPositive(3, (0, 1))))
+
+    assert (error.component, error.features) == (3, (0, 1))
+    assert error.__notes__ == [f"try: {error.hint}"]

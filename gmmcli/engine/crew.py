@@ -274,7 +274,9 @@ def _missed(worker: _Worker) -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        end = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        end = None
+        with contextlib.suppress(ChildProcessError):  # where the caller ignores SIGCHLD nobody knows how
+            end = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         if end is not None and end.si_code == os.CLD_EXITED and end.si_status != OutOfMemory.status:
             raise RuntimeError(f"worker {worker.pid} failed") from error
         raise OutOfMemory("memory", f"worker {worker.pid} was ended", "--threads 1") from error

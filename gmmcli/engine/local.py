@@ -7,6 +7,7 @@ worker finishes first.
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
@@ -39,9 +40,39 @@ def available_cpus() -> int:
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread: the workers are ours, and sums must not depend on its own splitting."""
-    with _libraries().limit(limits=1, user_api="blas"):
+    """Keep BLAS to one thread: the workers are ours, and sums must not depend on its own splitting.
+
+    The limit is the process's: where several threads ask for it, the first sets it and the last lifts it.
+    """
+    _BLAS_LIMIT.take()
+    try:
         yield
+    finally:
+        _BLAS_LIMIT.give_back()
+
+
+class _BlasLimit:
+    """The limit, and how many have asked for it."""
+
+    def __init__(self) -> None:
+        self._lock, self._n_takers, self._limit = threading.Lock(), 0, contextlib.ExitStack()
+
+    def take(self) -> None:
+        """Set the limit, if nobody has."""
+        with self._lock:
+            if not self._n_takers:
+                self._limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            self._n_takers += 1
+
+    def give_back(self) -> None:
+        """Lift the limit, if nobody needs it any more."""
+        with self._lock:
+            self._n_takers -= 1
+            if not self._n_takers:
+                self._limit.close()
+
+
+_BLAS_LIMIT = _BlasLimit()
 
 
 @functools.cache

@@ -167,7 +167,9 @@ def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMe
         raise Usage("x", "no table is given", "give x or input_fn")
     content = x if input_fn is None else input_fn()
     if isinstance(content, tuple) and input_fn is not None:
-        content = content[0]  # features and labels
+        if not content:
+            raise Usage("input_fn", "returned nothing", "return a table, or features and labels")
+        content = content[0]
     return str(content) if isinstance(content, (str, PathLike)) else hold(content)
 
 

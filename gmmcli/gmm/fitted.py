@@ -7,6 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self, cast
 
+import numpy as np
+
 from gmmcli.core.em import PARAMS
 from gmmcli.errors import NotFitted, NotFound, TableUnusable, Usage
 from gmmcli.gmm.arguments import (
@@ -237,11 +239,20 @@ class Fitted:
         return settings
 
     def _check_rows(self, operand: str | InMemory) -> None:
-        """Raise `TableUnusable` where a table in memory has too few rows to begin with."""
+        """Raise `TableUnusable` where a table in memory has too few rows to begin with, or an empty column.
+
+        An array's columns are found by place: one cannot be left out in silence, as of tables with names.
+        """
         n_clusters = self._params["num_clusters"]
-        if isinstance(operand, InMemory) and 0 < len(operand) < n_clusters:
+        if not isinstance(operand, InMemory) or not len(operand):
+            return
+        if len(operand) < n_clusters:
             fact = f"n_samples={len(operand)} is fewer than num_clusters={n_clusters}"
             raise TableUnusable(operand.name, fact)
+        if operand.is_array:
+            for column in np.flatnonzero(np.isnan(operand.content[0])):
+                if np.isnan(operand.content[:, column]).all():
+                    raise TableUnusable(operand.name, f"column {column} has no value: NaN throughout")
 
     def _init(self, operand: str | InMemory, directory: Path) -> str:
         """Return what --init takes: a word, or a file, which given means are written to."""

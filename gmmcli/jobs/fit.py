@@ -98,8 +98,10 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
 
 
 def _is_there_already(request: FitRequest, stored: Stored) -> bool:
-    """Tell whether a counted run has no step to make."""
-    return request.max_steps is not None and stored.checkpoint.global_step >= request.max_steps
+    """Tell whether a counted run has no step to make; with a validation table `Learner` knows more."""
+    if request.max_steps is None or request.validation is not None:
+        return False
+    return stored.checkpoint.global_step >= request.max_steps
 
 
 def _time_check(limit_s: float | None, started: float) -> Callable[[], None]:

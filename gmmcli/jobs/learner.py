@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gmmcli.core import acceleration, em, incremental, reseed, stepwise
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.errors import CovarianceNotPositive, Stopped
 from gmmcli.jobs.absorb import absorb
 from gmmcli.jobs.degeneracy import components_in_words, singular, tell_of_few_rows
@@ -16,7 +16,7 @@ from gmmcli.jobs.model import Model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
 from gmmcli.jobs.publisher import Publisher
-from gmmcli.jobs.run import Cadence, Ending, Recorder, StopRule, run
+from gmmcli.jobs.run import BEGAN, Cadence, Ending, Recorder, StopRule, run
 from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.jobs.validation import Validation
@@ -86,18 +86,43 @@ class Learner:
 
     def _learn(self, origin: Origin) -> Ending:
         """Make steps until the stop rule is met."""
-        rule = _stop_rule(self._request, self._settings, origin.step, self._table.engine.n_rows)
-        published_step = None if self._model.stored is None else origin.step
+        rule = self._stop_rule(origin)
+        if self._is_checked_to(rule.last_step):
+            self._publisher.publish_best()
+            return "steps"
         recorder = Recorder(
             lambda moment: self._publisher.publish_moment(moment, origin),
             _cadence(self._request),
-            published_step,
+            None if self._model.stored is None else origin.step,
+            self._publisher.pass_over,
         )
-        pairs = self._pairs(origin, rule.last_step)
+        pairs = self._pairs(origin, rule)
         ending = run(pairs, origin.history, rule, recorder, self._follow, self._validation)
         if ending != "time_limit":
             self._publisher.publish_best()
         return ending
+
+    def _is_checked_to(self, last_step: int | None) -> bool:
+        """Tell whether an earlier run has made and checked all steps up to an absolute one."""
+        if self._validation is None or self._request.max_steps is None or last_step is None:
+            return False
+        return self._validation.standing.checked_step >= last_step
+
+    def _stop_rule(self, origin: Origin) -> StopRule:
+        """Return when the run ends by itself.
+
+        The cap of a run to convergence counts from where that began, also where it was killed and repeated.
+        """
+        request, n_rows = self._request, self._table.engine.n_rows
+        last_step = request.max_steps
+        if request.steps is not None:
+            last_step = origin.step + request.steps
+        max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
+        most = max_iter * stepwise.n_batches(n_rows, request.batch_size or n_rows)
+        began = int(origin.run.get(BEGAN, [origin.step])[0])
+        if not began <= origin.step < began + most:
+            began = origin.step
+        return StopRule(self._settings.tol, last_step, began + most, began)
 
     def _add(self, origin: Origin) -> Ending:
         """Add the table to what the model knows."""
@@ -129,28 +154,30 @@ class Learner:
         monitor = self._request.monitor
         return monitor is not None and monitor(pair.step, pair.likelihoods[-1] - log_jacobian)
 
-    def _pairs(self, origin: Origin, last_step: int | None) -> Iterator[em.Pair]:
+    def _pairs(self, origin: Origin, rule: StopRule) -> Iterator[em.Pair]:
         """Return the pairs of the run: of batches, or accelerated where it runs to convergence."""
         request, settings = self._request, self._settings
-        rules = em.Rules(settings.params, settings.reg_covar, settings.tol)
+        is_plain = settings.accelerate == "none" or request.is_counted
+        remembered = reseed.remembered(origin.run)
         if request.batch_size is not None:
-            first = self._first(origin, stepwise.remembered(origin.run))
-            engine = self._table.engine
-            return stepwise.iterate(first, self._expectation, rules, engine, request.batch_size, last_step)
-        if settings.accelerate == "none" or request.is_counted:
-            return em.iterate(self._first(origin, {}), self._expectation, rules, self._mend())
-        first = self._first(origin, acceleration.remembered(origin.run))
-        return acceleration.iterate(first, self._expectation, rules, self._mend())
-
-    def _first(self, origin: Origin, own: dict[str, Array]) -> em.Pair:
-        """Return the first pair of the run, given what its kind of run remembers."""
-        return em.begin(
+            remembered |= stepwise.remembered(origin.run)
+        elif not is_plain:
+            remembered |= acceleration.remembered(origin.run)
+        if not request.is_counted:
+            remembered[BEGAN] = np.array([rule.began], dtype=np.float64)
+        first = em.begin(
             origin.state,
             self._expectation,
             step=origin.step,
             likelihoods=origin.likelihoods,
-            run=reseed.remembered(origin.run) | own,
+            run=remembered,
         )
+        rules = em.Rules(settings.params, settings.reg_covar, settings.tol)
+        if request.batch_size is not None:
+            engine, batch_rows = self._table.engine, request.batch_size
+            return stepwise.iterate(first, self._expectation, rules, engine, batch_rows, rule.last_step)
+        iterate = em.iterate if is_plain else acceleration.iterate
+        return iterate(first, self._expectation, rules, self._mend())
 
     def _mend(self) -> em.Mend:
         """Return what mends starved components: nothing where means are the user's, or blocks are frozen."""
@@ -198,16 +225,6 @@ def _standing(pair: em.Pair, log_jacobian: float) -> str:
     gain = pair.remaining_gain
     rest = "" if gain is None else f", about {gain:.1e} to gain"
     return f"step {pair.step}, mean log-likelihood {pair.likelihoods[-1] - log_jacobian:.6g}{rest}"
-
-
-def _stop_rule(request: FitRequest, settings: Settings, step: int, n_rows: int) -> StopRule:
-    """Return when the run ends by itself."""
-    last_step = request.max_steps
-    if request.steps is not None:
-        last_step = step + request.steps
-    max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
-    batch_rows = n_rows if request.batch_size is None else request.batch_size
-    return StopRule(settings.tol, last_step, step + max_iter * stepwise.n_batches(n_rows, batch_rows))
 
 
 def _cadence(request: FitRequest) -> Cadence:

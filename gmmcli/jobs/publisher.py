@@ -1,15 +1,17 @@
 """What a run leaves in the model directory: its checkpoints, and the best of them once more."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from gmmcli.core import quantiles
+from gmmcli.core.mixture import Array
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.jobs import interrupt
 from gmmcli.jobs.fit_report import Outcome
 from gmmcli.jobs.model import Model
 from gmmcli.jobs.origin import Origin
-from gmmcli.jobs.run import Ending, Moment
+from gmmcli.jobs.run import BEGAN, Ending, Moment
 from gmmcli.jobs.snapshot import checkpoint_of
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.jobs.validation import Validation
@@ -50,6 +52,8 @@ class Publisher:
     def publish_moment(self, moment: Moment, origin: Origin) -> None:
         """Publish a moment of a run."""
         pair, summary = moment.pair, quantiles.summarise(moment.pair.expectation.log_densities)
+        if moment.is_last:
+            pair = replace(pair, run=_ended(pair.run))
         if self._validation is not None:
             pair = replace(pair, run=self._validation.kept_in(pair.run))
         settings = self._model.settings
@@ -58,11 +62,19 @@ class Publisher:
         if self._validation is not None and pair.step == self._validation.standing.best_step:
             self._best, self._writer.best = newest, newest.generation
 
+    def pass_over(self, moment: Moment) -> None:
+        """Note that the newest checkpoint, which a signal left unchecked, turned out to be the best."""
+        newest, step = self.newest, moment.pair.step
+        if self._validation is None or newest is None or self._validation.standing.best_step != step:
+            return
+        if newest.checkpoint.global_step == step:
+            self._best, self._writer.best = newest, newest.generation
+
     def publish_best(self) -> None:
         """Make the best checkpoint the newest, with all that was found after it, if it is not."""
         if self._best is not None and self._best is not self.newest and self._validation is not None:
             best = self._best.checkpoint
-            self.publish(replace(best, run=self._validation.kept_in(best.run), provenance=None))
+            self.publish(replace(best, run=self._validation.kept_in(_ended(best.run)), provenance=None))
 
     def publish(self, checkpoint: Checkpoint) -> Stored:
         """Publish a checkpoint; return it as it is on disk. A signal waits meanwhile."""
@@ -76,6 +88,11 @@ class Publisher:
             raise RuntimeError("a run that ended left no checkpoint")
         found = None if self._validation is None else self._validation.report()
         return Outcome(self.newest, self._model.stored, self._model.settings, ending, passes, found)
+
+
+def _ended(run: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the state of a run that has come to its end."""
+    return {name: array for name, array in run.items() if name != BEGAN}
 
 
 def _find(newest: Stored, path: Path, step: float) -> Stored | None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from gmmcli.core import em
@@ -10,6 +10,8 @@ from gmmcli.errors import OutOfMemory, Stopped
 from gmmcli.jobs import interrupt
 
 HISTORY = 1000
+# In the state of a run to convergence that has not come to its end: the step that it began with.
+BEGAN = "began"
 Ending = Literal["converged", "steps", "max_iter", "time_limit", "patience", "monitor"]
 
 
@@ -29,11 +31,14 @@ class StopRule:
         A counted run ends at this step, and only there.
     cap : int
         A run to convergence ends at this step at the latest.
+    began : int
+        The step that it began with, in an earlier process perhaps.
     """
 
     tol: float
     last_step: int | None
     cap: int
+    began: int = 0
 
     def ending(self, pair: em.Pair) -> Ending | None:
         """Return why the run ends with this pair, or None."""
@@ -54,10 +59,11 @@ class Cadence:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A complete pair and the log-likelihoods up to it."""
+    """A complete pair, the log-likelihoods up to it, and whether the run ends with it by its own rule."""
 
     pair: em.Pair
     history: tuple[float, ...]
+    is_last: bool = False
 
 
 class Checks(Protocol):
@@ -80,17 +86,25 @@ class Recorder:
     cadence : Cadence
     published_step : int or None
         Step of the newest checkpoint; None where there is none of this lineage.
+    pass_over : callable, optional
+        Told of a moment to be recorded whose step has been published.
     """
 
     def __init__(
-        self, publish: Callable[[Moment], None], cadence: Cadence, published_step: int | None
+        self,
+        publish: Callable[[Moment], None],
+        cadence: Cadence,
+        published_step: int | None,
+        pass_over: Callable[[Moment], None] = lambda moment: None,
     ) -> None:
         self._publish, self._cadence, self._published_step = publish, cadence, published_step
+        self._pass_over = pass_over
         self._published_time = time.monotonic()
 
     def record(self, moment: Moment) -> None:
         """Publish, unless that step has been."""
         if self._published_step is not None and moment.pair.step <= self._published_step:
+            self._pass_over(moment)
             return
         with interrupt.hold():
             self._publish(moment)
@@ -149,7 +163,7 @@ def run(
             if ending is None and check is not None and check.is_exhausted:
                 ending = "patience"
             if ending is not None:
-                recorder.record(moment)
+                recorder.record(replace(moment, is_last=True))
                 return ending
             if is_checked:
                 recorder.record(moment)

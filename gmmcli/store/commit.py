@@ -250,15 +250,15 @@ class Writer:
         if self._event_file is not None:
             try:
                 self._event_file.add(event, now)
-            except (ImportError, TypeError, OSError, GmmError) as error:
+            except Exception as error:  # of the library, or of the system: neither has a bearing on the model
                 self._close_event_file()
-                self._warn(f"no event file: {str(error).splitlines()[0]}")
+                self._warn(f"no event file: {[*str(error).splitlines(), type(error).__name__][0]}")
 
     def _close_event_file(self) -> None:
         """Be done with it; nothing that counts is lost with what could not be written."""
         event_file, self._event_file = self._event_file, None
         if event_file is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
                 event_file.close()
 
     def _find_good(self) -> tuple[Stored | None, list[int]]:

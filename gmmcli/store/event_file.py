@@ -21,7 +21,6 @@ _FLUSH_SECONDS = 1.0
 _CURVES = {
     "step": "training/mean_log_likelihood",
     "checkpoint": "training/mean_log_likelihood",
-    "end": "training/mean_log_likelihood",
     "validation": "validation/mean_log_likelihood",
 }
 
@@ -60,11 +59,8 @@ class EventFile:
 
         Raises
         ------
-        CannotCreate
-            events/ is a link, or no folder.
-        ImportError, TypeError
-            The library, or one that it needs, cannot be loaded.
-        OSError
+        Exception
+            events/ is a link, or no folder; the library cannot be loaded; the system refuses.
         """
         tag, step = _CURVES.get(str(event["event"]), ""), event.get("global_step")
         if not tag or step is None or step <= self._last_step[tag]:

@@ -17,6 +17,8 @@ class InMemory:
     content : pyarrow.Table, or ndarray of shape (n_samples, n_features)
     column_names : tuple of str, optional
         Of an array's columns; x0, x1 and so on if not given. A pyarrow.Table has its own.
+    keys : tuple of str, optional
+        Of an array that was a mapping of columns: theirs, in order.
     name : str
         For messages and checkpoints.
     first_row : int
@@ -25,6 +27,7 @@ class InMemory:
 
     content: Any
     column_names: tuple[str, ...] | None = None
+    keys: tuple[str, ...] | None = None
     name: str = NAME
     first_row: int = 0
 
@@ -40,8 +43,11 @@ class InMemory:
         return isinstance(self.content, np.ndarray)
 
     def named(self, column_names: tuple[str, ...]) -> "InMemory":
-        """Return the table with the columns of an array named."""
-        return replace(self, column_names=column_names)
+        """Return the table with the columns of an array named, in their order or by the same keys."""
+        if self.keys is None or set(self.keys) != set(column_names):
+            return replace(self, column_names=column_names)
+        order = [self.keys.index(name) for name in column_names]
+        return replace(self, content=self.content[:, order], keys=None, column_names=column_names)
 
     def part(self, begin: int, end: int) -> "InMemory":
         """Return some consecutive rows, sharing memory."""

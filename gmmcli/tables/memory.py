@@ -21,8 +21,9 @@ def hold(x: Any) -> InMemory:
     ----------
     x : array-like of shape (n_samples, n_features), mapping, Arrow table or frame, iterator
         Columns of a mapping's arrays, which may have one dimension, are put side by side in the order of its
-        keys. What offers an Arrow stream (pyarrow, pandas, Polars) keeps its names, and leaves its index
-        behind. An iterator is of arrays, one below the other.
+        keys; where these name a column each, a model with columns of these names finds them by name. What
+        offers an Arrow stream (pyarrow, pandas, Polars) keeps its names, and leaves its index behind. An
+        iterator is of tables, one below the other.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def hold(x: Any) -> InMemory:
     if hasattr(x, "__arrow_c_stream__"):
         return InMemory(_of_frame(x))
     if isinstance(x, Mapping):
-        return InMemory(_side_by_side(x))
+        return _side_by_side(x)
     if isinstance(x, Iterator):
         return InMemory(_one_below_the_other([hold(part).content for part in x]))
     return InMemory(_matrix(x))
@@ -83,7 +84,11 @@ def write_means(path: Path, names: Sequence[str], n_components: int, means: Any)
     TableUnusable
         They are no table of numbers, or of another number of rows or columns.
     """
-    subject, held = "initial_clusters", hold(means)
+    subject = "initial_clusters"
+    try:
+        held = hold(means)
+    except TableUnusable as error:
+        raise TableUnusable(subject, error.fact, error.hint) from error
     if not held.is_array:
         absent = [name for name in names if name not in held.content.column_names]
         if absent:
@@ -91,6 +96,8 @@ def write_means(path: Path, names: Sequence[str], n_components: int, means: Any)
         table = held.content.select(list(names))
     elif held.content.shape[1] != len(names):
         raise TableUnusable(subject, f"{held.content.shape[1]} columns, the table has {len(names)}")
+    elif not np.isfinite(held.content).all():
+        raise TableUnusable(subject, "a mean is not finite")
     else:
         table = pa.table(dict(zip(names, held.content.T.astype(np.float64), strict=True)))
     if len(table) != n_components:
@@ -118,14 +125,16 @@ def _of_frame(frame: Any) -> Any:
     return table.drop_columns([name for name in index if isinstance(name, str)])
 
 
-def _side_by_side(arrays: Mapping[Any, Any]) -> Any:
+def _side_by_side(arrays: Mapping[Any, Any]) -> InMemory:
     """Return arrays, of which one dimension is a column, in the order of their keys."""
     try:
         keys = sorted(arrays)
     except TypeError as error:
         raise TableUnusable(NAME, f"keys that have no order: {error}") from error
     columns = [np.asarray(arrays[key]) for key in keys]
-    return _joined([_matrix(x[:, np.newaxis] if x.ndim == 1 else x) for x in columns], axis=1)
+    matrices = [_matrix(x[:, np.newaxis] if x.ndim == 1 else x) for x in columns]
+    is_named = all(isinstance(key, str) for key in keys) and all(x.shape[1] == 1 for x in matrices)
+    return InMemory(_joined(matrices, axis=1), keys=tuple(keys) if is_named else None)
 
 
 def _one_below_the_other(parts: list[Any]) -> Any:
@@ -154,11 +163,13 @@ def _matrix(x: Any) -> Any:
         x = np.ma.filled(x.astype(np.float64), np.nan)
     try:
         array = np.asarray(x)
+        if array.dtype.kind in "mM":
+            raise NoNumbers(NAME, "times are no numbers: subtract one, and divide by a unit")
         if array.dtype.kind not in "cfiub":
             array = array.astype(np.float64)
     except TypeError as error:
         raise NoNumbers(NAME, str(error)) from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise TableUnusable(NAME, f"is no table of numbers: {error}") from error
     if array.dtype.kind == "c":
         raise TableUnusable(NAME, "Complex data not supported: give real and imaginary parts as columns")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import functools
 import multiprocessing
 import os
 import signal
@@ -128,8 +129,13 @@ def test_workers_leave_signals_to_the_parent(engine, mixture, signum):
     assert found.squares.tobytes() == expected.squares.tobytes()
 
 
-def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(engine, mixture):
-    """Nothing hangs; the message says what may be done."""
+@pytest.mark.parametrize("children", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(
+    engine, mixture, children, request
+):
+    """Nothing hangs; the message says what may be done. A caller that ignores its children is no trouble."""
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGCHLD, signal.getsignal(signal.SIGCHLD)))
+    signal.signal(signal.SIGCHLD, children)
     expected = engine.expectation(mixture).statistics
     killed = pids_of(engine)[0]
     os.kill(killed, signal.SIGKILL)

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import signal
+import threading
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 from shell.session import Session, write_table
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from threadpoolctl import threadpool_info
 
 from gmmcli import GMM, RunConfig
 from gmmcli.errors import CovarianceNotPositive, GmmError, Usage
@@ -116,6 +118,9 @@ def test_what_ends_a_fit_from_outside_loses_no_step(tmp_path, rows, kind):
         (lambda model, x: model.set_params(reg_covar=1e9), "reg_covar"),
         (lambda model, x: model.set_params(tol=True), "tol"),
         (lambda model, x: GMM(2, "new", initial_clusters="kmean").fit(x), "initial_clusters"),
+        (lambda model, x: model.fit(input_fn=lambda: ()), "input_fn"),
+        (lambda model, x: model.fit(x, steps=float("nan")), "steps"),
+        (lambda model, x: RunConfig(save_summary_steps=1.5), "save_summary_steps"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_by_their_name(model, rows, call, subject):
@@ -167,6 +172,8 @@ def test_frames_in_parts_are_matched_by_name(tmp_path, rows):
         whole.fit(iter([frame, rows]))
     with pytest.raises(ValueError, match='initial_clusters: no column "b"'):
         GMM(2, tmp_path / "x", initial_clusters=frame[["a"]][:2], n_threads=1).fit(frame)
+    with pytest.raises(ValueError, match="initial_clusters: a mean is not finite"):
+        GMM(2, tmp_path / "x", initial_clusters=[[1.0, np.nan], [0.0, 0.0]], n_threads=1).fit(frame)
     with pytest.raises(ValueError, match="initial_clusters: 3 rows for 2 components"):
         GMM(2, tmp_path / "x", initial_clusters=rows[:3], n_threads=1).fit(frame)
 
@@ -180,6 +187,8 @@ def test_frames_in_parts_are_matched_by_name(tmp_path, rows):
         ({1: np.ones(3), "b": np.ones(3)}, "no order"),
         (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
         (3.0, r"shape \(\)"),
+        (np.array([["2020-01-01"]], dtype="M8[s]"), "times are no numbers"),
+        (np.array([[10**400]], dtype=object), "no table of numbers"),
         ([], "0 feature|shape"),
         (pa.table({"a": pa.array(["x"])}), "no numeric column"),
     ],
@@ -188,6 +197,22 @@ def test_what_is_nearly_a_table_is_told_what_it_lacks(tmp_path, bad, words):
     """Not in the words of another library."""
     with pytest.raises(ValueError, match=words):
         GMM(1, tmp_path / "m", n_threads=1).fit(bad)
+
+
+def test_a_mapping_of_the_models_columns_is_matched_by_name(tmp_path, rows):
+    """Whatever their order; other keys are places, in the order of the keys."""
+    frame = pd.DataFrame(rows, columns=["w", "e"])
+    model = GMM(2, tmp_path / "m", n_threads=1).fit(frame, steps=3)
+    expected = model.score_samples(frame).tolist()
+
+    assert model.score_samples({"e": rows[:, 1], "w": rows[:, 0]}).tolist() == expected
+    assert model.score_samples({"a": rows[:, 0], "z": rows[:, 1]}).tolist() == expected
+
+
+def test_a_column_of_an_array_without_a_value_is_not_left_out_in_silence(tmp_path, rows):
+    """Nobody could say which column is which later on."""
+    with pytest.raises(ValueError, match="x: column 1 has no value"):
+        GMM(2, tmp_path / "m", missing="drop", n_threads=1).fit(np.insert(rows, 1, np.nan, axis=1))
 
 
 def test_a_masked_value_is_a_missing_one(tmp_path, rows):
@@ -272,6 +297,32 @@ def test_copies_and_pickles_share_the_directory_and_clones_have_their_own(model,
     assert not hasattr(clone(model), "means_")
     assert inspect(model._directory()).content_digest == before
     assert "no model_dir given" not in " ".join(r.message for r in caplog.records if r.levelname == "WARNING")
+
+
+def test_fits_that_overlap_in_threads_leave_blas_as_it_was(tmp_path, rows):
+    """The first that ends does not lift the limit of the other."""
+
+    def limits():
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    began, seen, before = threading.Event(), [], limits()
+
+    def hold_on(step):
+        began.set()
+        if step.global_step == 3:
+            other.join(60)
+        seen.append(limits())
+
+    def second():
+        began.wait(60)
+        GMM(2, tmp_path / "b", n_threads=1).fit(rows, steps=3)
+
+    other = threading.Thread(target=second)
+    other.start()
+    GMM(2, tmp_path / "a", n_threads=1).fit(rows, steps=6, monitors=[hold_on])
+
+    assert set(map(tuple, seen)) == {(1,) * len(before)}
+    assert limits() == before
 
 
 def test_errors_go_from_one_process_to_another():

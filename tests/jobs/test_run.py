@@ -100,3 +100,47 @@ def test_pairs_that_are_checked_are_recorded_and_patience_ends_the_run(exhausted
     ended = run(pairs, (), rule, recorder, lambda pair: None, Checks(exhausted_at))
 
     assert (ended, found) == (ending, published)
+
+
+def test_a_best_that_a_signal_left_unchecked_is_told_of_when_it_is_checked():
+    """Its step has been published; only then is it known that it is the best."""
+    passed = []
+    recorder = Recorder(
+        lambda moment: None, NEVER, 1, pass_over=lambda moment: passed.append(moment.pair.step)
+    )
+
+    run(
+        pairs_of(-5.0, -4.0, -3.0, first_step=1),
+        (),
+        StopRule(1e-6, 3, 9),
+        recorder,
+        lambda pair: None,
+        Checked(),
+    )
+
+    assert passed == [1]
+
+
+class Checked:
+    """Checks every pair, and ends nothing."""
+
+    is_exhausted = False
+
+    def follow(self, pair, *, is_last):
+        """Check."""
+        return True
+
+
+@pytest.mark.parametrize("error", [RuntimeError("enough"), KeyboardInterrupt()])
+def test_what_a_monitor_raises_loses_no_pair(error):
+    """Nor does Ctrl-C, wherever it comes."""
+    published = []
+    recorder = Recorder(lambda moment: published.append(moment.pair.step), NEVER, None)
+
+    def fail(pair):
+        if pair.step == 1:
+            raise error
+
+    with pytest.raises(type(error)):
+        run(pairs_of(-5.0, -4.0, -3.0), (), StopRule(1e-6, None, 9), recorder, fail)
+    assert published == [1]

@@ -128,3 +128,22 @@ def test_two_fits_at_once_lose_no_update(session: Session) -> None:
     assert sorted(statuses) in ([0, 0], [0, 75]), outputs
     assert after == before + statuses.count(0)
     assert session.run("gmmcli inspect -m geyser --check full").status == 0
+
+
+def test_the_cap_of_a_run_counts_from_its_beginning_however_often_it_is_killed(
+    empty_session: Session,
+) -> None:
+    """Killed at step 130 of at most 200, and repeated; a run after that one has a cap of its own."""
+    options = "-k 3 --init random --tol 0 --max-iter 200 --checkpoint-steps 50 faithful.csv"
+    with empty_session.start("fit", "-m", "killed", "-vv", *options.split()) as process:
+        wait_for_step(process, 130)
+        process.kill()
+    for model in ("killed", "whole"):
+        assert empty_session.run(f"gmmcli fit -q -m {model} {options}").status == 0
+
+    killed, whole = (inspect(empty_session, model) for model in ("killed", "whole"))
+
+    assert killed["global_step"] == whole["global_step"] == 200
+    assert killed["content_digest"] == whole["content_digest"]
+    assert empty_session.run("gmmcli fit -q -m whole --max-iter 7 faithful.csv").status == 0
+    assert inspect(empty_session, "whole")["global_step"] == 207

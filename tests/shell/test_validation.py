@@ -47,6 +47,21 @@ def test_a_run_that_is_killed_stops_at_the_same_step(halves: Session, signum: si
     assert checks[-1][0] == whole["global_step"] + 6 * 7
 
 
+def test_a_best_checkpoint_that_was_not_republished_is_by_the_run_that_is_repeated(halves: Session) -> None:
+    """Killed between the last check and the end of a counted run; a third run has nothing to do."""
+    options = "-k 6 --init random --validation b.csv --checkpoint-steps 3 --max-steps 12 --keep 0"
+    fit = f"gmmcli fit -q --json -m m {options}"
+    whole = json.loads(halves.run(f"{fit} a.csv").stdout)
+    assert whole["global_step"] == whole["validation"]["global_step"] < 12
+    last = halves.directory / "m" / "checkpoints" / f"ckpt-{whole['checkpoint']:09d}.h5"
+    last.unlink()
+
+    again, third = (json.loads(halves.run(f"{fit} a.csv").stdout) for _ in range(2))
+
+    assert again["content_digest"] == third["content_digest"] == whole["content_digest"]
+    assert again["checkpoint"] == third["checkpoint"] == whole["checkpoint"]
+
+
 def test_a_validation_table_of_several_files_is_all_of_them(halves: Session) -> None:
     """Another second file is another table."""
     (halves.directory / "c.csv").write_text("eruptions,waiting\n3,70\n4,80\n")

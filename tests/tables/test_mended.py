@@ -133,6 +133,8 @@ def test_rows_are_located_for_the_message_alone(monkeypatch, missing):
             found = load(tables, features, missing="drop", skip_empty_columns=True)
             assert found.rows_dropped == 100
         else:
-            with pytest.raises(TableUnusable, match=r'^-:102: column "c0": missing value or NaN$'):
+            with pytest.raises(
+                TableUnusable, match=r'^-:102: column "c0": missing value or NaN\ntry: --missing drop$'
+            ):
                 load(tables, features, missing="error", skip_empty_columns=True)
     assert len(located) <= 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gmmcli.core.family import covariances_of
+from gmmcli.core.kernel import EPS
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.statistics import Statistics
 
@@ -85,7 +86,7 @@ def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
         rest = variance - whitened @ whitened
         if variance <= floor:
             found.append(Dependent(j, ()))
-        elif rest <= floor:
+        elif rest <= max(floor, EPS * (1 + np.abs(coefficients).sum()) ** 2):  # less is rounding
             parts = coefficients**2 * np.diagonal(covariance)[kept]
             taking_part = np.flatnonzero(parts > floor)  # without it, more than that may be left
             found.append(Dependent(j, tuple(kept[i] for i in taking_part)))

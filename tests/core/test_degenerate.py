@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from oracles.random_mixtures import in_shape_of, random_mixture
 
@@ -63,6 +63,7 @@ def test_a_flat_direction_across_columns_names_those_that_take_part():
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 8))
+@example(seed=54642, d=5)  # columns that differ by a thousandth: what is left is known to 1e-10
 def test_columns_that_others_determine_are_found_with_them(seed, d):
     """A constant, a multiple and a combination among columns of their own; nothing else is named."""
     rng = np.random.default_rng(seed)

@@ -21,9 +21,11 @@ MAX_EXPANDED_BYTES = 32 * 2**20
 BLOCK_NS = 2e6
 # How long it should compute for each number that it has to hand in.
 SUM_NS = 75
-MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 16_384
-# φ and responsibilities of a tile; rows x features of one in centred form: both stay near the caches.
-TILE_BYTES, CENTRED_TILE = 2**20, 2**16
+MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
+# What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
+TILE_NS = 3.6e5
+# Rows x features of a tile in centred form.
+CENTRED_TILE = 2**16
 # Rows of a slab: with fewer, numpy's inner loops cost more than their content.
 SLAB_ROWS = 256
 # Rows x columns x depth of one product, up to which BLAS multiplies without packing its operands.
@@ -86,7 +88,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
         if covariance_type == "full":
             lengths = (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4)
             slab = next((n for n in lengths if bundle * d * n <= PRODUCT), SLAB_ROWS)
-        tile = _power_of_two(TILE_BYTES / (8 * (D + 3 * K)), SLAB_ROWS, MAX_TILE_ROWS)
+        tile = _power_of_two(TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
         group = PRODUCT // (bundle * slab)
         most_sums += n_bundles * bundle * D
     block = _power_of_two(max(BLOCK_NS, SUM_NS * most_sums) / row_ns, tile, MAX_BLOCK_ROWS)

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from gmmcli.core import family
-from gmmcli.core.block import Block, Layout, Workspace, choose_layout, prefers_centred
+from gmmcli.core.block import SLAB_ROWS, Block, Layout, Workspace, choose_layout, prefers_centred
 from gmmcli.core.centred import Centred
 from gmmcli.core.expanded import Expanded
 from gmmcli.core.mixture import Array, Booleans, Mixture
@@ -23,6 +23,7 @@ EPS = float(np.finfo(np.float64).eps)
 EXPANDED_ERROR = 4e-10
 # exp() of less would give subnormal numbers, on which many processors compute a hundred times slower.
 LOWEST_EXPONENT = -700.0
+_LOWEST_ROW = np.full(SLAB_ROWS, LOWEST_EXPONENT)  # numpy's maximum is slower with a number beside an array
 _LOWEST = float(np.exp(np.full(64, LOWEST_EXPONENT))[0])  # as the loop over an array rounds it
 
 
@@ -285,7 +286,7 @@ def normalise(block: Block, shift: Array | None) -> None:
     resp, peak = block.log_resp, block.peak
     np.maximum.reduce(resp, axis=1, out=peak, keepdims=True)
     np.subtract(resp, peak, out=resp)
-    np.maximum(resp, LOWEST_EXPONENT, out=resp)
+    np.maximum(resp, _LOWEST_ROW[: resp.shape[-1]], out=resp)
     np.exp(resp, out=resp)
     np.subtract(resp, _LOWEST, out=resp)
     _share_out(block, shift)
@@ -303,7 +304,7 @@ def _share_out(block: Block, shift: Array | None) -> None:
     """Divide what each component claims of a row by the sum of the claims; finish `total` and `peak`."""
     resp, total = block.log_resp, block.total
     np.add.reduce(resp, axis=1, out=total, keepdims=True)
-    np.divide(resp, total, out=resp)
+    np.multiply(resp, 1.0 / total, out=resp)
     np.log(total, out=total)
     if shift is not None:
         block.peak += shift

@@ -109,4 +109,9 @@ def choose_features(tables: Tables, model: Model, request: FitRequest, tell: Not
         tell(
             Notice("columns_skipped", f"not numeric, skipped: {names}", False, {"columns": selection.skipped})
         )
+    for error in selection.doubtful:
+        text = (
+            f"{error}; the rest of the column is numbers, and it is left out: --exclude it, or mend the cell"
+        )
+        tell(Notice("column_left_out", text))
     return selection.features

@@ -38,6 +38,9 @@ class Reader(Protocol):
     def explain(self, column: int, may_exclude: bool) -> TableUnusable:
         """Return the error that says why a column is not one of numbers; hint at --exclude, or not."""
 
+    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
+        """Return those of the columns that are not of numbers of which nine cells in ten are."""
+
     def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
         """Yield the rows, some in each part; the first problem of the table leaves as `TableUnusable`."""
 

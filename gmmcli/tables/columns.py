@@ -30,11 +30,14 @@ class Selection:
         Whether columns were listed.
     skipped : tuple of str
         Columns passed over because they are not numeric.
+    doubtful : tuple of TableUnusable
+        What is said of those of them that hold numbers but for a few cells.
     """
 
     features: tuple[str, ...]
     explicit: bool
     skipped: tuple[str, ...]
+    doubtful: tuple[TableUnusable, ...] = ()
 
 
 def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequence[str] = ()) -> Selection:
@@ -66,12 +69,14 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
         elif column in _named_alone(tables, columns):
             raise tables.explain_not_numeric(column)
         else:
-            skipped.append(tables.column_names[column])
+            skipped.append(column)
     names = tuple(tables.column_names[column] for column in chosen)
     if not names:
         raise TableUnusable(tables.name, f"no numeric column among {wording.listed(tables.column_names)}")
     _check_names(tables, chosen)
-    return Selection(names, bool(columns), tuple(skipped))
+    skipped_names = tuple(tables.column_names[column] for column in skipped)
+    doubtful = tuple(map(tables.explain_not_numeric, tables.mostly_numbers(skipped)))
+    return Selection(names, bool(columns), skipped_names, doubtful)
 
 
 def match_features(tables: Tables, features: Sequence[str], model_dir: Path | None = None) -> tuple[str, ...]:

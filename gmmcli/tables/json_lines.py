@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -54,6 +55,7 @@ class JsonLinesReader:
         if not rows:
             raise TableUnusable(name, "no object in it" if head else "empty")
         self._types = [_arrow_type([row.get(key) for row in rows]) for key in self.column_names]
+        self._n_numbers, self._n_others = Counter[int](), Counter[int]()
         self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))
 
     @property
@@ -65,6 +67,10 @@ class JsonLinesReader:
         """Return the error about the first value of a column that is not a number."""
         place, value = self._not_numbers[column]
         return self._not_a_number(place, column, value, may_exclude)
+
+    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
+        """Return those of the columns of whose values in the first MiB nine in ten are numbers."""
+        return [j for j in columns if self._n_numbers[j] >= 9 * self._n_others[j]]
 
     def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
         """Parse the lines.
@@ -88,13 +94,21 @@ class JsonLinesReader:
         self._stream.close()
 
     def _find_not_numbers(self, chunk: Chunk) -> dict[int, tuple[str, Any]]:
-        """Return place and value of the first value that is not a number, for each column that has one."""
+        """Return place and value of the first value that is not a number, for each column that has one.
+
+        Counts both kinds by the way.
+        """
         position = {key: j for j, key in enumerate(self.column_names)}
         found: dict[int, tuple[str, Any]] = {}
         for offset, row in _iter_objects(chunk):
             for key, value in row.items():
-                if type(value) not in _NUMBERS and position[key] not in found:
-                    found[position[key]] = (chunk.line_of(offset), value)
+                column = position[key]
+                if type(value) in _NUMBERS:
+                    self._n_numbers[column] += value is not None
+                    continue
+                self._n_others[column] += 1
+                if column not in found:
+                    found[column] = (chunk.line_of(offset), value)
         return found
 
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:

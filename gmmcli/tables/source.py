@@ -78,6 +78,10 @@ class Tables:
         """Names of the first operand's columns of numbers."""
         return frozenset(self.column_names[column] for column in self.numeric_columns)
 
+    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
+        """Return those of the first operand's columns that are not of numbers, but nine cells in ten are."""
+        return self._first.mostly_numbers(columns)
+
     def explain_not_numeric(self, column: int) -> TableUnusable:
         """Return the error that says why a column of the first operand, asked for by name, is not numeric."""
         return self._first.explain(column, may_exclude=False)

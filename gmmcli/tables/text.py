@@ -4,7 +4,9 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 `delimited`, which decides what is a number and names the first cell that is none.
 """
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -24,6 +26,8 @@ from gmmcli.tables.stream import ByteStream
 
 # The first line of a slow pipe is looked for at every delivery up to here.
 _SHORT_BYTES = 1 << 20
+# As many are looked at to see whether a column of text is nearly one of numbers.
+_JUDGED_RECORDS = 10_000
 
 
 class TextReader:
@@ -62,6 +66,17 @@ class TextReader:
         """Return the error about the first cell of a column that is not a number."""
         place, cell = self._not_numbers[column]
         return self._not_a_number(place, column, cell, may_exclude)
+
+    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
+        """Return those of the columns of whose cells in the first records nine in ten are numbers."""
+        n_numbers, n_others = Counter[int](), Counter[int]()
+        for record in itertools.islice(self._grammar.iter_records(self._head.data), _JUDGED_RECORDS):
+            if len(record.fields) == len(self.column_names):
+                for column in columns:
+                    number = delimited.parse_number(record.fields[column])
+                    n_others[column] += number is None
+                    n_numbers[column] += number is not None and not math.isnan(number)
+        return [column for column in columns if n_numbers[column] >= 9 * n_others[column]]
 
     def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
         """Parse the records.
@@ -148,13 +163,18 @@ class TextReader:
                 f"tr ';' '\\t'{source} > table.tsv",
             )
 
-    @cached_property
-    def _not_numbers(self) -> dict[int, tuple[str, bytes]]:
-        """Place and content of the first cell that is not a number, for each column that has one."""
+    @property
+    def _head(self) -> Chunk:
+        """The records of the first MiB that have not been taken."""
         head = self._stream.peek(max(INFERENCE_BYTES - self._header_bytes, 0))
         if len(head) < INFERENCE_BYTES - self._header_bytes and not head.endswith(b"\n"):
             head += b"\n"
-        chunk = Chunk(head[: self._grammar.find_end(head)], self._first_line, self._name)
+        return Chunk(head[: self._grammar.find_end(head)], self._first_line, self._name)
+
+    @cached_property
+    def _not_numbers(self) -> dict[int, tuple[str, bytes]]:
+        """Place and content of the first cell that is not a number, for each column that has one."""
+        chunk = self._head
         doubtful = self._doubtful_columns(chunk.data)
         found: dict[int, tuple[str, bytes]] = {}
         for record in self._grammar.iter_records(chunk.data):

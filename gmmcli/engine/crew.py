@@ -98,7 +98,7 @@ class Crew:
         """End the processes, whatever they are doing. Does not wait for their end."""
         self._finalizer()
 
-    def prepare(self, mixture: Mixture, *, hard: bool) -> None:
+    def prepare(self, mixture: Mixture, *, hard: bool, sample: int) -> None:
         """Make all processes ready for a pass, this one too: `Sweep.prepare`.
 
         Raises
@@ -115,10 +115,10 @@ class Crew:
             _write(self._mixture, arrays)
             self._counter.start(self._pass, n_blocks)
         shapes = [array.shape for array in arrays]
-        message = json.dumps([self._pass, mixture.covariance_type, hard, shapes]).encode()
+        message = json.dumps([self._pass, mixture.covariance_type, hard, sample, shapes]).encode()
         for worker in self._workers.values():
             _tell(worker, message)
-        self._sweep.prepare(mixture, hard=hard)
+        self._sweep.prepare(mixture, hard=hard, sample=sample)
 
     def run(self, check: Callable[[], None], fold: Callable[[Sums], None]) -> None:
         """Make the pass that all are prepared for.
@@ -198,14 +198,14 @@ class Crew:
         """Sum blocks until the parent is gone."""
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
-                of_pass, covariance_type, hard, shapes = json.loads(_receive(connection))
+                of_pass, covariance_type, hard, sample, shapes = json.loads(_receive(connection))
                 with self._counter.locked():
                     if not self._counter.is_at(of_pass):
                         continue  # the others have made that pass without this one
                     weights, means, covariances = _split(self._mixture, shapes)
                     mixture = Mixture(weights, means, covariances, covariance_type)
                 with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
-                    self._sweep.prepare(mixture, hard=hard)
+                    self._sweep.prepare(mixture, hard=hard, sample=sample)
                     self._sum_blocks(of_pass, connection, slots)
 
     def _sum_blocks(self, of_pass: int, connection: socket.socket, slots: Array) -> None:

@@ -191,13 +191,13 @@ class LocalEngine:
             else:
                 total.append(sums.copy())
 
-        crew = self._crew_for(mixture)
+        crew, sample = self._crew_for(mixture), sweep.samples.find_free()
         try:
             if crew is not None:
-                crew.prepare(mixture, hard=hard)
+                crew.prepare(mixture, hard=hard, sample=sample)
                 crew.run(self._check, fold)
             else:
-                sweep.prepare(mixture, hard=hard)
+                sweep.prepare(mixture, hard=hard, sample=sample)
                 for i in range(sweep.n_blocks):
                     self._check()
                     fold(sweep.sum_block(i))
@@ -207,7 +207,7 @@ class LocalEngine:
             self.close()  # the crew may still be at work on what nobody wants now
             raise
         scatter = self._scatter_of_all() if sweep.kernel.needs_scatter else None
-        return Expectation(sweep.kernel.statistics(total[0], scatter), sweep.sample.copy())
+        return Expectation(sweep.kernel.statistics(total[0], scatter), sweep.samples.lend(sample))
 
     def expectation_of(self, first: int, count: int, mixture: Mixture) -> Statistics:
         """Return one E over consecutive rows, made by this process alone; the first row follows the last."""

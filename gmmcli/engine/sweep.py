@@ -6,8 +6,11 @@ from gmmcli.core.block import Workspace, choose_layout
 from gmmcli.core.kernel import Kernel, Sums
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 from gmmcli.core.quantiles import sample_size, sampled_rows
-from gmmcli.engine.memory import shared_array
+from gmmcli.engine.memory import SharedArrays
 from gmmcli.engine.table import TableInMemory
+
+# One is being filled, while a run holds the pairs before and after a jump.
+SAMPLES = 4
 
 
 class Sweep:
@@ -21,24 +24,24 @@ class Sweep:
     ----------
     kernel : Kernel
         Of the last `prepare`.
-    sample : ndarray of shape (min(n_rows, 2²⁰),), float64
-        Log densities of rows ⌊i·n/m⌋. In memory that is shared with processes forked from this one.
+    samples : SharedArrays
+        For log densities of rows ⌊i·n/m⌋, each of shape (min(n_rows, 2²⁰),).
     """
 
     def __init__(self, table: TableInMemory) -> None:
         self._table = table
-        self.sample = shared_array(sample_size(table.n_rows))
+        self.samples = SharedArrays(sample_size(table.n_rows), SAMPLES)
         # Kept between passes: touching new memory costs as much as using it.
         self._workspaces: dict[tuple[CovarianceType, int], Workspace] = {}
 
-    def prepare(self, mixture: Mixture, *, hard: bool) -> None:
-        """Make ready for a pass.
+    def prepare(self, mixture: Mixture, *, hard: bool, sample: int) -> None:
+        """Make ready for a pass, which fills one of the samples.
 
         Raises
         ------
         CovarianceNotPositive
         """
-        self.kernel, self._hard = Kernel(mixture), hard
+        self.kernel, self._hard, self._sample = Kernel(mixture), hard, self.samples.at(sample)
         self._blocks = list(self._table.blocks(self.kernel.layout.block_rows))
 
     def count_blocks(self, mixture: Mixture) -> int:
@@ -77,10 +80,10 @@ class Sweep:
 
     def _keep_sample(self, first: int, log_density: Array) -> None:
         """Write the log densities of sampled rows among some consecutive ones."""
-        n, m = self._table.n_rows, len(self.sample)
+        n, m = self._table.n_rows, len(self._sample)
         last = first + len(log_density)
         if m == n:
-            self.sample[first:last] = log_density
+            self._sample[first:last] = log_density
         else:  # those among them stand at places from ⌈first·m/n⌉ on
             start, stop = -(-first * m // n), -(-last * m // n)
-            self.sample[start:stop] = log_density[sampled_rows(np.arange(start, stop), n, m) - first]
+            self._sample[start:stop] = log_density[sampled_rows(np.arange(start, stop), n, m) - first]

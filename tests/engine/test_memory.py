@@ -1,0 +1,48 @@
+"""Samples of log densities: lent without a copy, and never changed while somebody holds them."""
+
+import numpy as np
+import pytest
+from oracles.random_mixtures import random_mixture, random_rows
+
+from gmmcli.core import em
+from gmmcli.engine.local import LocalEngine
+from gmmcli.engine.memory import SharedArrays
+
+
+def test_an_array_is_lent_again_when_no_part_of_it_is_held():
+    """A slice of a slice, reshaped, holds it as well; where all are lent, what is filled is copied."""
+    arrays = SharedArrays(6, 3)
+    first, second = arrays.lend(1), arrays.lend(arrays.find_free())
+    assert arrays.find_free() == 0
+    arrays.at(0)[:] = 7.0
+    copied = arrays.lend(0)
+    arrays.at(0)[:] = 8.0
+
+    part = first[1:][1:].reshape(2, 2)
+    del first
+    assert arrays.find_free() == 0
+    del part
+    assert arrays.find_free() == 1
+    del second
+    assert copied.tolist() == [7.0] * 6
+    with pytest.raises(ValueError, match="read-only"):
+        arrays.lend(1)[0] = 1.0
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_log_densities_stay_what_they_were_however_many_are_held(n_workers):
+    """Those of ten pairs of one run, which are all held, and of one more run that holds none."""
+    rng = np.random.default_rng(3)
+    mixture = random_mixture(rng, "full", 3, 2)
+    X = random_rows(rng, mixture, 40_000)
+    with LocalEngine([[X]], n_workers) as engine:
+        pairs = em.iterate(em.begin(mixture, engine.expectation), engine.expectation)
+        held = [next(pairs) for _ in range(10)]
+        before = [pair.expectation.log_densities.copy() for pair in held]
+
+        fresh = em.iterate(em.begin(mixture, engine.expectation), engine.expectation)
+        again = [next(fresh).expectation.log_densities.tobytes() for _ in range(10)]
+
+    for pair, copied, repeated in zip(held, before, again, strict=True):
+        assert pair.expectation.log_densities.tobytes() == copied.tobytes() == repeated
+    assert len({copied.tobytes() for copied in before}) == 10

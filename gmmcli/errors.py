@@ -31,8 +31,6 @@ class GmmError(Exception):
         self.subject = subject
         self.fact = fact
         self.hint = hint
-        if hint is not None:
-            self.add_note(f"try: {hint}")  # for tracebacks of those who call from Python
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.fact}"

@@ -30,7 +30,7 @@ JUDGING = 2
 CALM = 2
 # After so many plain steps since a jump they are like those of a run without jumps.
 LONG = 32
-# A measured length below this is that of gains that more than halve with each step: nothing to jump over.
+# A measured length below this is that of steps that more than halve, or turn: nothing to jump along.
 FAST = 2.0
 # What a jump measures of the slowest direction is less than the truth where faster ones are mixed in.
 MARGIN = 10.0
@@ -58,8 +58,8 @@ class Cycle:
         direction.
     failures : int
         Jumps in a row that did not pay.
-    fast : int
-        1 where the last length measured was below `FAST`, else 0.
+    is_fast : bool
+        Whether the last length measured was below `FAST`.
     likelihood : float
         Mean log-likelihood where the cycle began.
     base : ndarray of shape (n,), float64
@@ -72,7 +72,7 @@ class Cycle:
     longest: float = 1.0
     slowest: float = 1.0
     failures: int = 0
-    fast: int = 0
+    is_fast: bool = False
     likelihood: float = 0.0
     base: Array = field(default_factory=lambda: np.empty(0))
 
@@ -90,7 +90,7 @@ class Cycle:
         if len(stored) != len(fields(cls)) - 1:
             return cls()
         plain, since, calm, longest, slowest, failures, fast, likelihood = stored
-        whole = (int(plain), int(since), int(calm), longest, slowest, int(failures), int(fast))
+        whole = (int(plain), int(since), int(calm), longest, slowest, int(failures), bool(fast))
         return cls(*whole, likelihood, arrays.get("cycle_base", np.empty(0)))
 
 
@@ -156,7 +156,7 @@ def _may_judge(pair: Pair, cycle: Cycle, tol: float) -> bool:
     # What the slowest direction might still bring, were all of the last gain its own: gains shrink with the
     # square of the rate, so that gain / (2 (1 − rate)) is left.
     left_over = MARGIN * 0.5 * last_gain * cycle.slowest
-    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG or bool(cycle.fast))
+    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG or cycle.is_fast)
 
 
 def _jump(
@@ -170,11 +170,11 @@ def _jump(
         cycle,
         longest=bound * GROWTH if length == bound else bound,
         slowest=max(min(measured, SLOWEST), cycle.slowest),
-        fast=int(measured < FAST),
+        is_fast=measured < FAST,
         base=np.empty(0),
     )
     gain = pair.expectation.mean_log_likelihood - cycle.likelihood
-    if length <= 1 or (cycle.fast and gain < rules.tol):
+    if length <= 1 or (cycle.is_fast and gain < rules.tol):
         return _plain(pair, cycle, stepped, expectation, rules.tol)
     found, base = _land(pair, unpack(target, stepped, rules.params), expectation, rules)
     if found is None:

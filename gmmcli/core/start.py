@@ -81,7 +81,7 @@ def best_of(rows: Rows, starts: Iterable[Mixture], params: str, reg_covar: float
 
     Notes
     -----
-    Each runs until its estimated remaining gain is under 1e-3 nats per row, or for 50 passes; but after the
+    Each runs until it has converged to 1e-3 nats per row, or for 50 passes; but after the
     tenth and the 25th pass the less likely half is given up.
     """
     rules = em.Rules(params, reg_covar)

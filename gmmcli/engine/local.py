@@ -52,16 +52,23 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class _BlasLimit:
-    """The limit, and how many have asked for it."""
+    """The limit, and how many have asked for it.
+
+    A thread of its own sets and lifts it: of several threads only the one that set it may lift it.
+    """
 
     def __init__(self) -> None:
-        self._lock, self._n_takers, self._limit = threading.Lock(), 0, contextlib.ExitStack()
+        self._lock, self._n_takers = threading.Lock(), 0
+        self._unused, self._keeper = threading.Event(), threading.Thread()
 
     def take(self) -> None:
         """Set the limit, if nobody has."""
         with self._lock:
             if not self._n_takers:
-                self._limit.enter_context(_libraries().limit(limits=1, user_api="blas"))
+                is_set, self._unused = threading.Event(), threading.Event()
+                self._keeper = threading.Thread(target=_keep_limit, args=(is_set, self._unused), daemon=True)
+                self._keeper.start()
+                is_set.wait()
             self._n_takers += 1
 
     def give_back(self) -> None:
@@ -69,7 +76,18 @@ class _BlasLimit:
         with self._lock:
             self._n_takers -= 1
             if not self._n_takers:
-                self._limit.close()
+                self._unused.set()
+                self._keeper.join()
+
+
+def _keep_limit(is_set: threading.Event, unused: threading.Event) -> None:
+    """Keep BLAS to one thread until that is of no use any more."""
+    try:
+        with _libraries().limit(limits=1, user_api="blas"):
+            is_set.set()
+            unused.wait()
+    finally:
+        is_set.set()
 
 
 _BLAS_LIMIT = _BlasLimit()

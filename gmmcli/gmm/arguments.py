@@ -1,5 +1,6 @@
 """Arguments of the estimator: what they may be, and what they stand for."""
 
+import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from gmmcli.core.em import PARAMS
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.errors import Usage
+from gmmcli.errors import GmmError, Usage
 from gmmcli.jobs.notice import Notice
 from gmmcli.jobs.origin import WORDS
 from gmmcli.tables.held import InMemory
@@ -22,7 +23,7 @@ LOG = logging.getLogger("gmmcli")
 _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
 
 
-def shown(value: Any) -> str:
+def in_a_line(value: Any) -> str:
     """Return a value for a message, in one short line."""
     text = repr(value)
     return text if len(text) <= 60 and "\n" not in text else f"of type {type(value).__name__}"
@@ -33,7 +34,7 @@ def check_whole(least: int, **values: Any) -> None:
     for name, value in values.items():
         is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         if value is not None and (not is_whole or value < least):
-            raise Usage(name, f"{shown(value)} is no whole number of at least {least}")
+            raise Usage(name, f"{in_a_line(value)} is no whole number of at least {least}")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ Monitor = Callable[[Step], bool | None]
 def check_monitors(monitors: Any) -> None:
     """Raise `Usage` where monitors are no sequence of callables."""
     if monitors is not None and not (isinstance(monitors, Sequence) and all(map(callable, monitors))):
-        raise Usage("monitors", f"{shown(monitors)} is no list of callables")
+        raise Usage("monitors", f"{in_a_line(monitors)} is no list of callables")
 
 
 def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
@@ -102,8 +103,21 @@ def log_notice(notice: Notice) -> None:
     LOG.log(logging.WARNING if notice.is_warning else logging.INFO, notice.text)
 
 
+@contextlib.contextmanager
+def in_terms_of_python() -> Iterator[None]:
+    """Let errors of a job name arguments, where they name options of the command line."""
+    try:
+        yield
+    except GmmError as error:
+        if error.subject.startswith("--init "):
+            raise type(error)("initial_clusters", error.fact) from error
+        if error.hint == "--missing drop":
+            error.add_note('try: missing="drop"')
+        raise
+
+
 def validate(params: Mapping[str, Any]) -> None:
-    """Check the arguments of the constructor, each by itself.
+    """Check the arguments of the constructor.
 
     Raises
     ------
@@ -116,29 +130,25 @@ def validate(params: Mapping[str, Any]) -> None:
         if params[name] is None:
             raise Usage(name, "is not given")
     letters = params["params"]
-    if not isinstance(letters, str) or sorted(set(letters)) != sorted(letters) or not _is_made_of(letters):
-        raise Usage("params", f"{shown(letters)} is not made of w, m and c, each at most once")
+    is_made_of_them = isinstance(letters, str) and letters and set(letters) <= set(PARAMS)
+    if not is_made_of_them or len(set(letters)) < len(letters):
+        raise Usage("params", f"{in_a_line(letters)} is not made of w, m and c, each at most once")
     for name, known in (
         ("covariance_type", COVARIANCE_TYPES),
         ("missing", (None, "error", "drop")),
         ("accelerate", (None, "auto", "none")),
     ):
         if not isinstance(params[name], str | None) or params[name] not in known:
-            raise Usage(name, f"{shown(params[name])} is none of {', '.join(filter(None, known))}")
+            raise Usage(name, f"{in_a_line(params[name])} is none of {', '.join(filter(None, known))}")
     _check_number("tol", params["tol"])
     _check_number("reg_covar", params["reg_covar"], most=1e6)
     if not isinstance(params["config"], RunConfig | None):
-        raise Usage("config", f"{shown(params['config'])} is no RunConfig")
+        raise Usage("config", f"{in_a_line(params['config'])} is no RunConfig")
     if not isinstance(params["model_dir"], str | PathLike | None):
-        raise Usage("model_dir", f"{shown(params['model_dir'])} is no path")
+        raise Usage("model_dir", f"{in_a_line(params['model_dir'])} is no path")
     given = params["initial_clusters"]
     if params["restarts"] is not None and not (isinstance(given, str) and given in WORDS):
         raise Usage("restarts", "given means are one start", "leave it away")
-
-
-def _is_made_of(letters: str) -> bool:
-    """Tell whether there are letters, all of them known."""
-    return bool(letters) and not set(letters) - set(PARAMS)
 
 
 def _check_number(name: str, value: Any, most: float = np.inf) -> None:
@@ -148,7 +158,7 @@ def _check_number(name: str, value: Any, most: float = np.inf) -> None:
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= most or value == np.inf:
         bounds = "of at least 0" if most == np.inf else f"from 0 to {most:g}"
-        raise Usage(name, f"{shown(value)} is no number {bounds}")
+        raise Usage(name, f"{in_a_line(value)} is no number {bounds}")
 
 
 def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMemory:
@@ -182,7 +192,7 @@ def split(operand: str | InMemory, batch_size: int) -> Iterator[InMemory]:
     """Yield parts of a table of so many rows."""
     if isinstance(operand, str):
         raise Usage("batch_size", "goes with a table in memory", "leave it away")
-    for first in range(0, len(operand), batch_size):
+    for first in range(0, max(len(operand), 1), batch_size):
         yield operand.part(first, first + batch_size)
 
 
@@ -209,8 +219,8 @@ def generation_of(checkpoint_path: Any, model_dir: str) -> int:
     path = Path(checkpoint_path)
     found = _CHECKPOINT.fullmatch(path.name)
     if found is None:
-        raise Usage("checkpoint_path", f"{shown(str(path))} is no ckpt-NUMBER.h5")
+        raise Usage("checkpoint_path", f"{in_a_line(str(path))} is no ckpt-NUMBER.h5")
     folder = Path(model_dir, "checkpoints")
     if path.parent != Path() and path.parent.resolve() != folder.resolve():
-        raise Usage("checkpoint_path", f"{shown(str(path))} is not in {folder}", "another model_dir")
+        raise Usage("checkpoint_path", f"{in_a_line(str(path))} is not in {folder}", "another model_dir")
     return int(found[1])

@@ -18,9 +18,9 @@ from gmmcli.gmm.arguments import (
     check_monitors,
     check_whole,
     first_rows,
+    in_a_line,
     is_any_done,
     operand_of,
-    shown,
     split,
     x_or_input_fn,
 )
@@ -34,9 +34,9 @@ class GMM(ScikitNames):
     """A Gaussian mixture in a model directory, with the methods of tf.contrib.factorization.GMM.
 
     Every call reads the newest checkpoint of the directory, which the command line writes and reads as well.
-    A model that is there is continued, and what is not given is as it has it: what it would start from has no
-    bearing then. An estimator that is copied or pickled shares the directory; scikit-learn's clones have one
-    of their own.
+    A model that is there is continued: what it would start from has no bearing then, and options whose
+    default is None are as it has them. An estimator that is copied or pickled shares the directory;
+    scikit-learn's clones have one of their own.
 
     Tables are arrays of shape (n_samples, n_features), dictionaries of such (put side by side in the order of
     their keys), Arrow tables and frames, iterators of these, or paths. Columns of frames are matched by name,
@@ -49,7 +49,7 @@ class GMM(ScikitNames):
         A temporary directory, which stays, with a logged warning, if not given.
     random_seed : int
     params : str
-        Any of the letters w, m, c: which of weights, means and covariances are updated.
+        Any of the letters w, m, c: which of weights, means and covariances are updated by this estimator.
     initial_clusters : str or array of shape (num_clusters, n_features)
         "random", which is the original's; "auto", the best of several starts and what to choose; "kmeans",
         "kmeans++"; the path of a table of means or of a JSON export; or the means to start from.
@@ -58,7 +58,8 @@ class GMM(ScikitNames):
     restarts : int, optional
         Starts of the named kind, of which the best is kept: 1; 8 for "auto".
     tol : float, optional
-        What may be left to gain, in nats per row, where a run to convergence ends: 1e-6.
+        A run to convergence ends where what is expected to remain, and the last gain, are below it: 1e-6
+        nats per row.
     reg_covar : float, optional
         Added to variances, in units of the columns' variances: 1e-6.
     missing : {"error", "drop"}, optional
@@ -142,7 +143,7 @@ class GMM(ScikitNames):
         batch_size : int, optional
             Rows to learn from before each step; all if not given.
         monitors : sequence of callable, optional
-            Told every `Step`; the run ends where one returns True.
+            Told a `Step` after each pass over the table; the run ends where one returns True.
 
         Raises
         ------
@@ -155,8 +156,7 @@ class GMM(ScikitNames):
         check_whole(0, steps=steps, max_steps=max_steps)
         check_whole(1, batch_size=batch_size)
         check_monitors(monitors)
-        counts = {"steps": steps, "max_steps": max_steps, "batch_size": batch_size}
-        self._learn(x, y, input_fn, monitors, **counts)
+        self._learn(x, y, input_fn, monitors, steps=steps, max_steps=max_steps, batch_size=batch_size)
         return self
 
     def partial_fit(
@@ -195,7 +195,7 @@ class GMM(ScikitNames):
         operand = operand_of(x, y, input_fn)
         parts = [operand] if batch_size is None else split(operand, batch_size)
         for part in parts:
-            report = self._run(self._named(part), steps=steps, partial=True)
+            report = self._run(self._to_learn_from(part), steps=steps, partial=True)
             told = Step(report.global_step, report.mean_log_likelihood)
             if is_any_done(monitors, told):
                 break
@@ -307,11 +307,11 @@ class GMM(ScikitNames):
         Raises
         ------
         ValueError
-            Both x or y and input_fn or feed_fn are given, or metrics is no dict.
+            Both x or y and input_fn are given, feed_fn or hooks is, or metrics is no dict.
         GmmError
         """
         if metrics is not None and not isinstance(metrics, dict):
-            raise Usage("metrics", f"{shown(metrics)} is no dict of callables")
+            raise Usage("metrics", f"{in_a_line(metrics)} is no dict of callables")
         for option, value in (("feed_fn", feed_fn), ("hooks", hooks)):
             if value is not None:
                 raise Usage(option, "has nothing to feed or to hook here", "leave it away")

@@ -1,8 +1,9 @@
 """What every method of the estimator stands on: its parameters, its directory, and the jobs."""
 
+import functools
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, cast
@@ -17,10 +18,11 @@ from gmmcli.gmm.arguments import (
     RunConfig,
     Step,
     generation_of,
+    in_a_line,
+    in_terms_of_python,
     is_any_done,
     log_notice,
     operand_of,
-    shown,
     validate,
 )
 from gmmcli.jobs import inspect as inspection
@@ -36,9 +38,6 @@ from gmmcli.store.model_dir import ModelDir, Stored
 from gmmcli.tables.columns import select_features
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import write_means
-
-# Parameters with a default on the original's page: for a model that is there it means "as that has it".
-_OF_THE_PAGE: Mapping[str, Any] = {"params": PARAMS, "covariance_type": "full"}
 
 
 class Fitted:
@@ -112,7 +111,7 @@ class Fitted:
             raise Usage(min(unknown), "is no parameter", f"one of {', '.join(self._params)}")
         chosen = {**self._params, **params}
         validate(chosen)
-        self._params.update(chosen)
+        object.__setattr__(self, "_params", chosen)
         return self
 
     def _directory(self) -> Path:
@@ -154,8 +153,10 @@ class Fitted:
             ("covariance_type", mixture.covariance_type),
         ):
             asked = self._params[name]
-            if asked not in (found, _OF_THE_PAGE.get(name)):
-                raise Usage(name, f"{shown(asked)}, but {self.model_dir} has {found}", "another model_dir")
+            if asked != found:
+                raise Usage(
+                    name, f"{in_a_line(asked)}, but {self.model_dir} has {found}", "another model_dir"
+                )
         return stored
 
     def _generation(self, checkpoint_path: Any) -> int | None:
@@ -171,13 +172,19 @@ class Fitted:
     ) -> dict[str, Any]:
         """Return quantities of all rows of a table, each of shape (n_rows,) or (n_rows, num_clusters)."""
         checkpoint = self._load(generation).checkpoint
-        return evaluate_table(self._table(_named(operand, checkpoint)), checkpoint, wanted)
+        table = self._table(with_model_columns(operand, checkpoint))
+        with in_terms_of_python():
+            return evaluate_table(table, checkpoint, wanted, self._params["missing"])
 
     def _measure(self, operand: str | InMemory, generation: int | None = None) -> dict[str, Any]:
         """Return how well the mixture explains a table: metrics of `score`, checkpoint, global_step."""
         stored = self._load(generation)
-        table = self._table(_named(operand, stored.checkpoint))
-        report = score(ScoreRequest(self._directory(), table, checkpoint=stored.generation), log_notice)
+        table = self._table(with_model_columns(operand, stored.checkpoint))
+        request = ScoreRequest(
+            self._directory(), table, checkpoint=stored.generation, missing=self._params["missing"]
+        )
+        with in_terms_of_python():
+            report = score(request, log_notice)
         return {**report.metrics, "checkpoint": report.checkpoint, "global_step": report.global_step}
 
     def _learn(
@@ -189,13 +196,13 @@ class Fitted:
         **options: Any,
     ) -> InMemory | str:
         """Run a fit to the table that is given; return that."""
-        operand = self._named(operand_of(x, y, input_fn))
+        operand = self._to_learn_from(operand_of(x, y, input_fn))
         self._run(operand, monitors, **options)
         return operand
 
-    def _named(self, operand: str | InMemory) -> str | InMemory:
+    def _to_learn_from(self, operand: str | InMemory) -> str | InMemory:
         """Return a table to learn from; an array's columns are those of the model, if there is one."""
-        return _named(operand, self._load().checkpoint) if self._has_model() else operand
+        return with_model_columns(operand, self._load().checkpoint) if self._has_model() else operand
 
     def _run(
         self, operand: str | InMemory, monitors: Sequence[Monitor] | None = None, **options: Any
@@ -210,7 +217,7 @@ class Fitted:
             settings = self._settings(is_new)
             if is_new:
                 self._check_rows(operand)
-                settings["init"] = self._init(operand, Path(directory))
+                settings["init"] = self._start(operand, Path(directory))
             is_partial = options.get("partial", False)
             request = FitRequest(
                 self._directory(),
@@ -222,18 +229,19 @@ class Fitted:
                 monitor=monitor if monitors else None,
                 **options,
             )
-            return fit(request, log_notice, lambda text: None)
+            with in_terms_of_python():
+                return fit(request, log_notice, lambda text: None)
 
     def _settings(self, is_new: bool) -> dict[str, Any]:
         """Return what the estimator says of a run; None is "as the model has it"."""
         params, config = self._params, self.config
         settings = {name: params[name] for name in ("tol", "reg_covar", "missing", "accelerate")}
         settings |= {"keep": config.keep_checkpoint_max, "keep_every": config.keep_every}
-        settings["components"] = int(params["num_clusters"])
-        for name, default in _OF_THE_PAGE.items():
-            settings[name] = None if params[name] == default and not is_new else params[name]
-        if settings["params"] is not None:
-            settings["params"] = "".join(letter for letter in PARAMS if letter in params["params"])
+        settings |= {
+            "components": int(params["num_clusters"]),
+            "covariance_type": params["covariance_type"],
+            "params": "".join(letter for letter in PARAMS if letter in params["params"]),
+        }
         if is_new:
             settings |= {"restarts": params["restarts"], "seed": int(params["random_seed"])}
         return settings
@@ -254,7 +262,7 @@ class Fitted:
                 if np.isnan(operand.content[:, column]).all():
                     raise TableUnusable(operand.name, f"column {column} has no value: NaN throughout")
 
-    def _init(self, operand: str | InMemory, directory: Path) -> str:
+    def _start(self, operand: str | InMemory, directory: Path) -> str:
         """Return what --init takes: a word, or a file, which given means are written to."""
         initial = self._params["initial_clusters"]
         if isinstance(initial, (str, PathLike)):
@@ -263,12 +271,12 @@ class Fitted:
             return str(initial)
         with reading(self._table(operand)) as tables:
             names = select_features(tables).features
-        path = directory / "means.csv"
+        path = directory / "means.arrow"
         write_means(path, names, self._params["num_clusters"], initial)
         return str(path)
 
 
-def _named(operand: str | InMemory, checkpoint: Checkpoint) -> str | InMemory:
+def with_model_columns(operand: str | InMemory, checkpoint: Checkpoint) -> str | InMemory:
     """Return an operand; an array's columns are the model's, in their order.
 
     Raises
@@ -288,16 +296,14 @@ def _named(operand: str | InMemory, checkpoint: Checkpoint) -> str | InMemory:
 
 def _not_fitted(subject: str) -> NotFitted:
     """Return the error of a method that needs a model; scikit-learn's as well, where that is loaded."""
-    kind = NotFitted
-    if "sklearn" in sys.modules:
-        from sklearn.exceptions import NotFittedError
-
-        kind = cast(
-            type[NotFitted],
-            type(
-                "NotFitted",
-                (NotFitted, NotFittedError),
-                {"__reduce__": lambda self: (NotFitted, (self.subject, self.fact, self.hint))},
-            ),
-        )
+    kind = _kind_for_scikit_learn() if "sklearn" in sys.modules else NotFitted
     return kind(subject, "no model yet: call fit first")
+
+
+@functools.cache
+def _kind_for_scikit_learn() -> type[NotFitted]:
+    """Return the error that is scikit-learn's too; another process makes its own."""
+    from sklearn.exceptions import NotFittedError
+
+    methods = {"__reduce__": lambda self: (_not_fitted, (self.subject,))}
+    return cast(type[NotFitted], type("NotFitted", (NotFitted, NotFittedError), methods))

@@ -57,7 +57,7 @@ def evaluate_batches(
 
 
 def evaluate_table(
-    request: TableRequest, checkpoint: Checkpoint, wanted: Collection[str]
+    request: TableRequest, checkpoint: Checkpoint, wanted: Collection[str], missing: str | None = None
 ) -> dict[str, Array | Integers]:
     """Return quantities of all rows, each of shape (n_rows,) or (n_rows, n_components).
 
@@ -67,12 +67,14 @@ def evaluate_table(
     checkpoint : Checkpoint
     wanted : collection of str
         Quantities of `gmmcli.core.posterior`.
+    missing : str, optional
+        As the model was fitted, if not given.
 
     Returns
     -------
     dict of ndarray
-        Log densities in the table's units. Where the model drops rows with a missing value, those have NaN,
-        and the assignment −1.
+        Log densities in the table's units. Where rows with a missing value are dropped, those have NaN, and
+        the assignment −1.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def evaluate_table(
     with reading(request) as tables:
         features = match_features(tables, checkpoint.features)
         batches = tables.iter_batches(features)
-        for rows in evaluate_batches(evaluator, batches, features, missing_of(None, checkpoint)):
+        for rows in evaluate_batches(evaluator, batches, features, missing_of(missing, checkpoint)):
             for name, values in rows.found.items():
                 values[..., rows.incomplete] = -1 if name == "assignment" else np.nan
                 parts[name].append(values)

@@ -22,6 +22,7 @@ from gmmcli.jobs.versions import versions
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
 from gmmcli.tables.columns import match_features
+from gmmcli.tables.source import Tables
 
 
 def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
@@ -68,33 +69,46 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
                 outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
             else:
                 check = _time_check(request.time_limit_s, started)
-                table = load_training_table(
-                    tables,
-                    features,
-                    model.settings,
-                    model.units,
-                    request.table.n_workers,
-                    check,
-                    tell,
-                    skip_empty_columns=model.features is None,
-                )
-                validation = _validation(request, model, table, journal, check, tell)
-                publisher = Publisher(writer, model, table, validation)
-                learner = Learner(request, model, table, publisher, validation, journal, progress, tell)
-                try:
-                    with table.engine, nullcontext() if validation is None else validation.engine:
-                        ending = learner.run()
-                except TimeUp as error:
-                    fact = "reached before the start was chosen: nothing written"
-                    raise NotConverged(
-                        "--time-limit", fact, "--init random, or a longer --time-limit"
-                    ) from error
-                outcome = publisher.outcome(ending, learner.passes)
+                outcome = _learn(request, writer, model, tables, features, journal, check, progress, tell)
             _finish(writer, outcome, tell)
             seconds = time.monotonic() - started
             report = make_report(str(request.model_dir), outcome, tuple(notices), seconds)
             journal.prepare_end(report)
     return report
+
+
+def _learn(
+    request: FitRequest,
+    writer: Writer,
+    model: Model,
+    tables: Tables,
+    features: tuple[str, ...],
+    journal: Journal,
+    check: Callable[[], None],
+    progress: Progress,
+    tell: Notify,
+) -> Outcome:
+    """Read the tables, and learn from them."""
+    table = load_training_table(
+        tables,
+        features,
+        model.settings,
+        model.units,
+        request.table.n_workers,
+        check,
+        tell,
+        skip_empty_columns=model.features is None,
+    )
+    validation = _validation(request, model, table, journal, check, tell)
+    publisher = Publisher(writer, model, table, validation)
+    learner = Learner(request, model, table, publisher, validation, journal, progress, tell)
+    try:
+        with table.engine, nullcontext() if validation is None else validation.engine:
+            ending = learner.run()
+    except TimeUp as error:
+        fact = "reached before the start was chosen: nothing written"
+        raise NotConverged("--time-limit", fact, "--init random, or a longer --time-limit") from error
+    return publisher.outcome(ending, learner.passes)
 
 
 def _is_there_already(request: FitRequest, stored: Stored) -> bool:

@@ -16,7 +16,7 @@ from gmmcli.jobs.model import Model
 from gmmcli.jobs.notice import Notice, Notify, Progress
 from gmmcli.jobs.origin import Origin, begin, continued
 from gmmcli.jobs.publisher import Publisher
-from gmmcli.jobs.run import BEGAN, Cadence, Ending, Recorder, StopRule, run
+from gmmcli.jobs.run import BEGAN, CONVERGED, Cadence, Ending, Recorder, StopRule, run
 from gmmcli.jobs.settings import Settings
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.jobs.validation import Validation
@@ -86,21 +86,33 @@ class Learner:
 
     def _learn(self, origin: Origin) -> Ending:
         """Make steps until the stop rule is met."""
-        rule = self._stop_rule(origin)
+        began = self._began(origin)
+        rule = self._stop_rule(origin, began)
         if self._is_checked_to(rule.last_step):
-            self._publisher.publish_best()
+            self._publisher.publish_best({})
             return "steps"
+        if self._has_converged_since(origin):
+            return "converged"
         recorder = Recorder(
             lambda moment: self._publisher.publish_moment(moment, origin),
             _cadence(self._request),
             None if self._model.stored is None else origin.step,
             self._publisher.pass_over,
         )
-        pairs = self._pairs(origin, rule)
+        pairs = self._pairs(origin, began, rule.last_step)
         ending = run(pairs, origin.history, rule, recorder, self._follow, self._validation)
         if ending != "time_limit":
-            self._publisher.publish_best()
+            found = np.array([self._settings.tol, self._request.batch_size or 0], dtype=np.float64)
+            self._publisher.publish_best({CONVERGED: found} if ending == "converged" else {})
         return ending
+
+    def _has_converged_since(self, origin: Origin) -> bool:
+        """Tell whether a run like this one has gone on from the best checkpoint to its end, for nothing."""
+        if self._validation is None or self._request.is_counted or CONVERGED not in origin.run:
+            return False
+        tol, batch_rows = origin.run[CONVERGED]
+        is_known = self._validation.standing.best_step == origin.step
+        return is_known and self._settings.tol >= tol and batch_rows == (self._request.batch_size or 0)
 
     def _is_checked_to(self, last_step: int | None) -> bool:
         """Tell whether an earlier run has made and checked all steps up to an absolute one."""
@@ -108,21 +120,23 @@ class Learner:
             return False
         return self._validation.standing.checked_step >= last_step
 
-    def _stop_rule(self, origin: Origin) -> StopRule:
-        """Return when the run ends by itself.
+    def _stop_rule(self, origin: Origin, began: int) -> StopRule:
+        """Return when the run ends by itself, given the step that it began with."""
+        last_step = self._request.max_steps
+        if self._request.steps is not None:
+            last_step = origin.step + self._request.steps
+        return StopRule(self._settings.tol, last_step, began + self._most_steps())
 
-        The cap of a run to convergence counts from where that began, also where it was killed and repeated.
-        """
-        request, n_rows = self._request, self._table.engine.n_rows
-        last_step = request.max_steps
-        if request.steps is not None:
-            last_step = origin.step + request.steps
-        max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
-        most = max_iter * stepwise.n_batches(n_rows, request.batch_size or n_rows)
+    def _began(self, origin: Origin) -> int:
+        """Return the step that the run began with, in an earlier process if that did not end it."""
         began = int(origin.run.get(BEGAN, [origin.step])[0])
-        if not began <= origin.step < began + most:
-            began = origin.step
-        return StopRule(self._settings.tol, last_step, began + most, began)
+        return began if began <= origin.step <= began + self._most_steps() else origin.step
+
+    def _most_steps(self) -> int:
+        """Return the cap of a run to convergence, in steps."""
+        request, n_rows = self._request, self._table.engine.n_rows
+        max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
+        return max_iter * stepwise.n_batches(n_rows, request.batch_size or n_rows)
 
     def _add(self, origin: Origin) -> Ending:
         """Add the table to what the model knows."""
@@ -154,7 +168,7 @@ class Learner:
         monitor = self._request.monitor
         return monitor is not None and monitor(pair.step, pair.likelihoods[-1] - log_jacobian)
 
-    def _pairs(self, origin: Origin, rule: StopRule) -> Iterator[em.Pair]:
+    def _pairs(self, origin: Origin, began: int, last_step: int | None) -> Iterator[em.Pair]:
         """Return the pairs of the run: of batches, or accelerated where it runs to convergence."""
         request, settings = self._request, self._settings
         is_plain = settings.accelerate == "none" or request.is_counted
@@ -164,7 +178,7 @@ class Learner:
         elif not is_plain:
             remembered |= acceleration.remembered(origin.run)
         if not request.is_counted:
-            remembered[BEGAN] = np.array([rule.began], dtype=np.float64)
+            remembered[BEGAN] = np.array([began], dtype=np.float64)
         first = em.begin(
             origin.state,
             self._expectation,
@@ -175,7 +189,7 @@ class Learner:
         rules = em.Rules(settings.params, settings.reg_covar, settings.tol)
         if request.batch_size is not None:
             engine, batch_rows = self._table.engine, request.batch_size
-            return stepwise.iterate(first, self._expectation, rules, engine, batch_rows, rule.last_step)
+            return stepwise.iterate(first, self._expectation, rules, engine, batch_rows, last_step)
         iterate = em.iterate if is_plain else acceleration.iterate
         return iterate(first, self._expectation, rules, self._mend())
 

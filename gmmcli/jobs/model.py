@@ -110,8 +110,6 @@ def choose_features(tables: Tables, model: Model, request: FitRequest, tell: Not
             Notice("columns_skipped", f"not numeric, skipped: {names}", False, {"columns": selection.skipped})
         )
     for error in selection.doubtful:
-        text = (
-            f"{error}; the rest of the column is numbers, and it is left out: --exclude it, or mend the cell"
-        )
+        text = f"{error}; left out, though most of its cells are numbers: mend it, or --exclude it"
         tell(Notice("column_left_out", text))
     return selection.features

@@ -11,7 +11,7 @@ from gmmcli.jobs import interrupt
 from gmmcli.jobs.fit_report import Outcome
 from gmmcli.jobs.model import Model
 from gmmcli.jobs.origin import Origin
-from gmmcli.jobs.run import BEGAN, Ending, Moment
+from gmmcli.jobs.run import BEGAN, CONVERGED, Ending, Moment
 from gmmcli.jobs.snapshot import checkpoint_of
 from gmmcli.jobs.training_table import TrainingTable
 from gmmcli.jobs.validation import Validation
@@ -52,29 +52,44 @@ class Publisher:
     def publish_moment(self, moment: Moment, origin: Origin) -> None:
         """Publish a moment of a run."""
         pair, summary = moment.pair, quantiles.summarise(moment.pair.expectation.log_densities)
-        if moment.is_last:
+        # Where a better one has to be republished, the run is not over before that is.
+        if moment.is_last and self._is_best(pair.step):
             pair = replace(pair, run=_ended(pair.run))
         if self._validation is not None:
             pair = replace(pair, run=self._validation.kept_in(pair.run))
         settings = self._model.settings
         checkpoint = checkpoint_of(pair, moment.history, summary, origin, self._table, settings)
         newest = self.publish(checkpoint)
-        if self._validation is not None and pair.step == self._validation.standing.best_step:
+        if self._validation is not None and self._is_best(pair.step):
             self._best, self._writer.best = newest, newest.generation
 
     def pass_over(self, moment: Moment) -> None:
-        """Note that the newest checkpoint, which a signal left unchecked, turned out to be the best."""
-        newest, step = self.newest, moment.pair.step
-        if self._validation is None or newest is None or self._validation.standing.best_step != step:
+        """Take note of a moment that a signal has made the newest checkpoint, unchecked or not as the end."""
+        newest = self.newest
+        if newest is None or newest.checkpoint.global_step != moment.pair.step:
             return
-        if newest.checkpoint.global_step == step:
+        if not self._is_best(moment.pair.step):
+            return
+        if self._validation is not None:
             self._best, self._writer.best = newest, newest.generation
+        if moment.is_last and BEGAN in newest.checkpoint.run:
+            self._best = self._publish_again(newest)
 
-    def publish_best(self) -> None:
+    def _is_best(self, step: int) -> bool:
+        """Tell whether a step is the best so far: without a validation table the newest always is."""
+        return self._validation is None or self._validation.standing.best_step == step
+
+    def _publish_again(self, stored: Stored, found: Mapping[str, Array] | None = None) -> Stored:
+        """Publish a checkpoint once more as the newest, as the end of the run, with what that has found."""
+        run = _ended(stored.checkpoint.run) | dict(found or {})
+        if self._validation is not None:
+            run = self._validation.kept_in(run)
+        return self.publish(replace(stored.checkpoint, run=run, provenance=None))
+
+    def publish_best(self, found: Mapping[str, Array]) -> None:
         """Make the best checkpoint the newest, with all that was found after it, if it is not."""
-        if self._best is not None and self._best is not self.newest and self._validation is not None:
-            best = self._best.checkpoint
-            self.publish(replace(best, run=self._validation.kept_in(_ended(best.run)), provenance=None))
+        if self._best is not None and self._best is not self.newest:
+            self._best = self._publish_again(self._best, found)
 
     def publish(self, checkpoint: Checkpoint) -> Stored:
         """Publish a checkpoint; return it as it is on disk. A signal waits meanwhile."""
@@ -92,7 +107,7 @@ class Publisher:
 
 def _ended(run: Mapping[str, Array]) -> dict[str, Array]:
     """Return the state of a run that has come to its end."""
-    return {name: array for name, array in run.items() if name != BEGAN}
+    return {name: array for name, array in run.items() if name not in (BEGAN, CONVERGED)}
 
 
 def _find(newest: Stored, path: Path, step: float) -> Stored | None:

@@ -12,6 +12,8 @@ from gmmcli.jobs import interrupt
 HISTORY = 1000
 # In the state of a run to convergence that has not come to its end: the step that it began with.
 BEGAN = "began"
+# In that of a best checkpoint, whose run has converged since: the tolerance, and the rows of a batch or 0.
+CONVERGED = "converged"
 Ending = Literal["converged", "steps", "max_iter", "time_limit", "patience", "monitor"]
 
 
@@ -26,19 +28,16 @@ class StopRule:
     Parameters
     ----------
     tol : float
-        A run to convergence ends where the estimated remaining gain is below it.
+        A run to convergence ends where what is expected to remain, and the last gain, are below it.
     last_step : int or None
         A counted run ends at this step, and only there.
     cap : int
         A run to convergence ends at this step at the latest.
-    began : int
-        The step that it began with, in an earlier process perhaps.
     """
 
     tol: float
     last_step: int | None
     cap: int
-    began: int = 0
 
     def ending(self, pair: em.Pair) -> Ending | None:
         """Return why the run ends with this pair, or None."""
@@ -59,7 +58,7 @@ class Cadence:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A complete pair, the log-likelihoods up to it, and whether the run ends with it by its own rule."""
+    """A complete pair, the log-likelihoods up to it, and whether the run ends there unless it is stopped."""
 
     pair: em.Pair
     history: tuple[float, ...]

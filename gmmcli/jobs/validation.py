@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 
 import numpy as np
 
@@ -105,12 +105,14 @@ class Validation:
         """Return a run state that remembers what has been found."""
         return {**run, _KEY: np.array(astuple(self.standing))}
 
-    def report(self) -> dict[str, float | int]:
-        """Return what has been found, for the report."""
-        found = asdict(self.standing)
+    def report(self) -> dict[str, float | int] | None:
+        """Return what has been found, for the report; None before the first check."""
+        standing = self.standing
+        if standing.best_step < 0:
+            return None
         return {
-            "mean_log_likelihood": found["best"],
-            "global_step": int(found["best_step"]),
-            "misses": int(found["misses"]),
+            "mean_log_likelihood": standing.best,
+            "global_step": int(standing.best_step),
+            "misses": int(standing.misses),
             "rows": self._table.engine.n_rows,
         }

@@ -250,7 +250,10 @@ class Writer:
         if self._event_file is not None:
             try:
                 self._event_file.add(event, now)
-            except Exception as error:  # of the library, or of the system: neither has a bearing on the model
+            except (
+                Exception,
+                SystemExit,
+            ) as error:  # of the library, or of the system: neither has a bearing on the model
                 self._close_event_file()
                 self._warn(f"no event file: {[*str(error).splitlines(), type(error).__name__][0]}")
 

@@ -27,7 +27,10 @@ _CURVES = {
 
 def is_available() -> bool:
     """Tell whether the library of the extra is installed. Does not load it."""
-    return importlib.util.find_spec(_LIBRARY) is not None
+    try:
+        return importlib.util.find_spec(_LIBRARY) is not None
+    except ValueError:  # something stands in its place that was not imported
+        return False
 
 
 class EventFile:

@@ -8,6 +8,11 @@ import numpy as np
 NAME = "x"
 
 
+def made_up_names(n_columns: int) -> tuple[str, ...]:
+    """Return names for columns that have none: x0, x1 and so on."""
+    return tuple(f"{NAME}{j}" for j in range(n_columns))
+
+
 @dataclass(frozen=True, eq=False)
 class InMemory:
     """An operand that is the table itself.
@@ -43,8 +48,12 @@ class InMemory:
         return isinstance(self.content, np.ndarray)
 
     def named(self, column_names: tuple[str, ...]) -> "InMemory":
-        """Return the table with the columns of an array named, in their order or by the same keys."""
-        if self.keys is None or set(self.keys) != set(column_names):
+        """Return the table with the columns of an array named, in their order or by the same keys.
+
+        Names that were made up for columns without any are places, whatever keys there are.
+        """
+        is_made_up = column_names == made_up_names(len(column_names))
+        if self.keys is None or is_made_up or set(self.keys) != set(column_names):
             return replace(self, column_names=column_names)
         order = [self.keys.index(name) for name in column_names]
         return replace(self, content=self.content[:, order], keys=None, column_names=column_names)

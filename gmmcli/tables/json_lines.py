@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +14,13 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.chunks import (
+    INFERENCE_BYTES,
+    MAX_RECORD_BYTES,
+    Chunk,
+    iter_chunks,
+    parse_ahead,
+)
 from gmmcli.tables.stream import ByteStream
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
@@ -55,7 +60,6 @@ class JsonLinesReader:
         if not rows:
             raise TableUnusable(name, "no object in it" if head else "empty")
         self._types = [_arrow_type([row.get(key) for row in rows]) for key in self.column_names]
-        self._n_numbers, self._n_others = Counter[int](), Counter[int]()
         self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))
 
     @property
@@ -70,7 +74,14 @@ class JsonLinesReader:
 
     def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
         """Return those of the columns of whose values in the first MiB nine in ten are numbers."""
-        return [j for j in columns if self._n_numbers[j] >= 9 * self._n_others[j]]
+        rows = [row for _, row in _iter_objects(Chunk(_peek_lines(self._stream), 1, self._name))]
+        found = []
+        for column in columns:
+            values = [value for value in self._values(rows, column) if value is not None]
+            n_numbers = sum(type(value) in _NUMBERS for value in values)
+            if n_numbers >= max(9 * (len(values) - n_numbers), 1):
+                found.append(column)
+        return found
 
     def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
         """Parse the lines.
@@ -94,21 +105,13 @@ class JsonLinesReader:
         self._stream.close()
 
     def _find_not_numbers(self, chunk: Chunk) -> dict[int, tuple[str, Any]]:
-        """Return place and value of the first value that is not a number, for each column that has one.
-
-        Counts both kinds by the way.
-        """
+        """Return place and value of the first value that is not a number, for each column that has one."""
         position = {key: j for j, key in enumerate(self.column_names)}
         found: dict[int, tuple[str, Any]] = {}
         for offset, row in _iter_objects(chunk):
             for key, value in row.items():
-                column = position[key]
-                if type(value) in _NUMBERS:
-                    self._n_numbers[column] += value is not None
-                    continue
-                self._n_others[column] += 1
-                if column not in found:
-                    found[column] = (chunk.line_of(offset), value)
+                if type(value) not in _NUMBERS and position[key] not in found:
+                    found[position[key]] = (chunk.line_of(offset), value)
         return found
 
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
 from gmmcli.errors import NoNumbers, TableUnusable
 from gmmcli.tables import wording
-from gmmcli.tables.held import NAME, InMemory
+from gmmcli.tables.held import NAME, InMemory, made_up_names
 from gmmcli.tables.typed import BATCH_ROWS, TypedReader
 
 
@@ -44,7 +43,7 @@ def hold(x: Any) -> InMemory:
     if isinstance(x, Mapping):
         return _side_by_side(x)
     if isinstance(x, Iterator):
-        return InMemory(_one_below_the_other([hold(part).content for part in x]))
+        return _one_below_the_other([hold(part) for part in x])
     return InMemory(_matrix(x))
 
 
@@ -61,7 +60,7 @@ def open_memory(held: InMemory) -> TypedReader:
             table.schema, tuple(table.column_names), scan, held.name, lambda: None, held.first_row
         )
     array = held.content
-    names = held.column_names or tuple(f"{NAME}{j}" for j in range(array.shape[1]))
+    names = held.column_names or made_up_names(array.shape[1])
     kind = pa.from_numpy_dtype(array.dtype)
 
     def slices(columns: list[int]) -> Iterator[Any]:
@@ -102,7 +101,8 @@ def write_means(path: Path, names: Sequence[str], n_components: int, means: Any)
         table = pa.table(dict(zip(names, held.content.T.astype(np.float64), strict=True)))
     if len(table) != n_components:
         raise TableUnusable(subject, f"{len(table)} rows for {n_components} components")
-    csv.write_csv(table, path)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
 
 
 def _refuse_what_is_no_table(x: Any) -> None:
@@ -131,20 +131,27 @@ def _side_by_side(arrays: Mapping[Any, Any]) -> InMemory:
         keys = sorted(arrays)
     except TypeError as error:
         raise TableUnusable(NAME, f"keys that have no order: {error}") from error
-    columns = [np.asarray(arrays[key]) for key in keys]
+    columns = [np.asanyarray(arrays[key]) for key in keys]  # a mask stays
     matrices = [_matrix(x[:, np.newaxis] if x.ndim == 1 else x) for x in columns]
     is_named = all(isinstance(key, str) for key in keys) and all(x.shape[1] == 1 for x in matrices)
     return InMemory(_joined(matrices, axis=1), keys=tuple(keys) if is_named else None)
 
 
-def _one_below_the_other(parts: list[Any]) -> Any:
+def _one_below_the_other(parts: list[InMemory]) -> InMemory:
     """Return arrays as one, or tables, whose columns are matched by name."""
-    if not any(isinstance(part, pa.Table) for part in parts):
-        return _joined(parts, axis=0)
+    if all(part.is_array for part in parts):
+        keys = {part.keys for part in parts}
+        if len(keys) > 1:
+            raise TableUnusable(NAME, "parts that do not fit together: mappings with other keys")
+        return InMemory(
+            _joined([part.content for part in parts], axis=0), keys=parts[0].keys if parts else None
+        )
+    if any(part.is_array for part in parts):
+        raise TableUnusable(NAME, "parts that do not fit together: arrays, and tables with names")
     try:
-        names = parts[0].column_names
-        return pa.concat_tables([part.select(names) for part in parts], promote_options="permissive")
-    except (pa.ArrowException, AttributeError, KeyError) as error:
+        tables = [part.content.select(parts[0].content.column_names) for part in parts]
+        return InMemory(pa.concat_tables(tables, promote_options="permissive"))
+    except (pa.ArrowException, KeyError) as error:
         raise TableUnusable(NAME, f"parts that do not fit together: {error}") from error
 
 
@@ -159,10 +166,8 @@ def _joined(arrays: list[Any], axis: int) -> Any:
 
 def _matrix(x: Any) -> Any:
     """Return an array of rows and columns; TableUnusable where it is none of numbers."""
-    if isinstance(x, np.ma.MaskedArray):
-        x = np.ma.filled(x.astype(np.float64), np.nan)
     try:
-        array = np.asarray(x)
+        array = x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
         if array.dtype.kind in "mM":
             raise NoNumbers(NAME, "times are no numbers: subtract one, and divide by a unit")
         if array.dtype.kind not in "cfiub":
@@ -173,6 +178,8 @@ def _matrix(x: Any) -> Any:
         raise TableUnusable(NAME, f"is no table of numbers: {error}") from error
     if array.dtype.kind == "c":
         raise TableUnusable(NAME, "Complex data not supported: give real and imaginary parts as columns")
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.float64), np.nan)
     if array.dtype.itemsize > 8 or not array.dtype.isnative:
         array = array.astype(np.float64)
     # "Reshape your data", "0 feature(s)" and so on are words that scikit-learn's tools look for.

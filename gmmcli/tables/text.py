@@ -4,7 +4,6 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 `delimited`, which decides what is a number and names the first cell that is none.
 """
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,15 +18,19 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import delimited, wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.chunks import (
+    INFERENCE_BYTES,
+    MAX_RECORD_BYTES,
+    Chunk,
+    iter_chunks,
+    parse_ahead,
+)
 from gmmcli.tables.delimited import Record
 from gmmcli.tables.operands import STDIN
 from gmmcli.tables.stream import ByteStream
 
 # The first line of a slow pipe is looked for at every delivery up to here.
 _SHORT_BYTES = 1 << 20
-# As many are looked at to see whether a column of text is nearly one of numbers.
-_JUDGED_RECORDS = 10_000
 
 
 class TextReader:
@@ -68,15 +71,15 @@ class TextReader:
         return self._not_a_number(place, column, cell, may_exclude)
 
     def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return those of the columns of whose cells in the first records nine in ten are numbers."""
+        """Return those of the columns of whose cells in the first MiB nine in ten are numbers."""
         n_numbers, n_others = Counter[int](), Counter[int]()
-        for record in itertools.islice(self._grammar.iter_records(self._head.data), _JUDGED_RECORDS):
+        for record in self._grammar.iter_records(self._head.data):
             if len(record.fields) == len(self.column_names):
                 for column in columns:
                     number = delimited.parse_number(record.fields[column])
                     n_others[column] += number is None
                     n_numbers[column] += number is not None and not math.isnan(number)
-        return [column for column in columns if n_numbers[column] >= 9 * n_others[column]]
+        return [column for column in columns if n_numbers[column] >= max(9 * n_others[column], 1)]
 
     def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
         """Parse the records.

@@ -107,6 +107,12 @@ def test_a_run_has_converged_where_neither_the_rest_nor_the_last_gain_counts(gai
     assert em.has_converged(np.cumsum([-4.0, *gains]).tolist(), 1e-6) is expected
 
 
+def test_what_is_rounding_alone_is_no_gain_however_small_the_tolerance():
+    """But there is no end below a tolerance of 0."""
+    assert em.has_converged([-4.0, -3.5, -3.5 + 1e-14], 1e-15)
+    assert not em.has_converged([-4.0, -3.5, -3.5], 0.0)
+
+
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_one_component_converges_after_its_second_step(covariance_type):
     """The first step is the answer, the second shows that nothing changes."""

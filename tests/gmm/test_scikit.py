@@ -107,7 +107,9 @@ def test_before_there_is_a_model_nothing_is_known_of_it(tmp_path, rows):
         with pytest.raises(NotFittedError, match="no model yet") as caught:
             call()
         assert isinstance(caught.value, NotFound)
-    assert isinstance(pickle.loads(pickle.dumps(caught.value)), NotFound)
+    arrived = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(arrived, NotFound)
+    assert isinstance(arrived, NotFittedError)
     with pytest.raises(NotFittedError):
         check_is_fitted(model)
     assert check_is_fitted(model.fit(rows, steps=1)) is None
@@ -228,3 +230,7 @@ def test_rows_that_the_model_drops_have_no_prediction(tmp_path, rows):
     )
     with pytest.raises(TableUnusable, match="row 4"):
         GMM(2, tmp_path / "other", n_threads=1).fit(gappy)
+    strict, lenient = (GMM(2, tmp_path / "m", missing=missing, n_threads=1) for missing in ("error", "drop"))
+    with pytest.raises(TableUnusable, match="row 4"):
+        strict.score_samples(gappy)
+    assert lenient.score(gappy) == model.score(rows[kept])

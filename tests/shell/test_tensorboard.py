@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shell.session import Session
+from shell.session import Session, write_table
 
 PYTHON = Path(sys.prefix).with_name("extras") / "bin" / "python"
 READ = Path(__file__).with_name("read_events.py")
@@ -86,10 +86,12 @@ def test_without_a_log_of_steps_there_is_no_event_file(session):
 
 def test_a_run_that_publishes_nothing_leaves_nothing(session):
     """Not even what it had to say on the way."""
-    (session.directory / "faithful.csv").write_text("a,b\n" + "1,2\n2,4\n3,6\n" * 9)
+    rows = np.concatenate([np.random.default_rng(0).normal(size=(30, 2)), np.full((6, 2), 3.0)])
+    write_table(session.directory / "faithful.csv", rows)
 
-    step = fit(session, "--log-every 1 --reg-covar 0 --init random")
+    step = fit(session, "-vv --log-every 1 --reg-covar 0 --init random --seed 1")
 
+    assert "note: step 3," in step.stderr
     assert step.status == 70
     assert not (session.directory / "m").exists()
 

@@ -62,6 +62,45 @@ def test_a_best_checkpoint_that_was_not_republished_is_by_the_run_that_is_repeat
     assert again["checkpoint"] == third["checkpoint"] == whole["checkpoint"]
 
 
+@pytest.mark.parametrize("options", ["", "--accelerate none", "--batch-size 40 --tol 1e-4"])
+def test_a_run_that_converged_beyond_its_best_checkpoint_has_nothing_to_do(
+    halves: Session, options: str
+) -> None:
+    """Repeated, it writes nothing; with another tolerance it goes on."""
+    fit = f"gmmcli fit -q --json -m m -k 6 --seed 1 --init random --validation b.csv {options} a.csv"
+    first = json.loads(halves.run(fit).stdout)
+    assert first["validation"]["global_step"] == first["global_step"]
+
+    again = json.loads(halves.run(fit).stdout)
+
+    assert (again["checkpoint"], again["passes"]) == (first["checkpoint"], 0)
+    assert again["content_digest"] == first["content_digest"]
+    closer = json.loads(halves.run(f"{fit} --tol 1e-9").stdout)
+    assert closer["passes"] > 0
+
+
+@pytest.mark.parametrize("step", [20, 34, 35])
+def test_a_checked_run_with_a_cap_ends_at_the_same_digest_wherever_it_is_stopped(
+    halves: Session, step: int
+) -> None:
+    """Its cap counts from where it began, until its best checkpoint has been republished."""
+    options = "-k 6 --seed 1 --init random --tol 0 --max-iter 35 --validation b.csv a.csv"
+    whole = json.loads(halves.run(f"gmmcli fit -q --json -m whole {options}").stdout)
+    command = ["gmmcli", "fit", "-m", "m", "-vv", *options.split()]
+    with subprocess.Popen(
+        command, cwd=halves.directory, env=halves.environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert any(f"step {step}," in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+
+    again = json.loads(halves.run(f"gmmcli fit -q --json -m m {options}").stdout)
+
+    if process.returncode == -signal.SIGTERM:  # else it has ended before, and begun anew
+        assert again["content_digest"] == whole["content_digest"]
+
+
 def test_a_validation_table_of_several_files_is_all_of_them(halves: Session) -> None:
     """Another second file is another table."""
     (halves.directory / "c.csv").write_text("eruptions,waiting\n3,70\n4,80\n")

@@ -77,17 +77,13 @@ def test_a_column_without_any_value_is_left_out_and_not_missed():
 
 def test_a_column_that_gets_a_value_late_is_missed_where_it_was_missing_first():
     """Though that was not known before the last row of the last operand."""
-    with pytest.raises(
-        TableUnusable, match=r'^0.csv:2: column "b": missing value or NaN\ntry: --missing drop$'
-    ):
+    with pytest.raises(TableUnusable, match=r'^0.csv:2: column "b": missing value or NaN$'):
         loaded("a,b\n1,\n" + "2,\n" * 30, "a,b\n3,4\n", missing="error", skip=True)
 
 
 def test_without_leave_to_skip_an_empty_column_is_missed():
     """As on a later run, whose model has the column."""
-    with pytest.raises(
-        TableUnusable, match=r'^0.csv:2: column "b": missing value or NaN\ntry: --missing drop$'
-    ):
+    with pytest.raises(TableUnusable, match=r'^0.csv:2: column "b": missing value or NaN$'):
         loaded("a,b\n1,\n", missing="error")
 
 
@@ -120,9 +116,7 @@ def test_a_batch_is_complete_or_its_first_gap_is_told():
     with open_tables([], stdin=io.BytesIO(b"a,b\n1,2\n3,\n,4\n")) as tables:
         (batch,) = tables.iter_batches(("b", "a"))
     check_complete(batch.head(1), ("b", "a"))
-    with pytest.raises(
-        TableUnusable, match=r'^-:3: column "b": missing value or NaN\ntry: --missing drop$'
-    ) as caught:
+    with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value or NaN$') as caught:
         check_complete(batch, ("b", "a"))
     assert caught.value.hint == "--missing drop"
 

@@ -133,8 +133,6 @@ def test_rows_are_located_for_the_message_alone(monkeypatch, missing):
             found = load(tables, features, missing="drop", skip_empty_columns=True)
             assert found.rows_dropped == 100
         else:
-            with pytest.raises(
-                TableUnusable, match=r'^-:102: column "c0": missing value or NaN\ntry: --missing drop$'
-            ):
+            with pytest.raises(TableUnusable, match=r'^-:102: column "c0": missing value or NaN$'):
                 load(tables, features, missing="error", skip_empty_columns=True)
     assert len(located) <= 2

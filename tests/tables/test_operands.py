@@ -62,7 +62,7 @@ def test_truncated_and_damaged_compression_is_refused(folder, suffix, how, teste
     whole = COMPRESSIONS[suffix](CSV + bytes(np.random.default_rng(0).integers(48, 58, 20_000, np.uint8)))
     for data, state in ((whole[:-9], "truncated"), (whole[:12] + b"\xff" * 16 + whole[28:], "damaged")):
         (folder / "t").write_bytes(data)
-        with pytest.raises(TableUnusable, match=rf"^t: {state} {how} data\ntry: {tester}$") as caught:
+        with pytest.raises(TableUnusable, match=rf"^t: {state} {how} data$") as caught:
             column_a(["t"])
         assert caught.value.hint == tester
 
@@ -276,7 +276,7 @@ def test_stdin_cannot_be_read_again():
     """A second pass is refused, rather than finding no rows."""
     with open_tables([], stdin=io.BytesIO(CSV)) as tables:
         assert [b.n_rows for b in tables.iter_batches(("a",))] == [2]
-        with pytest.raises(Usage, match=r"^-: can be read only once\ntry: save it to a file$"):
+        with pytest.raises(Usage, match=r"^-: can be read only once$"):
             next(tables.iter_batches(("a",)))
 
 

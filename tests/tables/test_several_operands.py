@@ -151,16 +151,16 @@ def test_stdin_takes_its_place_among_files(folder):
         [[1.0], [2.0]],
     ]
     assert [(o.name, o.size_bytes) for o in found.operands] == [("1.csv", 8), ("-", -1), ("1.csv", 8)]
-    with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value or NaN\ntry: --missing drop$'):
+    with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value or NaN$'):
         loaded(["1.csv", "-"], stdin=io.BytesIO(b"a,b\n3,4\n5,\n"), missing="error")
-    with pytest.raises(Usage, match=r"^-: stdin can be read only once\ntry: name it once$"):
+    with pytest.raises(Usage, match=r"^-: stdin can be read only once$"):
         open_tables(["-", "1.csv", "-"], stdin=io.BytesIO(b"a,b\n"))
 
 
 def test_closed_stdin_among_files_is_found_when_its_turn_comes(folder):
     """As a file that is not there."""
     (folder / "1.csv").write_bytes(b"a,b\n1,2\n")
-    with pytest.raises(NotFound, match=r"^-: stdin is closed\ntry: name a table, or pipe one in$") as caught:
+    with pytest.raises(NotFound, match=r"^-: stdin is closed$") as caught:
         loaded(["1.csv", "-"], stdin=None)
     assert caught.value.status == 66
 
@@ -169,13 +169,9 @@ def test_the_first_gap_is_that_of_the_first_file(folder):
     """Whichever column it is in, and though a later file gives another column its only value."""
     (folder / "1.csv").write_bytes(b"a,b\n1,\n2,\n,\n")
     (folder / "2.csv").write_bytes(b"a,b\n1,5\n")
-    with pytest.raises(
-        TableUnusable, match=r'^1.csv:2: column "b": missing value or NaN\ntry: --missing drop$'
-    ):
+    with pytest.raises(TableUnusable, match=r'^1.csv:2: column "b": missing value or NaN$'):
         loaded(["1.csv", "2.csv"], missing="error", skip=True)
-    with pytest.raises(
-        TableUnusable, match=r'^1.csv:4: column "a": missing value or NaN\ntry: --missing drop$'
-    ):
+    with pytest.raises(TableUnusable, match=r'^1.csv:4: column "a": missing value or NaN$'):
         loaded(["1.csv"], missing="error", skip=True)
 
 

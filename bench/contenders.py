@@ -81,11 +81,14 @@ class Gmmcli:
         def iterate() -> tuple[tuple[float, ...], list[float]]:
             engine = self._local.LocalEngine([self._chunks], threads)
             with self._local.one_blas_thread():
-                first_s, first = _timed(lambda: self._em.begin(mixture, engine.expectation))
-                pairs = self._em.iterate(first, engine.expectation, self._em.Rules(reg_covar=REG_COVAR))
+                first_s, pair = _timed(lambda: self._em.begin(mixture, engine.expectation))
+                pairs = self._em.iterate(pair, engine.expectation, self._em.Rules(reg_covar=REG_COVAR))
                 next(pairs)  # the first itself
-                timed = [(first_s, first), *(_timed(lambda: next(pairs)) for _ in range(ITERATIONS))]
-            return timed[-1][1].likelihoods, [seconds for seconds, _ in timed]
+                passes = [first_s]
+                for _ in range(ITERATIONS):  # as in a fit, no pair is held but the last
+                    seconds, pair = _timed(lambda: next(pairs))
+                    passes.append(seconds)
+            return pair.likelihoods, passes
 
         seconds, (likelihoods, passes) = _timed(iterate)
         return {

@@ -86,6 +86,13 @@ class Step:
 Monitor = Callable[[Step], bool | None]
 
 
+def refuse(fact: str, **values: Any) -> None:
+    """Raise `Usage` about the first argument that is given."""
+    for name, value in values.items():
+        if value is not None:
+            raise Usage(name, fact, "leave it away")
+
+
 def check_monitors(monitors: Any) -> None:
     """Raise `Usage` where monitors are no sequence of callables."""
     if monitors is not None and not (isinstance(monitors, Sequence) and all(map(callable, monitors))):

@@ -1,9 +1,8 @@
 """GMM: the estimator of tf.contrib.factorization in Python, a thin face over the jobs of the command line."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from inspect import signature
 from os import PathLike
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -21,16 +20,17 @@ from gmmcli.gmm.arguments import (
     in_a_line,
     is_any_done,
     operand_of,
+    refuse,
     split,
     x_or_input_fn,
 )
+from gmmcli.gmm.exports import Exports
 from gmmcli.gmm.scikit import ScikitNames
 from gmmcli.jobs import inspect as inspection
-from gmmcli.jobs.export import ExportRequest, export
 from gmmcli.tables.held import InMemory
 
 
-class GMM(ScikitNames):
+class GMM(ScikitNames, Exports):
     """A Gaussian mixture in a model directory, with the methods of tf.contrib.factorization.GMM.
 
     Every call reads the newest checkpoint of the directory, which the command line writes and reads as well.
@@ -243,7 +243,14 @@ class GMM(ScikitNames):
         batch_size: int | None = None,
         outputs: Sequence[str] | None = None,
     ) -> Iterator[int]:
-        """Return an iterator over the component that each row most probably belongs to, 0-based."""
+        """Return an iterator over the component that each row most probably belongs to, 0-based.
+
+        Parameters
+        ----------
+        input_fn : callable or table
+        batch_size, outputs
+            Have no bearing on what is returned.
+        """
         del batch_size, outputs
         x, function = x_or_input_fn(input_fn)
         operand = operand_of(x, None, function)
@@ -312,9 +319,7 @@ class GMM(ScikitNames):
         """
         if metrics is not None and not isinstance(metrics, dict):
             raise Usage("metrics", f"{in_a_line(metrics)} is no dict of callables")
-        for option, value in (("feed_fn", feed_fn), ("hooks", hooks)):
-            if value is not None:
-                raise Usage(option, "has nothing to feed or to hook here", "leave it away")
+        refuse("has nothing to feed or to hook here", feed_fn=feed_fn, hooks=hooks)
         check_whole(1, batch_size=batch_size, steps=steps)
         generation = self._generation(checkpoint_path)
         operand = first_rows(operand_of(x, y, input_fn), batch_size, steps)
@@ -329,56 +334,6 @@ class GMM(ScikitNames):
         if log_progress:
             LOG.info("evaluation %s: %s", name or "", found)
         return found
-
-    def export(
-        self,
-        export_dir: str | PathLike[str],
-        exports_to_keep: int | None = None,
-        checkpoint_path: str | int | None = None,
-    ) -> str:
-        """Write the model for numpy.load to a new directory below `export_dir`; return its path."""
-        return self.export_savedmodel(
-            export_dir, checkpoint_path=checkpoint_path, exports_to_keep=exports_to_keep
-        )
-
-    def export_savedmodel(
-        self,
-        export_dir_base: str | PathLike[str],
-        serving_input_fn: Any = None,
-        assets_extra: Mapping[str, str | PathLike[str]] | None = None,
-        as_text: bool = False,
-        checkpoint_path: str | int | None = None,
-        *,
-        exports_to_keep: int | None = None,
-    ) -> str:
-        """Write the model to a new directory `export_dir_base`/SECONDS; return its path.
-
-        Parameters
-        ----------
-        export_dir_base : path
-        serving_input_fn : ignored
-            A model that is a table of numbers needs no graph to be served.
-        assets_extra : mapping of str to path, optional
-            Files to copy below assets.extra/, by their destination there.
-        as_text : bool
-            JSON; else the archive that numpy.load opens.
-        checkpoint_path : str or int, optional
-            An older checkpoint, by its file or number.
-        exports_to_keep : int, optional
-            Older exports beside it are removed.
-        """
-        check_whole(1, exports_to_keep=exports_to_keep)
-        stored = self._load(self._generation(checkpoint_path))
-        request = ExportRequest(
-            self._directory(),
-            "json" if as_text else "npz",
-            export_dir=Path(export_dir_base),
-            exports_to_keep=exports_to_keep,
-            assets_extra=tuple((key, Path(value)) for key, value in (assets_extra or {}).items()),
-            as_text=as_text,
-            checkpoint=stored.generation,
-        )
-        return str(export(request).directory)
 
     def get_variable_names(self) -> list[str]:
         """Return the names of what the newest checkpoint holds."""

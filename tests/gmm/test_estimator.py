@@ -3,6 +3,7 @@
 import inspect
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,75 @@ def test_a_name_of_the_originals_page_is_there_and_says_what_it_is(name):
         assert member == name.lower()
     else:
         assert (member.fget if isinstance(member, property) else member).__doc__
+
+
+# Arguments of the original's page, in their order.
+ARGUMENTS = {
+    "__init__": "num_clusters model_dir random_seed params initial_clusters covariance_type config",
+    "fit": "x y input_fn steps batch_size monitors max_steps",
+    "partial_fit": "x y input_fn steps batch_size monitors",
+    "predict": "x input_fn batch_size outputs as_iterable",
+    "predict_assignments": "input_fn batch_size outputs",
+    "score": "input_fn batch_size steps",
+    "evaluate": "x y input_fn feed_fn batch_size steps metrics name checkpoint_path hooks log_progress",
+    "export": "export_dir input_fn input_feature_key use_deprecated_input_fn signature_fn prediction_key "
+    "default_batch_size exports_to_keep checkpoint_path",
+    "export_savedmodel": "export_dir_base serving_input_fn default_output_alternative_key assets_extra "
+    "as_text checkpoint_path graph_rewrite_specs",
+    "get_params": "deep",
+    "set_params": "params",
+    "get_variable_names": "",
+    "get_variable_value": "name",
+    "weights": "",
+    "clusters": "",
+    "covariances": "",
+}
+DEFAULTS = {
+    "__init__": {"random_seed": 0, "params": "wmc", "initial_clusters": "random", "covariance_type": "full"},
+    "partial_fit": {"steps": 1},
+    "predict": {"as_iterable": True},
+    "evaluate": {"log_progress": True},
+    "export": {"use_deprecated_input_fn": True, "default_batch_size": 1},
+    "export_savedmodel": {"as_text": False},
+    "get_params": {"deep": True},
+}
+
+
+@pytest.mark.parametrize("method", ARGUMENTS)
+def test_arguments_of_the_originals_page_are_there_in_their_order_with_their_defaults(method):
+    """Our own come after them, by name only; all are described but where the name says everything."""
+    member = getattr(GMM, method)
+    parameters = [one for one in inspect.signature(member).parameters.values() if one.name != "self"]
+    positional = [one for one in parameters if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+
+    assert [one.name for one in positional] == ARGUMENTS[method].split()
+    expected = DEFAULTS.get(method, {})
+    for one in positional:
+        if one.default is not inspect.Parameter.empty:
+            assert one.default == expected.get(one.name), one.name
+    text = GMM.__doc__ if method == "__init__" else member.__doc__
+    if method not in ("get_params", "set_params", "get_variable_value"):
+        assert [one.name for one in parameters if not re.search(rf"\b{one.name}\b", text)] == []
+
+
+def test_arguments_of_the_originals_graph_are_named_where_they_cannot_have_a_bearing(tmp_path, model):
+    """What told how a graph is fed is passed over; what describes one is refused."""
+    first = model.export(tmp_path / "e", lambda: None, use_deprecated_input_fn=False, default_batch_size=7)
+    second = model.export_savedmodel(tmp_path / "f", lambda: None)
+
+    assert np.load(Path(first, "model.npz"))["weights"].tolist() == model.weights().tolist()
+    assert Path(second, "model.npz").exists()
+    for method, name in (
+        ("export", "input_feature_key"),
+        ("export", "signature_fn"),
+        ("export", "prediction_key"),
+        ("export_savedmodel", "default_output_alternative_key"),
+        ("export_savedmodel", "graph_rewrite_specs"),
+    ):
+        with pytest.raises(Usage, match="describes a graph") as caught:
+            getattr(model, method)(tmp_path / "g", **{name: "x"})
+        assert caught.value.subject == name
+    assert not (tmp_path / "g").exists()
 
 
 def test_public_names_are_at_the_top():

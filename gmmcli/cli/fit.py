@@ -182,7 +182,9 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
         console.write(render.fit_json(report))
     else:
         console.summary(render.fit_summary(report))
-    if not report.converged and (request.require_convergence or report.ending == "time_limit"):
+    # Of a run with a validation table the newest checkpoint is the best one, from before its convergence.
+    has_converged = report.converged or report.ending == "converged"
+    if not has_converged and (request.require_convergence or report.ending == "time_limit"):
         if report.ending == "steps":
             raise NotConverged(
                 str(model_dir), f"not converged after {render.plural(report.global_step, 'step')}"

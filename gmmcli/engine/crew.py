@@ -82,6 +82,7 @@ class Crew:
         self.room = room
         self._sweep, self._pass = sweep, 0
         self._counter, self._mixture = Counter(), shared_array(room)
+        sweep.samples.share()
         self._workers: dict[int, _Worker] = {}
         self._finalizer = weakref.finalize(self, _end, self._workers)
         self._poll = select.poll()

@@ -32,16 +32,26 @@ class SharedArrays:
     count : int
         One of them is never lent: where the others are, its content is copied.
 
-    Raises
-    ------
-    OSError
-        The system gives no memory. What is never filled takes none.
+    Notes
+    -----
+    The system is asked for each when it is first filled, or for all by `share`: a few rows need but one.
     """
 
     def __init__(self, size: int, count: int) -> None:
         self._size = size
-        self._memory = [_shared_memory(size) for _ in range(count)]
+        self._memory: list[mmap.mmap | None] = [None] * count
         self._borrowers: list[weakref.ref[Array] | None] = [None] * count
+
+    def share(self) -> None:
+        """Make all of them ready to be seen by processes that are forked after this.
+
+        Raises
+        ------
+        OSError
+            The system gives no memory. What is never filled takes none.
+        """
+        for i in range(len(self._memory)):
+            self.at(i)
 
     def find_free(self) -> int:
         """Return which array may be filled next."""
@@ -51,8 +61,17 @@ class SharedArrays:
         return 0
 
     def at(self, i: int) -> Array:
-        """Return an array to be filled."""
-        return _array(self._memory[i], self._size)
+        """Return an array to be filled.
+
+        Raises
+        ------
+        OSError
+            The system gives no memory.
+        """
+        memory = self._memory[i]
+        if memory is None:
+            memory = self._memory[i] = _shared_memory(self._size)
+        return _array(memory, self._size)
 
     def lend(self, i: int) -> Array:
         """Return the content of an array, read-only; it stays as it is while anybody holds a part of it."""

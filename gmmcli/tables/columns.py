@@ -75,8 +75,8 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
         raise TableUnusable(tables.name, f"no numeric column among {wording.listed(tables.column_names)}")
     _check_names(tables, chosen)
     skipped_names = tuple(tables.column_names[column] for column in skipped)
-    doubtful = tuple(map(tables.explain_not_numeric, tables.mostly_numbers(skipped)))
-    return Selection(names, bool(columns), skipped_names, doubtful)
+    doubtful = tables.mostly_numbers(skipped) if skipped else []
+    return Selection(names, bool(columns), skipped_names, tuple(map(tables.explain_not_numeric, doubtful)))
 
 
 def match_features(tables: Tables, features: Sequence[str], model_dir: Path | None = None) -> tuple[str, ...]:

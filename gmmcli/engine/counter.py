@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import tempfile
 import weakref
 from collections.abc import Iterator
 
@@ -28,8 +27,7 @@ class Counter:
     """
 
     def __init__(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            self.descriptor = os.dup(file.fileno())
+        self.descriptor = os.memfd_create("gmmcli")
         weakref.finalize(self, os.close, self.descriptor)
         self._values = shared_array(3)
 

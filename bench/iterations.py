@@ -22,7 +22,17 @@ from part import (
     table,
 )
 from problems import Shape
-from turns import TURNS, Plan, disagreement, ratio, speedup, speedup_of_pass, take_turns, thread_counts
+from turns import (
+    TURNS,
+    WARM_UP_S,
+    Plan,
+    disagreement,
+    ratio,
+    speedup,
+    speedup_of_pass,
+    take_turns,
+    thread_counts,
+)
 
 FULL = (
     Shape(400_000, 2, 8),
@@ -167,7 +177,8 @@ def render(result: Result) -> list[str]:
         "else is said. A ratio is that of the better times of both programs, each on the BLAS kernel "
         f"of its own choice. The ratio beside it is that of both programs made to use {KERNEL}'s, with all "
         f"threads, one turn of scikit-learn ({forced_on}). Workers are made anew for every five iterations; "
-        "the last column is of a pass by workers that are there, as in a fit all passes are but the first.",
+        "the last column is of a pass by workers that are there, as in a fit all passes are but the first. "
+        f"Every CPU is kept busy for {WARM_UP_S} s before each turn, so that none has to wake up in it.",
         "",
         *table(heads, rows),
         f"mlpack, {Shape(**mlpack['shape'])}, all threads, from the start that it makes (not counted): "

@@ -3,7 +3,8 @@
 A machine that slows down slows all of them, and the median of the turns counts.
 """
 
-import time
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,8 +13,13 @@ from part import Result, median
 from problems import Shape
 
 TURNS = 3
-# For threads of the last run that still spin in wait of work to go to sleep.
-PAUSE_S = 0.1
+# Long enough for clocks to rise, and for threads of the last run that spin in wait of work to go to sleep.
+WARM_UP_S = 0.2
+_SPIN = f"""
+from time import perf_counter
+end = perf_counter() + {WARM_UP_S}
+while perf_counter() < end: pass
+"""
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,25 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
     for turn in range(max(plan.turns for plan in plans.values())):
         for program, worker in workers.items():
             for threads in plans[program].threads_of_turn(turn, seconds[program]):
-                time.sleep(PAUSE_S)
+                warm_up()
                 answer = worker.ask("run", threads=threads)
                 seconds[program][str(threads)].append(answer["seconds"])
                 if "pass_s" in answer:
                     passes.setdefault(str(threads), []).append(answer["pass_s"])
                 likelihoods[program].append(answer["log_likelihood"])
     return {"shape": asdict(shape), "seconds": seconds, "passes": passes, "log_likelihoods": likelihoods}
+
+
+def warm_up() -> None:
+    """Keep every CPU busy for a moment.
+
+    One that had nothing to do computes at half its speed for the next tenth of a second: two threads would
+    be compared with one on another machine than that one had.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _SPIN]
+    spinning = [subprocess.Popen(command) for _ in range(available_cpus())]
+    for process in spinning:
+        process.wait()
 
 
 def best(measured: Result, program: str) -> float:

@@ -5,7 +5,10 @@ many without a return to the interpreter. A row's results depend on its place in
 numpy only: predict pays for this import.
 """
 
+import contextlib
 import math
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,22 +19,25 @@ from gmmcli.core import family
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 
 Value = TypeVar("Value", bound=np.generic)
-MAX_EXPANDED_BYTES = 32 * 2**20
 # What a block should take: worth handing out, and yet the last one is not waited for long.
 BLOCK_NS = 2e6
 # How long it should compute for each number that it has to hand in.
 SUM_NS = 75
 MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
 # What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
-TILE_NS = 3.6e5
+TILE_NS = 3.3e5
 # Rows x features of a tile in centred form.
 CENTRED_TILE = 2**16
 # Rows of a slab: with fewer, numpy's inner loops cost more than their content.
 SLAB_ROWS = 256
 # Rows x columns x depth of one product, up to which BLAS multiplies without packing its operands.
 PRODUCT = 1_000_000
+# Shifts (`family.pairs`) that are expanded and multiplied at once, if slabs can be short enough for it.
+LEAST_SHIFTS = 4
 # Components that are multiplied at once: what the registers of a product's innermost loop hold.
 BUNDLE, MAX_BUNDLE = 16, 24
+# Numbers in a cache line.
+LINE = 8
 # Rows of a triangular factor that are multiplied at once: the zeros behind them are left out.
 TRIANGLE_ROWS = 16
 
@@ -75,30 +81,33 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
     d, K = n_features, n_components
     D = family.expanded_length(covariance_type, d)
     row_ns = 5.0 + 3.0 * K
-    most_sums = K * (1 + d + d * d)
+    sums_of_centred = K * (1 + d + d * d)
     if prefers_centred(covariance_type, d, K, n_unsafe=0):
         row_ns += K * _centred_ns(covariance_type, d)
         slab = _power_of_two(PRODUCT / (4 * TRIANGLE_ROWS * d), 64, SLAB_ROWS)
         tile, n_bundles, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 1, 0
+        sums = most_sums = sums_of_centred
     else:
         row_ns += _expanded_ns(covariance_type, d, K)
         n_bundles = 1 if K <= MAX_BUNDLE else -(-K // BUNDLE)
         bundle = -(-K // n_bundles)
-        slab = SLAB_ROWS
+        slab, n_groups = SLAB_ROWS, 1
         if covariance_type == "full":
             lengths = (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4)
-            slab = next((n for n in lengths if bundle * d * n <= PRODUCT), SLAB_ROWS)
-        tile = _power_of_two(TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
+            slab = next((n for n in lengths if LEAST_SHIFTS * bundle * d * n <= PRODUCT), lengths[-1])
+            n_groups = -(-D * bundle * slab // PRODUCT)
         group = PRODUCT // (bundle * slab)
-        most_sums += n_bundles * bundle * D
-    block = _power_of_two(max(BLOCK_NS, SUM_NS * most_sums) / row_ns, tile, MAX_BLOCK_ROWS)
+        tile = _power_of_two((2 * n_groups - 1) * TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
+        sums = n_bundles * bundle * D
+        most_sums = sums + sums_of_centred
+    block = _power_of_two(max(BLOCK_NS, SUM_NS * sums) / row_ns, tile, MAX_BLOCK_ROWS)
     return Layout(block, tile, slab, n_bundles, group, row_ns, most_sums)
 
 
 def prefers_centred(
     covariance_type: CovarianceType, n_features: int, n_components: int, n_unsafe: int
 ) -> bool:
-    """Tell whether all components are better evaluated in centred form: by memory, or by time.
+    """Tell whether all components are evaluated sooner in centred form.
 
     Parameters
     ----------
@@ -107,9 +116,6 @@ def prefers_centred(
     n_unsafe : int
         Components for which the expanded form would lose digits: these are in centred form anyway.
     """
-    D = family.expanded_length(covariance_type, n_features)
-    if 8 * D * SLAB_ROWS > MAX_EXPANDED_BYTES:
-        return True
     saved_ns = (n_components - n_unsafe) * _centred_ns(covariance_type, n_features)
     return saved_ns < _expanded_ns(covariance_type, n_features, n_components)
 
@@ -117,18 +123,43 @@ def prefers_centred(
 def _expanded_ns(covariance_type: CovarianceType, n_features: int, n_components: int) -> float:
     """Return what a row costs in expanded form, all components together: fitted to docs/blocks.md."""
     D = family.expanded_length(covariance_type, n_features)
-    return 0.6 * D + 0.065 * D * max(n_components, 8)
+    return (0.5 + 0.045 * n_components) * D
 
 
 def _centred_ns(covariance_type: CovarianceType, n_features: int) -> float:
     """Return what a row costs in centred form, for one component: fitted to docs/blocks.md."""
     d = n_features
-    return 10 + 2.5 * d + (0.026 * d * d if covariance_type in ("full", "tied") else 0.0)
+    return 10 + 2.5 * d + (0.03 * d * d if covariance_type in ("full", "tied") else 0.0)
 
 
 def _power_of_two(rows: float, least: int, most: int) -> int:
     """Return the power of two next to `rows`, within bounds."""
     return int(min(max(2 ** round(math.log2(max(rows, 1))), least), most))
+
+
+def _adjoining(*shapes: tuple[int, ...]) -> Iterator[Array]:
+    """Yield arrays of zeros in one piece of memory, each of them where a cache line begins.
+
+    The piece is new to the system, which is asked for large pages: it has to find few of them, and none that
+    a process forked before has to keep a copy of.
+
+    Raises
+    ------
+    MemoryError
+    """
+    sizes = [-(-math.prod(shape) // LINE) * LINE for shape in shapes]
+    try:
+        memory = mmap.mmap(-1, 8 * sum(sizes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system may be built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    begin = 0
+    for shape, size in zip(shapes, sizes, strict=True):
+        count = math.prod(shape)
+        yield np.frombuffer(memory, dtype=np.float64, count=count, offset=8 * begin).reshape(shape)
+        begin += size
 
 
 class Workspace:
@@ -146,23 +177,25 @@ class Workspace:
         self.layout = layout
         self.n_features = d
         n_slabs, s = layout.tile_rows // layout.slab_rows, layout.slab_rows
-        wrapped = 2 * d - 1 if mixture.covariance_type == "full" else d
-        self.X = np.empty((n_slabs, wrapped, s))
         n_bundles, bundle = layout.n_bundles, layout.bundle_of(K)
+        D, n_repeated = family.expanded_length(mixture.covariance_type, d), 0
+        if mixture.covariance_type == "full":
+            D, n_repeated = min(D, max(layout.group_features, 1 + d)), d // 2
+        by_row = (n_slabs, n_bundles, s, bundle)
+        self.X, self.bundles, self.peak, self.total, self.centred, self.whitened = _adjoining(
+            (n_slabs, d + n_repeated, s),
+            (n_slabs, n_bundles, bundle, s),
+            (n_slabs, 1, s),
+            (n_slabs, 1, s),
+            (n_slabs, d, s),
+            (n_slabs, d, s),
+        )
+        # Memory that a mixture in centred form leaves alone is free.
+        self.by_row, self.by_row_of_group, self.phi, self.products = _adjoining(
+            by_row, by_row, (n_slabs, D, s), (n_slabs, n_bundles, D, bundle)
+        )
         # Components that only fill the last bundle are always 0 here.
-        self.bundles = np.zeros((n_slabs, n_bundles, bundle, s))
         self.log_resp = self.bundles.reshape(n_slabs, -1, s)[:, :K]
-        self.peak = np.empty((n_slabs, 1, s))
-        self.total = np.empty((n_slabs, 1, s))
-        self.centred = np.empty((n_slabs, d, s))
-        self.whitened = np.empty((n_slabs, d, s))
-        self.by_row = np.empty((n_slabs, n_bundles, s, bundle))
-        self.by_row_of_group = np.empty((n_slabs, n_bundles, s, bundle))
-        # A layout without groups expands nothing; memory that a mixture in centred form leaves alone is free.
-        D = family.expanded_length(mixture.covariance_type, d) if layout.group_features else 0
-        self.phi = np.empty((n_slabs, D, s))
-        self.phi[:, :1] = 1.0
-        self.sums = np.empty((n_slabs, n_bundles, D, bundle))
         self._blocks: dict[int, Block] = {}
 
     def load(self, X: Array, offset: int = 0) -> "Block":
@@ -188,9 +221,9 @@ class Block:
 
     Attributes
     ----------
-    X : ndarray of shape (n_slabs, n_features or, for full, 2·n_features − 1, slab_rows)
-        For full the features but the last are repeated after the last (see `family.expand_products`).
-    features : the first n_features of them
+    features : ndarray of shape (n_slabs, n_features, slab_rows)
+    shifted : ndarray of shape (n_slabs, n_shifts, n_features, slab_rows)
+        See `family.shifted`; n_shifts is 1 for types that know no products.
     rows : ndarray of shape (n_features, n_rows)
         As they were given.
     log_resp : ndarray of shape (n_slabs, n_components, slab_rows)
@@ -199,8 +232,8 @@ class Block:
     peak, total : ndarray of shape (n_slabs, 1, slab_rows)
     centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
     by_row, by_row_of_group : ndarray of shape (n_slabs, n_bundles, slab_rows, components of a bundle)
-    phi : ndarray of shape (n_slabs, D, slab_rows)
-    sums : ndarray of shape (n_slabs, n_bundles, D, components of a bundle)
+    phi : ndarray of shape (n_slabs, features of the longest group, slab_rows)
+    products : ndarray of shape (n_slabs, n_bundles, features of the longest group, components of a bundle)
     """
 
     def __init__(self, work: Workspace, n_slabs: int) -> None:
@@ -209,13 +242,14 @@ class Block:
         self._n_places = n_slabs * work.layout.slab_rows
         self._begin, self._end = 0, 0
         self.rows = work.X[0]
-        self.X = work.X[:n_slabs]
-        self.features = self.X[:, : work.n_features]
+        self._X = work.X[:n_slabs]
+        self.features = self._X[:, : work.n_features]
+        self.shifted = family.shifted(self._X, work.n_features)
         self.log_resp, self.bundles = work.log_resp[:n_slabs], work.bundles[:n_slabs]
         self.peak, self.total = work.peak[:n_slabs], work.total[:n_slabs]
         self.centred, self.whitened = work.centred[:n_slabs], work.whitened[:n_slabs]
         self.by_row, self.by_row_of_group = work.by_row[:n_slabs], work.by_row_of_group[:n_slabs]
-        self.phi, self.sums = work.phi[:n_slabs], work.sums[:n_slabs]
+        self.phi, self.products = work.phi[:n_slabs], work.products[:n_slabs]
 
     def per_row(self, values: NDArray[Value]) -> NDArray[Value]:
         """Return values of shape (n_slabs, 1, slab_rows) for the rows that were loaded, shape (n_rows,)."""
@@ -255,8 +289,7 @@ class Block:
             self.features[:] = X.reshape(d, -1, s).transpose(1, 0, 2)
         else:
             self._fill_in_part(X, offset)
-        if self.X.shape[1] > d:
-            self.X[:, d:] = self.X[:, : d - 1]
+        self._X[:, d:] = self._X[:, : self._X.shape[1] - d]
 
     def _fill_in_part(self, X: Array, offset: int) -> None:
         """Copy rows to their places, zeros elsewhere."""

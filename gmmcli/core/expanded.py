@@ -28,6 +28,11 @@ class Group:
     first: int
     last: int
 
+    @property
+    def length(self) -> int:
+        """Number of features."""
+        return int(self.features.stop - self.features.start)
+
 
 class Expanded:
     """All components of a mixture, made ready to be evaluated on expanded features.
@@ -50,10 +55,8 @@ class Expanded:
         padded[: self._n_components] = W
         self._W = np.ascontiguousarray(padded.reshape(-1, bundle, D).transpose(0, 2, 1))
         self.shape_of_sums = self._W.shape
-        group_features = layout.group_features
-        self._groups = divide(mixture.covariance_type, mixture.n_features, group_features)
-        part = -(-D // -(-D // max(group_features, MIN_PART)))
-        self._parts = [slice(begin, begin + part) for begin in range(0, D, part)]
+        self._groups = divide(mixture.covariance_type, mixture.n_features, layout.group_features)
+        self._part = max(layout.group_features, MIN_PART)
 
     def log_joint(self, block: Block) -> None:
         """Expand the block, and write W φ into its `log_resp`.
@@ -64,27 +67,45 @@ class Expanded:
         in the order of memory; what follows wants rows side by side.
         """
         for group in self._groups:
-            phi, out = block.phi[:, group.features], block.by_row
-            n_products = phi.shape[1]
-            if group.features.start == 0:
-                family.expand(block.features, self._covariance_type, out=phi)
-                n_products -= 1 + block.features.shape[1]
-            else:
+            phi, out = self._expand(group, block), block.by_row
+            if group.features.start:
                 out = block.by_row_of_group
-            if group.last > group.first:
-                family.expand_products(block.X, group.first, group.last, out=phi[:, -n_products:])
             np.matmul(phi.transpose(0, 2, 1)[:, None], self._W[:, group.features], out=out)
             if out is not block.by_row:
                 block.by_row += out
         np.copyto(block.bundles, block.by_row.transpose(0, 1, 3, 2))
 
     def sums(self, block: Block) -> Array:
-        """Return Σ r φ(z) of the block as last expanded, see `by_component`. 2·K·D flops per row."""
+        """Return Σ r φ(z) of the block that `log_joint` saw last, see `by_component`.
+
+        Notes
+        -----
+        2·K·D flops per row. Groups are expanded once more: that costs less than fetching them from memory
+        that is farther away than the caches. The last one is still there.
+        """
         np.copyto(block.by_row, block.bundles.transpose(0, 1, 3, 2))
-        for features in self._parts:
-            np.matmul(block.phi[:, None, features], block.by_row, out=block.sums[:, :, features])
-        total: Array = np.add.reduce(block.sums, axis=0)
+        total = np.empty(self.shape_of_sums)
+        for group in reversed(self._groups):
+            phi = block.phi[:, : group.length]
+            if group is not self._groups[-1]:
+                self._expand(group, block)
+            for part in parts(group.length, self._part):
+                products = block.products[:, :, : part.stop - part.start]
+                np.matmul(phi[:, None, part], block.by_row, out=products)
+                begin = group.features.start
+                np.add.reduce(products, axis=0, out=total[:, begin + part.start : begin + part.stop])
         return total
+
+    def _expand(self, group: Group, block: Block) -> Array:
+        """Write a group's features to the beginning of `phi`, and return them."""
+        phi = block.phi[:, : group.length]
+        n_others = 0
+        if not group.features.start:
+            family.expand(block.features, self._covariance_type, out=phi)
+            n_others = 1 + block.features.shape[1]
+        if group.last > group.first:
+            family.expand_products(block.shifted, group.first, group.last, out=phi[:, n_others:])
+        return phi
 
     def by_component(self, sums: Array) -> Array:
         """Return sums, shape (n_bundles, D, components of a bundle), in the shape of W, (K, D)."""
@@ -106,3 +127,9 @@ def divide(covariance_type: CovarianceType, n_features: int, group_features: int
         groups.append(Group(slice(begin, end), first, last))
         begin, first, room = end, last, group_features
     return groups
+
+
+def parts(length: int, longest: int) -> list[slice]:
+    """Return as few parts as there can be of so many features, of about the same length."""
+    part = -(-length // -(-length // longest))
+    return [slice(begin, min(begin + part, length)) for begin in range(0, length, part)]

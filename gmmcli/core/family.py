@@ -54,10 +54,10 @@ def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
     ----------
     X : ndarray of shape (n_slabs, n_features, n_rows), float64
     covariance_type : str
-    out : ndarray of shape (n_slabs, D or more, n_rows), float64
-        `out[:, 0]` holds 1 already; the features after it are overwritten.
+    out : ndarray of shape (n_slabs, as many features or more, n_rows), float64
     """
     d = X.shape[1]
+    out[:, 0] = 1.0
     out[:, 1 : 1 + d] = X
     match covariance_type:
         case "diag":
@@ -66,29 +66,46 @@ def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
             np.einsum("sij,sij->sj", X, X, out=out[:, 1 + d])
 
 
-def expand_products(X: Array, first: int, last: int, out: Array) -> None:
+def shifted(X: Array, n_features: int) -> Array:
+    """Return views of a block's features, each one feature further: what `expand_products` multiplies.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_slabs, n_features + n_repeated, n_rows), float64
+        The features, and the first of them once more.
+    n_features : int
+
+    Returns
+    -------
+    ndarray of shape (n_slabs, 1 + n_repeated, n_features, n_rows)
+        At [:, shift, i] feature i + shift modulo n_features.
+    """
+    n_slabs, width, n_rows = X.shape
+    slab, step, place = X.strides
+    shape = (n_slabs, 1 + width - n_features, n_features, n_rows)
+    return as_strided(X, shape, (slab, step, step, place), writeable=False)
+
+
+def expand_products(features: Array, first: int, last: int, out: Array) -> None:
     """Write the products z_i z_j whose shifts are in first ≤ shift < last, in the order of `pairs`.
 
     Parameters
     ----------
-    X : ndarray of shape (n_slabs, 2·n_features − 1, n_rows), float64
-        The features, and all but the last of them once more, so that z_i and z_{i + shift} lie equally far
-        apart for all i.
+    features : ndarray of shape (n_slabs, n_shifts, n_features, n_rows), float64
+        Of `shifted`, with half of the features repeated.
     first, last : int
         Within 0 and `n_shifts`.
     out : ndarray of shape (n_slabs, number of such pairs, n_rows), float64
     """
-    n_slabs, width, n_rows = X.shape
-    d = (width + 1) // 2
+    n_slabs, _, d, n_rows = features.shape
     whole = min(last, (d - 1) // 2 + 1)
     n = max(whole - first, 0)
     if n:
-        slab, step, place = X.strides
-        shape, strides = (n_slabs, n, d, n_rows), (slab, step, step, place)
-        shifted = as_strided(X[:, first:], shape, strides, writeable=False)
-        np.multiply(X[:, None, :d], shifted, out=out[:, : n * d].reshape(shape))
+        products = out[:, : n * d].reshape(n_slabs, n, d, n_rows)
+        np.multiply(features[:, :1], features[:, first:whole], out=products)
     if last > whole:
-        np.multiply(X[:, : d // 2], X[:, d // 2 : d], out=out[:, n * d :])
+        half = d // 2
+        np.multiply(features[:, 0, :half], features[:, half, :half], out=out[:, n * d :])
 
 
 def precision_factors(mixture: Mixture) -> Array:
@@ -138,18 +155,35 @@ def cholesky(mixture: Mixture) -> Array:
 def _inverse_of_lower(lower: Array) -> Array:
     """Return the inverses of lower triangular matrices, shape (..., d, d).
 
-    By halves, without the pivoting of a general solver: errors stay relative to each row, so that columns of
-    very different spread do no harm.
+    Notes
+    -----
+    Of blocks on the diagonal, twice as large each time, all of one size at once: of A, 0; B, C it is
+    A⁻¹, 0; −C⁻¹ B A⁻¹, C⁻¹. There is none of the pivoting of a general solver: errors stay relative to each
+    row, so that columns of very different spread do no harm.
     """
     d = lower.shape[-1]
-    if d == 1:
-        return 1.0 / lower
-    h = d // 2
-    inverse = np.zeros_like(lower)
-    inverse[..., :h, :h] = _inverse_of_lower(lower[..., :h, :h])
-    inverse[..., h:, h:] = _inverse_of_lower(lower[..., h:, h:])
-    inverse[..., h:, :h] = -inverse[..., h:, h:] @ (lower[..., h:, :h] @ inverse[..., :h, :h])
-    return inverse
+    n = 1 << (d - 1).bit_length()
+    inverse = np.zeros((*lower.shape[:-2], n, n))
+    inverse[..., :d, :d] = lower
+    diagonal = np.einsum("...ii->...i", inverse)
+    diagonal[..., d:] = 1.0
+    np.divide(1.0, diagonal, out=diagonal)
+    h = 1
+    while h < n:
+        # As many at a time as there are: of the blocks that are inverted already, and of those between them.
+        block = _diagonal_blocks(inverse, 2 * h)
+        block[..., h:, :h] = -block[..., h:, h:] @ (block[..., h:, :h] @ block[..., :h, :h])
+        h *= 2
+    return inverse[..., :d, :d]
+
+
+def _diagonal_blocks(matrices: Array, size: int) -> Array:
+    """Return views of the blocks on the diagonal, shape (..., n // size, size, size)."""
+    *others, row, column = matrices.strides
+    *shape, n, _ = matrices.shape
+    return as_strided(
+        matrices, (*shape, n // size, size, size), (*others, size * (row + column), row, column)
+    )
 
 
 def _raise_not_positive(mixture: Mixture) -> NoReturn:
@@ -219,8 +253,10 @@ def natural(mixture: Mixture, factors: Array) -> Array:
             W[:, 1 : 1 + d] = factors[:, None] * whitened
             W[:, 1 + d] = -0.5 * factors**2
     if mixture.covariance_type == "full":
+        precisions = np.matmul(factors.transpose(0, 2, 1), factors)
         i, j = pairs(d)
-        W[:, 1 + d :] = -np.matmul(factors.transpose(0, 2, 1), factors)[:, i, j]
+        np.take(precisions.reshape(K, -1), i * d + j, axis=1, out=W[:, 1 + d :], mode="clip")
+        np.negative(W[:, 1 + d :], out=W[:, 1 + d :])
         W[:, 1 + d : 1 + 2 * d] *= 0.5
     W[:, 0] = log_weights(mixture) + log_normalisers(mixture, factors) - 0.5 * (whitened**2).sum(axis=1)
     return W
@@ -239,13 +275,13 @@ def moments(
     covariance_type : str
     n_features : int
     """
-    K, d = len(T), n_features
+    d = n_features
     match covariance_type:
         case "full":
-            squares = np.empty((K, d, d))
             i, j = pairs(d)
-            squares[:, i, j] = T[:, 1 + d :]
-            squares[:, j, i] = T[:, 1 + d :]
+            place = np.empty((d, d), dtype=np.int64)
+            place[i, j] = place[j, i] = np.arange(1 + d, T.shape[1])
+            squares = np.take(T, place, axis=1)
         case "tied":
             assert scatter is not None, "tied statistics need their scatter"  # noqa: S101
             squares = 0.5 * (scatter + scatter.T)

@@ -71,23 +71,24 @@ class Statistics:
 
         Notes
         -----
-        With e = old − new reference: Σ r (y + e)(y + e)ᵀ = S + s eᵀ + e sᵀ + n e eᵀ. K·d² work.
+        With e = old − new reference and u = s + ½ n e: Σ r (y + e)(y + e)ᵀ = S + u eᵀ + e uᵀ. K·d² work.
         """
         e = self.reference - reference
         if not e.any():
             return self
         n, s = self.counts, self.sums
+        u = s + 0.5 * n[:, None] * e
         match self.covariance_type:
             case "full":
-                cross = s[:, :, None] * e[:, None, :]
-                change = cross + cross.transpose(0, 2, 1) + n[:, None, None] * (e[:, :, None] * e[:, None, :])
+                cross = u[:, :, None] * e[:, None, :]
+                change = cross + cross.transpose(0, 2, 1)
             case "tied":
-                cross = s.T @ e
-                change = cross + cross.T + (e.T * n) @ e
+                cross = u.T @ e
+                change = cross + cross.T
             case "diag":
-                change = e * (2 * s + n[:, None] * e)
+                change = 2 * e * u
             case "spherical":
-                change = (e * (2 * s + n[:, None] * e)).sum(axis=1)
+                change = 2 * (e * u).sum(axis=1)
         return replace(self, sums=s + n[:, None] * e, squares=self.squares + change, reference=reference)
 
     def __add__(self, other: Self) -> Self:

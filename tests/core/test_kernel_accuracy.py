@@ -9,7 +9,8 @@ from oracles.random_mixtures import in_shape_of, random_covariance, random_mixtu
 
 from gmmcli.core import block, kernel
 from gmmcli.core.block import SLAB_ROWS, choose_layout, prefers_centred
-from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel, centred_components
+from gmmcli.core.family import expanded_length
+from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 
@@ -197,13 +198,37 @@ def test_one_far_mean_makes_all_tied_components_centred():
     assert Kernel(mixture).is_centred.tolist() == [True, True]
 
 
-@pytest.mark.parametrize(("d", "expected"), [(170, False), (190, True)])
-def test_very_wide_full_blocks_are_never_expanded(d, expected):
-    """Where φ of a smallest block would exceed 32 MiB, all components are centred."""
-    K = d  # so many that the centred form is not the faster one
+@pytest.mark.parametrize(("d", "K"), [(64, 16), (150, 60), (300, 60)])
+def test_wide_blocks_are_expanded_a_group_at_a_time(d, K):
+    """φ of a whole tile never exists: what a thread works in stays within some megabytes."""
     mixture = Mixture(np.full(K, 1 / K), np.zeros((K, d)), np.broadcast_to(np.eye(d), (K, d, d)), "full")
 
-    assert centred_components(mixture, mixture.covariances).tolist() == [expected] * K
+    ready = Kernel(mixture)
+    work = ready.workspace()
+
+    whole = 8 * expanded_length("full", d) * ready.layout.tile_rows
+    assert not ready.is_centred.any()
+    assert work.phi.nbytes < 8 * 2**20 < whole
+
+
+def test_groups_together_say_what_the_reference_says():
+    """Log densities and statistics of rows whose features are expanded in many groups, twice."""
+    rng = np.random.default_rng(8)
+    mixture = random_mixture(rng, "full", 24, 150)
+    X = random_rows(rng, mixture, 70)
+
+    ready = Kernel(mixture)
+    sums, found = ready.expectation(X, ready.workspace())
+    statistics, resp = ready.statistics(sums), slow_em.expectation(X, mixture).resp
+
+    assert not ready.is_centred.any()
+    assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-12
+    for name, exact in (
+        ("counts", resp.sum(axis=1)),
+        ("sums", resp @ X.T),
+        ("squares", np.einsum("kn,in,jn->kij", resp, X, X, optimize=True)),
+    ):
+        np.testing.assert_allclose(getattr(statistics, name), exact.astype(float), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

@@ -70,12 +70,11 @@ def test_a_block_expands_to_the_features_that_its_length_announces(covariance_ty
     """1, z, and the products the type keeps, each pair of columns once."""
     X = np.random.default_rng(d).normal(size=(d, 4))
     out = np.full((1, family.expanded_length(covariance_type, d), 4), np.nan)
-    out[:, 0] = 1.0
 
     family.expand(X[None], covariance_type, out)
     if covariance_type == "full":
-        wrapped = np.concatenate([X, X[:-1]])[None]
-        family.expand_products(wrapped, 0, family.n_shifts(d), out[:, 1 + d :])
+        shifted = family.shifted(np.concatenate([X, X[: d // 2]])[None], d)
+        family.expand_products(shifted, 0, family.n_shifts(d), out[:, 1 + d :])
 
     i, j = family.pairs(d)
     assert {frozenset(pair) for pair in zip(i, j, strict=True)} == {

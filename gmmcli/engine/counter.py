@@ -1,58 +1,56 @@
 """Numbers that several processes take, each of them once."""
 
-import contextlib
-import fcntl
 import os
 import weakref
-from collections.abc import Iterator
 
-from gmmcli.engine.memory import shared_array
+# Numbers of one pass.
+_PER_PASS = 2**32
 
 
 class Counter:
-    """The numbers of a pass, in memory that is shared with processes forked later.
+    """The numbers of a pass: the offset of a file without content, which processes forked later share.
 
-    The lock is one of the system's, which takes it from a process that is killed. It belongs to the whole of
-    a process, and does not nest.
+    One call of the system tells the offset and moves it. No process ever waits for another, whichever is
+    stopped or killed.
 
     Attributes
     ----------
     descriptor : int
-        Of the file that is locked.
+        Of the file.
 
     Raises
     ------
     OSError
-        The system gives no memory, or no file to lock.
+        The system gives no file.
     """
 
     def __init__(self) -> None:
-        self.descriptor = os.memfd_create("gmmcli")
-        weakref.finalize(self, os.close, self.descriptor)
-        self._values = shared_array(3)
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes away."""
-        fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
+        created = os.memfd_create("gmmcli")
         try:
-            yield
+            # Opened by a path as any file is: only then Linux moves its offset for one process at a time.
+            self.descriptor = os.open(f"/proc/self/fd/{created}", os.O_RDWR | os.O_CLOEXEC)
         finally:
-            fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
+            os.close(created)
+        weakref.finalize(self, os.close, self.descriptor)
+        self._kept: int | None = None
 
-    def start(self, of_pass: int, end: int) -> None:
-        """Let the numbers below `end` be taken in a pass, and none in any other; the caller has locked."""
-        self._values[:] = of_pass, 0, end
+    def start(self, of_pass: int) -> None:
+        """Let the numbers of a pass be taken, from 0 on, and those of earlier passes no more."""
+        os.lseek(self.descriptor, of_pass * _PER_PASS, os.SEEK_SET)
 
     def is_at(self, of_pass: int) -> bool:
-        """Tell whether a pass is the last one that was started; the caller has locked."""
-        return bool(self._values[0] == of_pass)
+        """Tell whether no pass has been started after this one."""
+        return os.lseek(self.descriptor, 0, os.SEEK_CUR) // _PER_PASS == of_pass
 
-    def take(self, of_pass: int) -> int | None:
-        """Return the next number of a pass; None where none is left."""
-        with self.locked():
-            _, number, end = map(int, self._values)
-            if not self.is_at(of_pass) or number >= end:
-                return None
-            self._values[1] = number + 1
-        return number
+    def take(self, of_pass: int, end: int) -> int | None:
+        """Return the next number of a pass; None where all below `end` are taken, or it is over.
+
+        A process that is late takes a number of that later pass: it keeps it until it asks for one of those.
+        """
+        if self._kept is None or self._kept < of_pass * _PER_PASS:
+            self._kept = os.lseek(self.descriptor, 1, os.SEEK_CUR) - 1
+        its_pass, number = divmod(self._kept, _PER_PASS)
+        if its_pass != of_pass:
+            return None
+        self._kept = None
+        return number if number < end else None

@@ -110,11 +110,9 @@ class Crew:
             The system ended a worker.
         """
         arrays = (mixture.weights, mixture.means, mixture.covariances)
-        n_blocks = self._sweep.count_blocks(mixture)
         self._pass += 1
-        with self._counter.locked():  # a worker that is late must not read half of it
-            _write(self._mixture, arrays)
-            self._counter.start(self._pass, n_blocks)
+        self._counter.start(self._pass)  # before what a worker may be reading changes
+        _write(self._mixture, arrays)
         shapes = [array.shape for array in arrays]
         message = json.dumps([self._pass, mixture.covariance_type, hard, sample, shapes]).encode()
         for worker in self._workers.values():
@@ -141,7 +139,7 @@ class Crew:
         while folded < sweep.n_blocks:
             check()
             is_ahead = sum(one.worker is None for one in done.values()) >= MOST_AHEAD
-            own = None if is_ahead else self._counter.take(self._pass)
+            own = None if is_ahead else self._counter.take(self._pass, sweep.n_blocks)
             if own is not None:
                 done[own] = _Done(sweep.sum_block(own))
             done |= self._gather(wait=own is None)
@@ -200,19 +198,18 @@ class Crew:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 of_pass, covariance_type, hard, sample, shapes = json.loads(_receive(connection))
-                with self._counter.locked():
-                    if not self._counter.is_at(of_pass):
-                        continue  # the others have made that pass without this one
-                    weights, means, covariances = _split(self._mixture, shapes)
-                    mixture = Mixture(weights, means, covariances, covariance_type)
+                weights, means, covariances = (array.copy() for array in _split(self._mixture, shapes))
+                if not self._counter.is_at(of_pass):
+                    continue  # the others have made that pass, and the mixture may be another
                 with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
+                    mixture = Mixture(weights, means, covariances, covariance_type)
                     self._sweep.prepare(mixture, hard=hard, sample=sample)
                     self._sum_blocks(of_pass, connection, slots)
 
     def _sum_blocks(self, of_pass: int, connection: socket.socket, slots: Array) -> None:
         """Sum blocks as long as there are some in a pass, and wait until the parent has added them all."""
         n_ready, n_free = 0, SLOTS
-        while (i := self._counter.take(of_pass)) is not None:
+        while (i := self._counter.take(of_pass, self._sweep.n_blocks)) is not None:
             sums = self._sweep.sum_block(i)
             if not n_free:
                 _receive(connection)

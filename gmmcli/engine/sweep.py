@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gmmcli.core.block import Workspace, choose_layout
+from gmmcli.core.block import Workspace
 from gmmcli.core.kernel import Kernel, Sums
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 from gmmcli.core.quantiles import sample_size, sampled_rows
@@ -43,11 +43,6 @@ class Sweep:
         """
         self.kernel, self._hard, self._sample = Kernel(mixture), hard, self.samples.at(sample)
         self._blocks = list(self._table.blocks(self.kernel.layout.block_rows))
-
-    def count_blocks(self, mixture: Mixture) -> int:
-        """Return the number of blocks of a pass under a mixture, before it is made ready for."""
-        layout = choose_layout(mixture.covariance_type, mixture.n_features, mixture.n_components)
-        return sum(1 for _ in self._table.blocks(layout.block_rows))
 
     @property
     def n_blocks(self) -> int:

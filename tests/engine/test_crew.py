@@ -170,7 +170,7 @@ def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_p
 
     with (tmp_path / "lock").open("w") as again:
         fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert all(len(files) == 5 for files in open_files)  # standard streams, the socket, the counter's lock
+    assert all(len(files) == 5 for files in open_files)  # standard streams, the socket, the counter's file
 
 
 def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mixture):
@@ -201,28 +201,28 @@ def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
         assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
 
-def take_all(counter, of_pass, writer):
-    """Be a process that takes what it can, once there is something, and says what."""
+def take_all(counter, of_pass, end, writer):
+    """Be a process that takes what it can, and says what."""
     try:
-        while (first := counter.take(of_pass)) is None:
-            pass
-        taken = [first, *iter(lambda: counter.take(of_pass), None)]
-        os.write(writer, np.array(taken).tobytes())
+        with os.fdopen(writer, "wb") as file:
+            file.write(np.array([*iter(lambda: counter.take(of_pass, end), None)]).tobytes())
     finally:
         os._exit(0)
 
 
 def test_processes_take_every_number_once():
-    """Several at a time, none beyond the end, and none of a pass that is over."""
-    counter, n_processes, end = Counter(), 4, 20_000
+    """Several at a time, and none beyond the end."""
+    counter, n_processes, end = Counter(), 4, 50_000
     pipes, pids = [os.pipe() for _ in range(n_processes)], []
+    begin = multiprocessing.get_context("fork").Event()
     for _, writer in pipes:
         pids.append(os.fork())
         if pids[-1] == 0:
-            take_all(counter, 7, writer)
+            begin.wait()
+            take_all(counter, 7, end, writer)
         os.close(writer)
-    with counter.locked():
-        counter.start(7, end)
+    counter.start(7)
+    begin.set()
 
     found = []
     for reader, _ in pipes:
@@ -232,11 +232,21 @@ def test_processes_take_every_number_once():
     for pid in pids:
         os.waitpid(pid, 0)
     assert np.sort(np.concatenate(found)).tolist() == list(range(end))
-    assert counter.take(7) is None
-    with counter.locked():
-        counter.start(8, end)
-    assert counter.take(7) is None
-    assert counter.take(8) == 0
+    assert counter.take(7, end) is None
+
+
+def test_a_process_that_is_late_keeps_a_number_of_a_later_pass_until_it_is_there():
+    """None is lost, and none is taken for one of a pass that is over."""
+    late, others = Counter(), Counter()
+    late.descriptor = os.dup(others.descriptor)  # as after a fork
+    others.start(1)
+    assert others.take(1, 5) == 0
+
+    others.start(3)
+
+    assert [late.take(of_pass, 5) for of_pass in (1, 2)] == [None, None]
+    assert [others.take(3, 5), late.take(3, 5), late.take(3, 5), others.take(3, 5)] == [1, 0, 2, 3]
+    assert [late.take(3, 5), others.take(3, 5)] == [4, None]
 
 
 @pytest.mark.parametrize("n_components", [1, 9])

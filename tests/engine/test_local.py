@@ -12,7 +12,7 @@ from gmmcli.core import kernel as kernel_module
 from gmmcli.core.block import Layout
 from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine import local, sweep
+from gmmcli.engine import local
 from gmmcli.engine.local import LocalEngine, one_blas_thread
 from gmmcli.errors import CovarianceNotPositive
 
@@ -22,7 +22,7 @@ SHORT_BLOCK = 64
 def use_short_blocks(patch, rows):
     """Make blocks of one tile of four slabs, and hand out even the shortest pass."""
     layout = Layout(rows, rows, rows // 4, 2, 24, row_ns=1.0, most_sums=1000)
-    for module in (kernel_module, local, sweep):
+    for module in (kernel_module, local):
         patch.setattr(module, "choose_layout", lambda *_: layout)
     patch.setattr(local, "SCATTER_ROWS", rows)
     patch.setattr(local, "INLINE_NS", 0.0)

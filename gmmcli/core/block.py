@@ -36,10 +36,8 @@ PRODUCT = 1_000_000
 LEAST_SHIFTS = 4
 # Components that are multiplied at once: what the registers of a product's innermost loop hold.
 BUNDLE, MAX_BUNDLE = 16, 24
-# Numbers in a cache line.
-LINE = 8
-# Rows of a triangular factor that are multiplied at once: the zeros behind them are left out.
-TRIANGLE_ROWS = 16
+# Bytes of a cache line, and of a large page: what is a multiple of it on another machine does no harm.
+LINE, LARGE_PAGE = 64, 2**21
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
     sums_of_centred = K * (1 + d + d * d)
     if prefers_centred(covariance_type, d, K, n_unsafe=0):
         row_ns += K * _centred_ns(covariance_type, d)
-        slab = _power_of_two(PRODUCT / (4 * TRIANGLE_ROWS * d), 64, SLAB_ROWS)
+        slab = _power_of_two(PRODUCT / (4 * family.TRIANGLE_ROWS * d), 64, SLAB_ROWS)
         tile, n_bundles, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 1, 0
         sums = most_sums = sums_of_centred
     else:
@@ -147,18 +145,18 @@ def _adjoining(*shapes: tuple[int, ...]) -> Iterator[Array]:
     ------
     MemoryError
     """
-    sizes = [-(-math.prod(shape) // LINE) * LINE for shape in shapes]
+    sizes = [-(-8 * math.prod(shape) // LINE) * LINE for shape in shapes]
     try:
-        memory = mmap.mmap(-1, 8 * sum(sizes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory = mmap.mmap(-1, sum(sizes) + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a system may be built without them
             memory.madvise(mmap.MADV_HUGEPAGE)
-    begin = 0
+    begin = -np.frombuffer(memory, dtype=np.uint8).__array_interface__["data"][0] % LARGE_PAGE
     for shape, size in zip(shapes, sizes, strict=True):
-        count = math.prod(shape)
-        yield np.frombuffer(memory, dtype=np.float64, count=count, offset=8 * begin).reshape(shape)
+        flat = np.frombuffer(memory, dtype=np.float64, count=math.prod(shape), offset=begin)
+        yield flat.reshape(shape)
         begin += size
 
 
@@ -182,17 +180,29 @@ class Workspace:
         if mixture.covariance_type == "full":
             D, n_repeated = min(D, max(layout.group_features, 1 + d)), d // 2
         by_row = (n_slabs, n_bundles, s, bundle)
-        self.X, self.bundles, self.peak, self.total, self.centred, self.whitened = _adjoining(
+        # What a mixture of the other form leaves alone lies at the end, in pages that are never touched.
+        (
+            self.X,
+            self.bundles,
+            self.peak,
+            self.total,
+            self.centred,
+            self.whitened,
+            self.by_row,
+            self.by_row_of_group,
+            self.phi,
+            self.products,
+        ) = _adjoining(
             (n_slabs, d + n_repeated, s),
             (n_slabs, n_bundles, bundle, s),
             (n_slabs, 1, s),
             (n_slabs, 1, s),
             (n_slabs, d, s),
             (n_slabs, d, s),
-        )
-        # Memory that a mixture in centred form leaves alone is free.
-        self.by_row, self.by_row_of_group, self.phi, self.products = _adjoining(
-            by_row, by_row, (n_slabs, D, s), (n_slabs, n_bundles, D, bundle)
+            by_row,
+            by_row,
+            (n_slabs, D, s),
+            (n_slabs, n_bundles, D, bundle),
         )
         # Components that only fill the last bundle are always 0 here.
         self.log_resp = self.bundles.reshape(n_slabs, -1, s)[:, :K]

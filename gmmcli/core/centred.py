@@ -6,7 +6,7 @@ y = F (z − μ), the squared distance is ‖y‖²; second moments are summed a
 import numpy as np
 
 from gmmcli.core import family
-from gmmcli.core.block import TRIANGLE_ROWS, Block
+from gmmcli.core.block import Block
 from gmmcli.core.mixture import Array, Integers, Mixture, covariances_shape
 
 
@@ -85,8 +85,8 @@ class Centred:
 
 
 def _multiply_triangular(lower: Array, X: Array, out: Array) -> None:
-    """Write the product of a lower triangular matrix with each slab."""
+    """Write the product of a lower triangular matrix with each slab, most zeros of the matrix left out."""
     d = len(lower)
-    for first in range(0, d, TRIANGLE_ROWS):
-        last = min(first + TRIANGLE_ROWS, d)
+    for first in range(0, d, family.TRIANGLE_ROWS):
+        last = min(first + family.TRIANGLE_ROWS, d)
         np.matmul(lower[first:last, :last], X[:, :last], out=out[:, first:last])

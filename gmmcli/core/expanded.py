@@ -51,9 +51,10 @@ class Expanded:
         W = family.natural(mixture, factors)
         self._n_components, D = W.shape
         bundle = layout.bundle_of(self._n_components)
-        padded = np.zeros((layout.n_bundles * bundle, D))
-        padded[: self._n_components] = W
-        self._W = np.ascontiguousarray(padded.reshape(-1, bundle, D).transpose(0, 2, 1))
+        self._W = np.zeros((layout.n_bundles, D, bundle))
+        for i in range(layout.n_bundles):
+            part = W[i * bundle : (i + 1) * bundle]
+            self._W[i, :, : len(part)] = part.T
         self.shape_of_sums = self._W.shape
         self._groups = divide(mixture.covariance_type, mixture.n_features, layout.group_features)
         self._part = max(layout.group_features, MIN_PART)

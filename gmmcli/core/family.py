@@ -17,6 +17,8 @@ from gmmcli.errors import CovarianceNotPositive
 LOG_2PI = float(np.log(2 * np.pi))
 # Stands for log 0 in a matrix product, where −inf × 0 of a padded tile would be NaN. exp() of it is 0.
 LOG_ZERO = -1e300
+# Rows of a triangular factor that are multiplied at once.
+TRIANGLE_ROWS = 16
 # Pivots of this part of a variance, times d, are rounding: 4 eps.
 PIVOT = 4 * float(np.finfo(np.float64).eps)
 
@@ -253,13 +255,24 @@ def natural(mixture: Mixture, factors: Array) -> Array:
             W[:, 1 : 1 + d] = factors[:, None] * whitened
             W[:, 1 + d] = -0.5 * factors**2
     if mixture.covariance_type == "full":
-        precisions = np.matmul(factors.transpose(0, 2, 1), factors)
         i, j = pairs(d)
-        np.take(precisions.reshape(K, -1), i * d + j, axis=1, out=W[:, 1 + d :], mode="clip")
+        places = np.maximum(i, j) * d + np.minimum(i, j)
+        np.take(_precisions(factors).reshape(K, -1), places, axis=1, out=W[:, 1 + d :], mode="clip")
         np.negative(W[:, 1 + d :], out=W[:, 1 + d :])
         W[:, 1 + d : 1 + 2 * d] *= 0.5
     W[:, 0] = log_weights(mixture) + log_normalisers(mixture, factors) - 0.5 * (whitened**2).sum(axis=1)
     return W
+
+
+def _precisions(factors: Array) -> Array:
+    """Return FᵀF of lower triangular F on and below the diagonal; what is above it may be anything."""
+    d = factors.shape[-1]
+    precisions = np.empty_like(factors)
+    for first in range(0, d, TRIANGLE_ROWS):  # the zeros above F's diagonal are left out
+        last = min(first + TRIANGLE_ROWS, d)
+        columns = factors[:, first:, first:last].transpose(0, 2, 1)
+        np.matmul(columns, factors[:, first:, :last], out=precisions[:, first:last, :last])
+    return precisions
 
 
 def moments(
@@ -306,19 +319,27 @@ def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Ar
     d = means.shape[1]
     match statistics.covariance_type:
         case "full":
-            covariances = squares / counts[:, None, None]
-            return np.asarray(0.5 * (covariances + covariances.transpose(0, 2, 1)))
+            return _symmetrised(squares / counts[:, None, None])
         case "tied":
-            covariances = squares / counts.sum()
-            return np.asarray(0.5 * (covariances + covariances.T))
+            return _symmetrised(squares / counts.sum())
         case "diag":
             return np.asarray(squares / counts[:, None])
         case "spherical":
             return np.asarray(squares / (counts * d))
 
 
+def _symmetrised(matrices: Array) -> Array:
+    """Return the means of matrices and their transposes."""
+    both: Array = matrices + np.swapaxes(matrices, -1, -2)
+    both *= 0.5
+    return both
+
+
 def add_to_variances(covariances: Array, amount: float, covariance_type: CovarianceType) -> Array:
     """Return the covariances with `amount` added to every variance."""
+    result = covariances.copy()
+    variances = result
     if covariance_type in ("full", "tied"):
-        return covariances + amount * np.eye(covariances.shape[-1])
-    return covariances + amount
+        variances = np.einsum("...ii->...i", result)
+    variances += amount
+    return result

@@ -251,14 +251,14 @@ class Kernel:
         """
         covariance_type = self.mixture.covariance_type
         K, d = self.mixture.means.shape
-        own = Statistics.empty(covariance_type, K, d)
-        counts, totals, squares, reference = own.counts, own.sums, own.squares, own.reference
-        arrays = sums.arrays
+        arrays, reference = sums.arrays, np.zeros((K, d))
         if self._expanded is not None:
-            counts, totals, squares = family.moments(
-                self._expanded.by_component(arrays[0]), scatter, covariance_type, d
-            )
+            by_component = self._expanded.by_component(arrays[0])
+            counts, totals, squares = family.moments(by_component, scatter, covariance_type, d)
             arrays = arrays[1:]
+        else:
+            none = Statistics.empty(covariance_type, K, d)
+            counts, totals, squares = none.counts, none.sums, none.squares
         if self._centred is not None:
             k = self._centred.components
             counts[k], totals[k] = arrays[0], arrays[1]

@@ -89,7 +89,8 @@ class Statistics:
                 change = 2 * e * u
             case "spherical":
                 change = 2 * (e * u).sum(axis=1)
-        return replace(self, sums=s + n[:, None] * e, squares=self.squares + change, reference=reference)
+        change += self.squares
+        return replace(self, sums=s + n[:, None] * e, squares=change, reference=reference)
 
     def __add__(self, other: Self) -> Self:
         """Return the statistics of both sets of rows, about the references of the left operand.

@@ -42,6 +42,17 @@ def environment(kernel: str | None = None) -> dict[str, str]:
     return kept if kernel is None else {**kept, "OPENBLAS_CORETYPE": kernel}
 
 
+def environment_of(program: str, kernel: str | None) -> dict[str, str]:
+    """Return the environment of a process that imports a program.
+
+    The gmmcli command has told OpenBLAS its kernel and one thread before numpy loads (numerics, section 4);
+    a process that imports gmmcli has to be told from outside.
+    """
+    if program != GMMCLI:
+        return environment(kernel)
+    return {**environment(kernel or kernel_of_command()), "OPENBLAS_NUM_THREADS": "1"}
+
+
 def gmmcli_command() -> list[str]:
     """Return what runs gmmcli: the installed program, or else the package that Python finds."""
     program = Path(sys.executable).with_name("gmmcli")
@@ -55,11 +66,7 @@ def script_command(name: str) -> list[str]:
 
 @cache
 def kernel_of_command() -> str | None:
-    """Return the kernel of OpenBLAS that the gmmcli command runs; None with another BLAS.
-
-    The command may choose one before numpy loads (numerics, section 4). A process that imports gmmcli has to
-    be given it from outside.
-    """
+    """Return the kernel of OpenBLAS that the gmmcli command runs; None with another BLAS."""
     command = [*gmmcli_command(), "--version", "-v"]
     text = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout
     words = next((line.split() for line in text.splitlines() if line.startswith("BLAS ")), [])
@@ -78,14 +85,12 @@ class Worker:
 
     def __init__(self, program: str, kernel: str | None = None) -> None:
         self.program = program
-        if kernel is None and program == GMMCLI:
-            kernel = kernel_of_command()
         self._process = subprocess.Popen(
             [*script_command("worker.py"), program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(kernel),
+            env=environment_of(program, kernel),
         )
 
     def ask(self, task: str, **arguments: Any) -> dict[str, Any]:

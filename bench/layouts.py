@@ -13,7 +13,7 @@ from dataclasses import replace
 from unittest import mock
 
 import numpy as np
-from children import environment, kernel_of_command
+from children import GMMCLI, environment_of
 from part import table
 from problems import Shape, draw
 
@@ -80,4 +80,4 @@ if __name__ == "__main__":
             main()
     else:  # numpy is loaded, and with it the kernel chosen
         command = [sys.executable, __file__, "--here"]
-        subprocess.run(command, env=environment(kernel_of_command()), check=True)
+        subprocess.run(command, env=environment_of(GMMCLI, None), check=True)

@@ -89,6 +89,7 @@ class Crew:
         try:
             for _ in range(n_others):
                 worker = self._start()
+                _send_away(worker.pid)
                 self._workers[worker.connection.fileno()] = worker
                 self._poll.register(worker.connection, select.POLLIN)
         except BaseException:
@@ -227,6 +228,20 @@ def _fork() -> int:
         # That threads of other libraries are not in the child is as it should be: it uses numpy alone.
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
+
+
+def _send_away(pid: int) -> None:
+    """Move a process to another processor than this one's; where it runs after that is the system's choice.
+
+    Linux often leaves a new process waiting for the processor of its parent for some milliseconds, although
+    another one is idle.
+    """
+    with contextlib.suppress(OSError):
+        # The 39th of its numbers; the name before them may hold anything.
+        here = Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[36]
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(pid, allowed - {int(here)} or allowed)
+        os.sched_setaffinity(pid, allowed)
 
 
 def can_fork() -> bool:

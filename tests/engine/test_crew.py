@@ -201,6 +201,15 @@ def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
         assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
 
+def test_workers_may_run_wherever_the_parent_may(engine, mixture):
+    """They are sent to another processor at first, and not bound to it."""
+    engine.expectation(mixture)
+
+    assert {frozenset(os.sched_getaffinity(pid)) for pid in pids_of(engine)} == {
+        frozenset(os.sched_getaffinity(0))
+    }
+
+
 def take_all(counter, of_pass, end, writer):
     """Be a process that takes what it can, and says what."""
     try:

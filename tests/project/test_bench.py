@@ -185,3 +185,18 @@ def test_a_child_starts_as_it_was_installed(monkeypatch: pytest.MonkeyPatch) -> 
     assert not {"OPENBLAS_CORETYPE", "OMP_NUM_THREADS"} & set(children.environment())
     assert children.environment("Haswell")["OPENBLAS_CORETYPE"] == "Haswell"
     assert children.environment().items() <= dict(os.environ).items()
+
+
+def test_a_process_that_imports_gmmcli_is_told_what_the_command_tells(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One thread of BLAS and the command's kernel; other programs start as they were installed."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    children = load("children")
+    monkeypatch.setattr(children, "kernel_of_command", lambda: "SkylakeX")
+
+    told = {program: children.environment_of(program, None) for program in ("gmmcli", "scikit-learn")}
+
+    assert told["gmmcli"].items() >= {"OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "SkylakeX"}.items()
+    assert told["scikit-learn"] == children.environment()
+    assert children.environment_of("gmmcli", "Haswell")["OPENBLAS_CORETYPE"] == "Haswell"

@@ -87,9 +87,10 @@ class Crew:
         self._finalizer = weakref.finalize(self, _end, self._workers)
         self._poll = select.poll()
         try:
+            here = _processor()  # asked before all memory is shared, which is slower to write to
             for _ in range(n_others):
                 worker = self._start()
-                _send_away(worker.pid)
+                _send_away(worker.pid, here)
                 self._workers[worker.connection.fileno()] = worker
                 self._poll.register(worker.connection, select.POLLIN)
         except BaseException:
@@ -230,17 +231,23 @@ def _fork() -> int:
         return os.fork()
 
 
-def _send_away(pid: int) -> None:
+def _processor() -> int | None:
+    """Return the processor that this thread runs on; None where the system does not say."""
+    with contextlib.suppress(OSError), open("/proc/thread-self/stat") as file:
+        # The 39th of its numbers; the name before them may hold anything.
+        return int(file.read().rpartition(")")[2].split()[36])
+    return None
+
+
+def _send_away(pid: int, here: int | None) -> None:
     """Move a process to another processor than this one's; where it runs after that is the system's choice.
 
     Linux often leaves a new process waiting for the processor of its parent for some milliseconds, although
     another one is idle.
     """
     with contextlib.suppress(OSError):
-        # The 39th of its numbers; the name before them may hold anything.
-        here = Path("/proc/thread-self/stat").read_text().rpartition(")")[2].split()[36]
         allowed = os.sched_getaffinity(0)
-        os.sched_setaffinity(pid, allowed - {int(here)} or allowed)
+        os.sched_setaffinity(pid, allowed - {here} or allowed)
         os.sched_setaffinity(pid, allowed)
 
 

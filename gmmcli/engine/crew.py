@@ -34,6 +34,8 @@ from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 SLOTS = 4
 # Blocks that the parent sums before one that came earlier is ready.
 MOST_AHEAD = 16
+# How long the parent waits for a worker before it looks whether the run is to end: a worker may be stopped.
+WAIT_MS = 200
 # The longest message: mixtures and sums go through shared memory.
 MOST_BYTES = 4096
 _READY, _FREE = struct.Struct("=qq"), b"free"
@@ -153,8 +155,8 @@ class Crew:
                 folded += 1
 
     def _gather(self, *, wait: bool) -> dict[int, _Done]:
-        """Return the blocks that workers have ready, by number; at least one if they are waited for."""
-        found, timeout = dict[int, _Done](), None if wait else 0
+        """Return the blocks that workers have ready, by number; if there is none, wait a while for one."""
+        found, timeout = dict[int, _Done](), WAIT_MS if wait else 0
         while ready := self._poll.poll(timeout):
             for descriptor, _ in ready:
                 worker = self._workers[descriptor]

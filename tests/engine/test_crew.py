@@ -311,6 +311,32 @@ def test_a_worker_that_is_killed_in_a_pass_is_reported(engine, mixture, monkeypa
     killer.join()
 
 
+def test_a_worker_that_is_stopped_does_not_keep_a_run_from_ending(engine, mixture, monkeypatch):
+    """It holds a block for which the parent waits; what that is asked before each wait may end the run."""
+    pause, sum_block = multiprocessing.get_context("fork").Event(), engine._sweep.sum_block
+    since = time.monotonic()
+
+    def stop(i):
+        pause.set()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    def sum_after_that(i):
+        assert pause.wait(PATIENCE_S)
+        return sum_block(i)
+
+    def end():
+        if pause.is_set() and time.monotonic() > since + 1.0:
+            raise TimeoutError
+
+    monkeypatch.setattr(engine._sweep, "sum_block", stop)
+    engine._crew_for(mixture)
+    monkeypatch.setattr(engine._sweep, "sum_block", sum_after_that)
+    monkeypatch.setattr(engine, "_check", end)
+
+    with pytest.raises(TimeoutError):
+        engine.expectation(mixture)
+
+
 SCRIPT = """
 import numpy as np
 from gmmcli.core.mixture import Mixture

@@ -223,9 +223,7 @@ def restarted(mended: Pair, expectation: Expect) -> Pair:
     return begin(mended.mixture, expectation, step=mended.step, run=mended.run)
 
 
-def iterate(
-    pair: Pair, expectation: Expect, rules: Rules | None = None, mend: Mend = leave_alone
-) -> Iterator[Pair]:
+def iterate(pair: Pair, expectation: Expect, rules: Rules, mend: Mend = leave_alone) -> Iterator[Pair]:
     """Yield the pairs of a run, without end: the first, then (M, E)*.
 
     Parameters
@@ -234,7 +232,7 @@ def iterate(
         The first.
     expectation : callable
         One E over this run's table.
-    rules : Rules, optional
+    rules : Rules
     mend : callable
         Given a pair and what M makes of it, may return another pair to go on with, its E still to be made.
 
@@ -243,7 +241,6 @@ def iterate(
     CovarianceNotPositive
         From the kernel, while the next pair is asked for.
     """
-    rules = rules or Rules()
     while True:
         yield pair
         stepped = rules.maximise(pair.expectation.statistics, pair.mixture)

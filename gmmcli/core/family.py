@@ -314,25 +314,23 @@ def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Ar
     means : ndarray of shape (K, n_features), float64
     counts : ndarray of shape (K,), float64
         What to divide by: positive.
+
+    Returns
+    -------
+    ndarray
+        Symmetric to the last bit, as the squares of the kernel's statistics are.
     """
     squares = statistics.shifted(means).squares
     d = means.shape[1]
     match statistics.covariance_type:
         case "full":
-            return _symmetrised(squares / counts[:, None, None])
+            return np.asarray(squares / counts[:, None, None])
         case "tied":
-            return _symmetrised(squares / counts.sum())
+            return np.asarray(squares / counts.sum())
         case "diag":
             return np.asarray(squares / counts[:, None])
         case "spherical":
             return np.asarray(squares / (counts * d))
-
-
-def _symmetrised(matrices: Array) -> Array:
-    """Return the means of matrices and their transposes."""
-    both: Array = matrices + np.swapaxes(matrices, -1, -2)
-    both *= 0.5
-    return both
 
 
 def add_to_variances(covariances: Array, amount: float, covariance_type: CovarianceType) -> Array:

@@ -22,7 +22,10 @@ def expectation_over(X):
     return expectation
 
 
-def first_pairs(n_pairs, mixture, X, rules=None, **before):
+PLAIN = em.Rules()
+
+
+def first_pairs(n_pairs, mixture, X, rules=PLAIN, **before):
     expectation = expectation_over(X)
     pairs = em.iterate(em.begin(mixture, expectation, **before), expectation, rules)
     return [next(pairs) for _ in range(n_pairs)]
@@ -136,7 +139,7 @@ def test_a_run_is_e_then_m_and_e_for_ever():
         seen.append(mixture)
         return expectation_over(X)(mixture)
 
-    pairs = em.iterate(em.begin(start, expectation, step=7), expectation)
+    pairs = em.iterate(em.begin(start, expectation, step=7), expectation, em.Rules())
     first, second = next(pairs), next(pairs)
 
     assert [p.step for p in (first, second)] == [7, 8]

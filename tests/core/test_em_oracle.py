@@ -56,6 +56,26 @@ def test_one_e_and_one_m_are_those_of_the_definitions(mixture, X, weighted, hard
     assert_close(em.maximise(statistics, mixture), slow_em.maximise(X, slow.resp, mixture))
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("n_tight", [0, 1, 3])
+@pytest.mark.parametrize("d", [2, 7, 40])
+def test_covariances_are_symmetric_to_the_last_bit(covariance_type, n_tight, d):
+    """Whatever form each component is in, after statistics were added and taken about another reference."""
+    rng = np.random.default_rng([d, n_tight])
+    mixture = random_mixture(rng, covariance_type, 12, d)
+    scale = np.where(np.arange(12) < n_tight, 1e-12, 1.0)[:, None, None]
+    covariances = mixture.covariances * (scale if covariance_type == "full" else scale.min())
+    mixture = Mixture(mixture.weights, mixture.means, covariances, covariance_type)
+    X = random_rows(rng, mixture, 300)
+
+    statistics = fast(X, mixture)[0] + fast(X[:, :100], mixture)[0].scaled(0.3)
+    found = em.maximise(statistics, mixture, "wc").covariances, em.maximise(statistics, mixture).covariances
+
+    assert Kernel(mixture).is_centred.any() == (n_tight > 0)
+    for covariances in found:
+        np.testing.assert_array_equal(covariances, np.swapaxes(covariances, -1, -2))
+
+
 def test_rows_and_weight_are_counted(mixture, X):
     """A row of weight 0 is no row; total weight is the sum."""
     row_weights = np.arange(X.shape[1]) % 3 * 0.25

@@ -72,7 +72,7 @@ def test_without_earlier_rows_it_is_em(problem):
 
     expected = next(
         pair
-        for pair in em.iterate(em.begin(mixture, engine.expectation), engine.expectation)
+        for pair in em.iterate(em.begin(mixture, engine.expectation), engine.expectation, em.Rules())
         if pair.step == 4
     ).mixture
     assert found.covariances.tobytes() == expected.covariances.tobytes()

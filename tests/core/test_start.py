@@ -281,7 +281,7 @@ def optimum(X, covariance_type, n_components):
         0.0,
         lambda kind, rng: start.draw(rows, kind, covariance_type, n_components, 0.0, rng),
     )
-    for pair in islice(em.iterate(em.begin(mixture, rows.expectation), rows.expectation), 2000):
+    for pair in islice(em.iterate(em.begin(mixture, rows.expectation), rows.expectation, em.Rules()), 2000):
         if pair.has_converged(1e-8):
             break
     return pair.expectation.statistics.log_likelihood - rows.n_rows * u.log_jacobian

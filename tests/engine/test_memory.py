@@ -36,11 +36,11 @@ def test_log_densities_stay_what_they_were_however_many_are_held(n_workers):
     mixture = random_mixture(rng, "full", 3, 2)
     X = random_rows(rng, mixture, 40_000)
     with LocalEngine([[X]], n_workers) as engine:
-        pairs = em.iterate(em.begin(mixture, engine.expectation), engine.expectation)
+        pairs = em.iterate(em.begin(mixture, engine.expectation), engine.expectation, em.Rules())
         held = [next(pairs) for _ in range(10)]
         before = [pair.expectation.log_densities.copy() for pair in held]
 
-        fresh = em.iterate(em.begin(mixture, engine.expectation), engine.expectation)
+        fresh = em.iterate(em.begin(mixture, engine.expectation), engine.expectation, em.Rules())
         again = [next(fresh).expectation.log_densities.tobytes() for _ in range(10)]
 
     for pair, copied, repeated in zip(held, before, again, strict=True):

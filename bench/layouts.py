@@ -53,7 +53,7 @@ def cost_ns(d: int, n_components: int, tile_rows: int | None, centred: bool) -> 
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the kernel and both tables."""
     print(blas_kernel())
     rows = []
     for d, K in TILED:

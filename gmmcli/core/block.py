@@ -36,7 +36,7 @@ PRODUCT = 1_000_000
 LEAST_SHIFTS = 4
 # Components that are multiplied at once: what the registers of a product's innermost loop hold.
 BUNDLE, MAX_BUNDLE = 16, 24
-# Bytes of a cache line, and of a large page: what is a multiple of it on another machine does no harm.
+# Bytes of a cache line, and of a large page. On machines with other sizes they do no harm.
 LINE, LARGE_PAGE = 64, 2**21
 
 
@@ -95,6 +95,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
             slab = next((n for n in lengths if LEAST_SHIFTS * bundle * d * n <= PRODUCT), lengths[-1])
             n_groups = -(-D * bundle * slab // PRODUCT)
         group = PRODUCT // (bundle * slab)
+        # Each group but the last is expanded and multiplied twice: about as many calls more.
         tile = _power_of_two((2 * n_groups - 1) * TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
         sums = n_bundles * bundle * D
         most_sums = sums + sums_of_centred
@@ -138,8 +139,8 @@ def _power_of_two(rows: float, least: int, most: int) -> int:
 def _adjoining(*shapes: tuple[int, ...]) -> Iterator[Array]:
     """Yield arrays of zeros in one piece of memory, each of them where a cache line begins.
 
-    The piece is new to the system, which is asked for large pages: it has to find few of them, and none that
-    a process forked before has to keep a copy of.
+    The memory is new, and large pages are asked for: few page faults, and none that copies what a process
+    forked before still shares.
 
     Raises
     ------
@@ -180,7 +181,7 @@ class Workspace:
         if mixture.covariance_type == "full":
             D, n_repeated = min(D, max(layout.group_features, 1 + d)), d // 2
         by_row = (n_slabs, n_bundles, s, bundle)
-        # What a mixture of the other form leaves alone lies at the end, in pages that are never touched.
+        # What the centred form leaves alone lies at the end, in pages that are never touched.
         (
             self.X,
             self.bundles,
@@ -242,8 +243,8 @@ class Block:
     peak, total : ndarray of shape (n_slabs, 1, slab_rows)
     centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
     by_row, by_row_of_group : ndarray of shape (n_slabs, n_bundles, slab_rows, components of a bundle)
-    phi : ndarray of shape (n_slabs, features of the longest group, slab_rows)
-    products : ndarray of shape (n_slabs, n_bundles, features of the longest group, components of a bundle)
+    phi : ndarray of shape (n_slabs, features that a group may have, slab_rows)
+    products : ndarray of shape (n_slabs, n_bundles, features that a group may have, components of a bundle)
     """
 
     def __init__(self, work: Workspace, n_slabs: int) -> None:

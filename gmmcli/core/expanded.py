@@ -81,8 +81,8 @@ class Expanded:
 
         Notes
         -----
-        2·K·D flops per row. Groups are expanded once more: that costs less than fetching them from memory
-        that is farther away than the caches. The last one is still there.
+        2·K·D flops per row. All groups but the last are expanded once more, which costs less than fetching
+        them from memory that is farther away than the caches; the last is still there.
         """
         np.copyto(block.by_row, block.bundles.transpose(0, 1, 3, 2))
         total = np.empty(self.shape_of_sums)

@@ -34,7 +34,7 @@ def expanded_length(covariance_type: CovarianceType, n_features: int) -> int:
 def pairs(n_features: int) -> tuple[Integers, Integers]:
     """Return i and j of the products z_i z_j in the order of φ: by j − i modulo d, then by i.
 
-    In this order a block is expanded by one or two multiplications, whatever d is.
+    In this order a range of shifts is expanded by one or two multiplications, whatever d is.
     """
     d = n_features
     whole = (d - 1) // 2 + 1
@@ -163,20 +163,16 @@ def _inverse_of_lower(lower: Array) -> Array:
     A⁻¹, 0; −C⁻¹ B A⁻¹, C⁻¹. There is none of the pivoting of a general solver: errors stay relative to each
     row, so that columns of very different spread do no harm.
     """
-    d = lower.shape[-1]
-    n = 1 << (d - 1).bit_length()
-    inverse = np.zeros((*lower.shape[:-2], n, n))
-    inverse[..., :d, :d] = lower
+    inverse, d = lower.copy(), lower.shape[-1]
     diagonal = np.einsum("...ii->...i", inverse)
-    diagonal[..., d:] = 1.0
     np.divide(1.0, diagonal, out=diagonal)
     h = 1
-    while h < n:
-        # As many at a time as there are: of the blocks that are inverted already, and of those between them.
-        block = _diagonal_blocks(inverse, 2 * h)
-        block[..., h:, :h] = -block[..., h:, h:] @ (block[..., h:, :h] @ block[..., :h, :h])
+    while h < d:
+        whole = d - d % (2 * h)  # behind these the last block, which is smaller
+        for block in (_diagonal_blocks(inverse[..., :whole, :whole], 2 * h), inverse[..., whole:, whole:]):
+            block[..., h:, :h] = -block[..., h:, h:] @ (block[..., h:, :h] @ block[..., :h, :h])
         h *= 2
-    return inverse[..., :d, :d]
+    return inverse
 
 
 def _diagonal_blocks(matrices: Array, size: int) -> Array:

@@ -81,16 +81,16 @@ class Statistics:
         match self.covariance_type:
             case "full":
                 cross = u[:, :, None] * e[:, None, :]
-                change = cross + cross.transpose(0, 2, 1)
+                squares = cross + cross.transpose(0, 2, 1)
             case "tied":
                 cross = u.T @ e
-                change = cross + cross.T
+                squares = cross + cross.T
             case "diag":
-                change = 2 * e * u
+                squares = 2 * e * u
             case "spherical":
-                change = 2 * (e * u).sum(axis=1)
-        change += self.squares
-        return replace(self, sums=s + n[:, None] * e, squares=change, reference=reference)
+                squares = 2 * (e * u).sum(axis=1)
+        squares += self.squares
+        return replace(self, sums=s + n[:, None] * e, squares=squares, reference=reference)
 
     def __add__(self, other: Self) -> Self:
         """Return the statistics of both sets of rows, about the references of the left operand.

@@ -10,8 +10,8 @@ _PER_PASS = 2**32
 class Counter:
     """The numbers of a pass: the offset of a file without content, which processes forked later share.
 
-    One call of the system tells the offset and moves it. No process ever waits for another, whichever is
-    stopped or killed.
+    One call of the system tells the offset and moves it: there is nothing that a process which is stopped or
+    killed could keep from the others.
 
     Attributes
     ----------
@@ -25,12 +25,8 @@ class Counter:
     """
 
     def __init__(self) -> None:
-        created = os.memfd_create("gmmcli")
-        try:
-            # Opened by a path as any file is: only then Linux moves its offset for one process at a time.
-            self.descriptor = os.open(f"/proc/self/fd/{created}", os.O_RDWR | os.O_CLOEXEC)
-        finally:
-            os.close(created)
+        # Opened by a path, as memfd is not: only then Linux moves the offset for one process at a time.
+        self.descriptor = os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR, 0o600)  # noqa: S108
         weakref.finalize(self, os.close, self.descriptor)
         self._kept: int | None = None
 
@@ -45,7 +41,7 @@ class Counter:
     def take(self, of_pass: int, end: int) -> int | None:
         """Return the next number of a pass; None where all below `end` are taken, or it is over.
 
-        A process that is late takes a number of that later pass: it keeps it until it asks for one of those.
+        A process that is late may take a number of a later pass; it keeps it until it asks for one of those.
         """
         if self._kept is None or self._kept < of_pass * _PER_PASS:
             self._kept = os.lseek(self.descriptor, 1, os.SEEK_CUR) - 1

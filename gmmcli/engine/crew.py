@@ -92,9 +92,9 @@ class Crew:
             here = _processor()  # asked before all memory is shared, which is slower to write to
             for _ in range(n_others):
                 worker = self._start()
-                _send_away(worker.pid, here)
                 self._workers[worker.connection.fileno()] = worker
                 self._poll.register(worker.connection, select.POLLIN)
+                _send_away(worker.pid, here)
         except BaseException:
             self.close()
             raise
@@ -103,8 +103,8 @@ class Crew:
         """End the processes, whatever they are doing. Does not wait for their end."""
         self._finalizer()
 
-    def prepare(self, mixture: Mixture, *, hard: bool, sample: int) -> None:
-        """Make all processes ready for a pass, this one too: `Sweep.prepare`.
+    def prepare(self, mixture: Mixture, check: Callable[[], None], *, hard: bool, sample: int) -> None:
+        """Make all processes ready for a pass, this one too: `Sweep.prepare`; `check` as in `run`.
 
         Raises
         ------
@@ -120,6 +120,8 @@ class Crew:
         shapes = [array.shape for array in arrays]
         message = json.dumps([self._pass, mixture.covariance_type, hard, sample, shapes]).encode()
         for worker in self._workers.values():
+            while not _has_room(worker):  # one that was stopped has not read what it was told before
+                check()
             _tell(worker, message)
         self._sweep.prepare(mixture, hard=hard, sample=sample)
 
@@ -202,6 +204,7 @@ class Crew:
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 of_pass, covariance_type, hard, sample, shapes = json.loads(_receive(connection))
+                # Copied, as what lies there may change once its pass has been looked at.
                 weights, means, covariances = (array.copy() for array in _split(self._mixture, shapes))
                 if not self._counter.is_at(of_pass):
                     continue  # the others have made that pass, and the mixture may be another
@@ -236,7 +239,7 @@ def _fork() -> int:
 def _processor() -> int | None:
     """Return the processor that this thread runs on; None where the system does not say."""
     with contextlib.suppress(OSError), open("/proc/thread-self/stat") as file:
-        # The 39th of its numbers; the name before them may hold anything.
+        # Field 39 of proc(5); the second one, a name, may hold anything.
         return int(file.read().rpartition(")")[2].split()[36])
     return None
 
@@ -276,6 +279,13 @@ def _reap() -> None:
             if os.waitpid(pid, os.WNOHANG) == (0, 0):
                 continue
         _killed.discard(pid)
+
+
+def _has_room(worker: _Worker) -> bool:
+    """Wait a while until a message can be sent without waiting, tell whether it can."""
+    poll = select.poll()
+    poll.register(worker.connection, select.POLLOUT)
+    return bool(poll.poll(WAIT_MS))
 
 
 def _tell(worker: _Worker, message: bytes) -> None:

@@ -123,7 +123,8 @@ class LocalEngine:
     n_workers : int
         Processes, this one included.
     check : callable, optional
-        Called before each block; may raise to abandon the pass.
+        Called before each block, and five times a second while workers are waited for; may raise to abandon
+        the pass.
 
     Notes
     -----
@@ -212,7 +213,7 @@ class LocalEngine:
         crew, sample = self._crew_for(mixture), sweep.samples.find_free()
         try:
             if crew is not None:
-                crew.prepare(mixture, hard=hard, sample=sample)
+                crew.prepare(mixture, self._check, hard=hard, sample=sample)
                 crew.run(self._check, fold)
             else:
                 sweep.prepare(mixture, hard=hard, sample=sample)
@@ -230,6 +231,7 @@ class LocalEngine:
     def expectation_of(self, first: int, count: int, mixture: Mixture) -> Statistics:
         """Return one E over consecutive rows, made by this process alone; the first row follows the last."""
         batch = LocalEngine([self._table.part(first, count)], 1, self._check)
+        batch._sweep.work_where(self._sweep)
         return batch.expectation(mixture).statistics
 
     def _crew_for(self, mixture: Mixture) -> Crew | None:

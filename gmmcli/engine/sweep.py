@@ -44,6 +44,10 @@ class Sweep:
         self.kernel, self._hard, self._sample = Kernel(mixture), hard, self.samples.at(sample)
         self._blocks = list(self._table.blocks(self.kernel.layout.block_rows))
 
+    def work_where(self, other: "Sweep") -> None:
+        """Work in the arrays of another sweep of this process; they never work at the same time."""
+        self._workspaces = other._workspaces
+
     @property
     def n_blocks(self) -> int:
         """Number of blocks."""

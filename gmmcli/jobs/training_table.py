@@ -66,7 +66,7 @@ def load_training_table(
         The model's; None for a new model, whose units this table fixes.
     n_threads : int
     check : callable
-        Called before each block of every pass; may raise to abandon it.
+        As of `LocalEngine`.
     tell : callable
     skip_empty_columns : bool
         Leave out columns without a value, rather than miss every row of them.

@@ -1,5 +1,6 @@
 """Worker processes: they leave nothing behind, keep nothing of the parent's, and are missed when they end."""
 
+import contextlib
 import dataclasses
 import fcntl
 import functools
@@ -210,6 +211,22 @@ def test_workers_may_run_wherever_the_parent_may(engine, mixture):
     }
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="one processor")
+def test_workers_are_sent_to_another_processor_at_first(engine, mixture, monkeypatch):
+    """Than the one that the parent runs on."""
+    allowed, masks = os.sched_getaffinity(0), []
+    monkeypatch.setattr(crew_module, "_processor", lambda: min(allowed))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, mask: masks.append((pid, mask)))
+
+    engine.expectation(mixture)
+
+    assert masks == [(pid, mask) for pid in pids_of(engine) for mask in (allowed - {min(allowed)}, allowed)]
+
+
+def test_the_processor_is_one_of_those_that_may_be_used():
+    assert crew_module._processor() in os.sched_getaffinity(0)
+
+
 def take_all(counter, of_pass, end, writer):
     """Be a process that takes what it can, and says what."""
     try:
@@ -221,7 +238,7 @@ def take_all(counter, of_pass, end, writer):
 
 def test_processes_take_every_number_once():
     """Several at a time, and none beyond the end."""
-    counter, n_processes, end = Counter(), 4, 50_000
+    counter, n_processes, end = Counter(), 4, 500_000
     pipes, pids = [os.pipe() for _ in range(n_processes)], []
     begin = multiprocessing.get_context("fork").Event()
     for _, writer in pipes:
@@ -247,7 +264,7 @@ def test_processes_take_every_number_once():
 def test_a_process_that_is_late_keeps_a_number_of_a_later_pass_until_it_is_there():
     """None is lost, and none is taken for one of a pass that is over."""
     late, others = Counter(), Counter()
-    late.descriptor = os.dup(others.descriptor)  # as after a fork
+    os.dup2(others.descriptor, late.descriptor)  # as after a fork
     others.start(1)
     assert others.take(1, 5) == 0
 
@@ -276,65 +293,99 @@ def test_a_worker_that_is_late_takes_no_part_in_a_pass_that_is_over(mixture, n_c
         assert pids_of(engine) == [worker]
 
 
+@contextlib.contextmanager
+def held_up(engine, mixture, monkeypatch, hold):
+    """Lend workers that hold a block each, what to do then, and an event that tells of the first."""
+    holds, sum_block = multiprocessing.get_context("fork").Event(), engine._sweep.sum_block
+
+    def hold_one(i):
+        holds.set()
+        hold()
+
+    def sum_after_that(i):
+        assert holds.wait(PATIENCE_S)
+        return sum_block(i)
+
+    monkeypatch.setattr(engine._sweep, "sum_block", hold_one)
+    engine._crew_for(mixture)
+    monkeypatch.setattr(engine._sweep, "sum_block", sum_after_that)
+    killer = threading.Timer(PATIENCE_S, lambda: kill(pids_of(engine)))
+    killer.start()
+    yield holds
+    killer.cancel()
+
+
+def kill(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def fail():
+    raise ValueError
+
+
 def test_a_worker_that_fails_is_not_taken_for_one_without_memory(engine, mixture, monkeypatch):
     """An error in its own code is a bug, and said to be one."""
-
-    def fail(i):
-        raise ValueError
-
-    monkeypatch.setattr(engine._sweep, "sum_block", fail)
-    engine._crew_for(mixture)  # forked with what fails
-    monkeypatch.undo()
-
-    with pytest.raises(RuntimeError, match="failed"):
+    with (
+        held_up(engine, mixture, monkeypatch, fail),
+        pytest.raises(RuntimeError, match="failed"),
+    ):
         engine.expectation(mixture)
 
 
 def test_a_worker_that_is_killed_in_a_pass_is_reported(engine, mixture, monkeypatch):
     """Also while it holds a block."""
-    pause = multiprocessing.get_context("fork").Event()
+    with held_up(engine, mixture, monkeypatch, lambda: time.sleep(PATIENCE_S)) as holds:
+        pids = pids_of(engine)
+        killer = threading.Thread(target=lambda: (holds.wait(PATIENCE_S), kill(pids)))
+        killer.start()
 
-    def wait(i):
-        pause.set()
-        time.sleep(PATIENCE_S)
+        with pytest.raises(OutOfMemory, match="was ended"):
+            engine.expectation(mixture)
 
-    monkeypatch.setattr(engine._sweep, "sum_block", wait)
-    engine._crew_for(mixture)
-    monkeypatch.undo()
-    pids = pids_of(engine)
-    killer = threading.Thread(target=lambda: (pause.wait(), [os.kill(pid, signal.SIGKILL) for pid in pids]))
-    killer.start()
+        killer.join()
 
-    with pytest.raises(OutOfMemory, match="was ended"):
-        engine.expectation(mixture)
 
-    killer.join()
+def stop():
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def test_a_worker_that_is_stopped_does_not_keep_a_run_from_ending(engine, mixture, monkeypatch):
     """It holds a block for which the parent waits; what that is asked before each wait may end the run."""
-    pause, sum_block = multiprocessing.get_context("fork").Event(), engine._sweep.sum_block
-    since = time.monotonic()
-
-    def stop(i):
-        pause.set()
-        os.kill(os.getpid(), signal.SIGSTOP)
-
-    def sum_after_that(i):
-        assert pause.wait(PATIENCE_S)
-        return sum_block(i)
+    asked = []
 
     def end():
-        if pause.is_set() and time.monotonic() > since + 1.0:
+        asked.append(None)
+        if len(asked) > 6:  # there are not so many blocks
             raise TimeoutError
 
-    monkeypatch.setattr(engine._sweep, "sum_block", stop)
-    engine._crew_for(mixture)
-    monkeypatch.setattr(engine._sweep, "sum_block", sum_after_that)
-    monkeypatch.setattr(engine, "_check", end)
+    with held_up(engine, mixture, monkeypatch, stop):
+        monkeypatch.setattr(engine, "_check", end)
+        with pytest.raises(TimeoutError):
+            engine.expectation(mixture)
 
-    with pytest.raises(TimeoutError):
+
+def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixture):
+    """What it was told and has not read fills the way to it, after some hundred passes."""
+    X = random_rows(np.random.default_rng(2), mixture, 300)
+    with LocalEngine([[X]], 2) as engine:
         engine.expectation(mixture)
+        (worker,) = pids_of(engine)
+        os.kill(worker, signal.SIGSTOP)
+        killer = threading.Timer(PATIENCE_S, kill, [[worker]])
+        killer.start()
+        asked = []
+
+        def end():
+            asked.append(time.monotonic())
+            if len(asked) > 2 and asked[-1] - asked[-2] > 0.9 * crew_module.WAIT_MS / 1000:
+                raise TimeoutError
+
+        engine._check = end
+        with pytest.raises(TimeoutError):
+            for _ in range(5000):
+                engine.expectation(mixture)
+        killer.cancel()
 
 
 SCRIPT = """

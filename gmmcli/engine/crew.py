@@ -86,7 +86,7 @@ class Crew:
         self._counter, self._mixture = Counter(), shared_array(room)
         sweep.samples.share()
         self._workers: dict[int, _Worker] = {}
-        self._finalizer = weakref.finalize(self, _end, self._workers)
+        self._finalizer = weakref.finalize(self, _end, self._workers, os.getpid())
         self._poll = select.poll()
         try:
             here = _processor()  # asked before all memory is shared, which is slower to write to
@@ -261,8 +261,13 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux")
 
 
-def _end(workers: dict[int, _Worker]) -> None:
-    """Kill processes. They are reaped when the next ones are made or ended: their end takes a while."""
+def _end(workers: dict[int, _Worker], parent: int) -> None:
+    """Kill processes. They are reaped when the next ones are made or ended: their end takes a while.
+
+    Not in a process that the user forked meanwhile, which ends as well: they are the parent's.
+    """
+    if os.getpid() != parent:
+        return
     for worker in workers.values():
         worker.connection.close()
         with contextlib.suppress(ProcessLookupError):

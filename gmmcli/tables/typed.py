@@ -184,9 +184,11 @@ def _reporting(name: str) -> Iterator[None]:
     """Turn what Arrow says about the content into one line, what the system says into its error."""
     try:
         yield
-    except GmmError:
+    except (GmmError, MemoryError):  # Arrow's own error of memory is both of Python's and of Arrow's
         raise
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        if "launch worker thread" in str(error):  # the system gives none: no fault of the file
+            raise MemoryError(str(error)) from error
         if isinstance(error, OSError) and error.errno is not None:
             raise from_os_error(name, error) from error
         lines = str(error).splitlines() or [type(error).__name__]

@@ -320,6 +320,19 @@ def kill(pids):
         os.kill(pid, signal.SIGKILL)
 
 
+def test_a_process_that_the_user_forks_does_not_end_the_workers(engine, mixture):
+    """Its own end closes what it has a copy of."""
+    engine.expectation(mixture)
+    child = os.fork()
+    if child == 0:
+        engine.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert not any(is_gone(pid) for pid in pids_of(engine))
+    engine.expectation(mixture)
+
+
 def fail():
     raise ValueError
 

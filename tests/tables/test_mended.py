@@ -8,6 +8,7 @@ import resource
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from gmmcli.errors import NotFound, TableUnusable
 from gmmcli.tables.blocks import load
@@ -136,3 +137,25 @@ def test_rows_are_located_for_the_message_alone(monkeypatch, missing):
             with pytest.raises(TableUnusable, match=r'^-:102: column "c0": missing value or NaN$'):
                 load(tables, features, missing="error", skip_empty_columns=True)
     assert len(located) <= 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pa.ArrowMemoryError("malloc of size 64000 failed"),
+        OSError("Unknown error: Failed to launch worker thread: Resource temporarily unavailable"),
+    ],
+    ids=["memory", "threads"],
+)
+def test_a_file_is_not_called_damaged_where_memory_is_what_was_lacking(tmp_path, monkeypatch, error):
+    """Somebody might throw it away."""
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"x": [1.0, 2.0]}), path)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", fail)
+
+    with open_tables([str(path)]) as tables, pytest.raises(MemoryError):
+        list(tables.iter_batches(("x",)))

@@ -80,8 +80,8 @@ def take_turns(workers: Mapping[str, Worker], shape: Shape, plans: Mapping[str, 
 def warm_up() -> None:
     """Keep every CPU busy for a moment.
 
-    One that had nothing to do computes at half its speed for the next tenth of a second: two threads would
-    be compared with one on another machine than that one had.
+    One that had nothing to do may compute at three quarters of its speed for the next tenth of a second: two
+    threads would be compared with one on another machine than that one had.
     """
     command = [sys.executable, "-I", "-S", "-c", _SPIN]
     spinning = [subprocess.Popen(command) for _ in range(available_cpus())]

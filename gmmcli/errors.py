@@ -161,6 +161,21 @@ _BY_ERRNO: dict[int, type[GmmError]] = {
 }
 
 
+# How libraries put it that there is no memory.
+_NO_MEMORY = (
+    "annot allocate memory",
+    "failed to map segment",
+    "launch worker thread",
+    "start new thread",
+    "Unable to allocate",
+)
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Tell whether an error of Python or of a library says that there is no memory, or no thread."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
 def from_os_error(subject: str, error: OSError, hint: str | None = None) -> GmmError:
     """Return the error of gmmcli that an operating system error stands for.
 

@@ -17,18 +17,10 @@ import click
 import gmmcli
 from gmmcli.cli import libraries
 from gmmcli.cli.console import ClosedStdout, Console
-from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, reporting
+from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, lacks_memory, reporting
 from gmmcli.jobs import interrupt
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
-# How libraries put it that there is no memory.
-_NO_MEMORY = (
-    "annot allocate memory",
-    "failed to map segment",
-    "launch worker thread",
-    "start new thread",
-    "Unable to allocate",
-)
 
 
 class LazyGroup(click.Group):
@@ -111,7 +103,7 @@ def _run(console: Console) -> int:
     except OSError as error:
         return _report(console, from_os_error(str(error.filename or "stdout"), error), error)
     except Exception as error:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        if lacks_memory(error):
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             return _report(console, OutOfMemory("memory", f"exhausted at {peak} MiB"), error)
         text = f"{type(error).__name__}: {error}".splitlines()[0]

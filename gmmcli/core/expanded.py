@@ -87,9 +87,8 @@ class Expanded:
         np.copyto(block.by_row, block.bundles.transpose(0, 1, 3, 2))
         total = np.empty(self.shape_of_sums)
         for group in reversed(self._groups):
-            phi = block.phi[:, : group.length]
-            if group is not self._groups[-1]:
-                self._expand(group, block)
+            is_there = group is self._groups[-1]
+            phi = block.phi[:, : group.length] if is_there else self._expand(group, block)
             for part in parts(group.length, self._part):
                 products = block.products[:, :, : part.stop - part.start]
                 np.matmul(phi[:, None, part], block.by_row, out=products)

@@ -14,13 +14,7 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import (
-    INFERENCE_BYTES,
-    MAX_RECORD_BYTES,
-    Chunk,
-    iter_chunks,
-    parse_ahead,
-)
+from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.stream import ByteStream
 
 _NUMBERS = frozenset((int, float, bool, type(None)))

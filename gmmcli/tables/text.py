@@ -18,13 +18,7 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import delimited, wording
 from gmmcli.tables.batch import Part
-from gmmcli.tables.chunks import (
-    INFERENCE_BYTES,
-    MAX_RECORD_BYTES,
-    Chunk,
-    iter_chunks,
-    parse_ahead,
-)
+from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Record
 from gmmcli.tables.operands import STDIN
 from gmmcli.tables.stream import ByteStream

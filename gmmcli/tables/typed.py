@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from gmmcli.core.mixture import Array
-from gmmcli.errors import GmmError, TableUnusable, from_os_error
+from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Part
 from gmmcli.tables.stream import ByteStream
@@ -184,13 +184,13 @@ def _reporting(name: str) -> Iterator[None]:
     """Turn what Arrow says about the content into one line, what the system says into its error."""
     try:
         yield
-    except (GmmError, MemoryError):  # Arrow's own error of memory is both of Python's and of Arrow's
+    except GmmError:
         raise
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-        if "launch worker thread" in str(error):  # the system gives none: no fault of the file
-            raise MemoryError(str(error)) from error
         if isinstance(error, OSError) and error.errno is not None:
             raise from_os_error(name, error) from error
+        if lacks_memory(error):  # no fault of the file
+            raise MemoryError(str(error)) from error
         lines = str(error).splitlines() or [type(error).__name__]
         raise TableUnusable(name, f"damaged: {lines[0].rstrip('.')}") from error
 

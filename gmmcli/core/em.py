@@ -171,6 +171,7 @@ def maximise(
         covariances = family.add_to_variances(about, reg_covar, covariance_type)
         if covariance_type != "tied":
             covariances[empty] = previous.covariances[empty]
+        covariances.setflags(write=False)  # the mixture keeps it without a copy
     return Mixture(weights, means, covariances, covariance_type)
 
 

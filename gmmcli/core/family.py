@@ -132,7 +132,7 @@ def precision_factors(mixture: Mixture) -> Array:
         if not (covariances > 0).all():
             _raise_not_positive(mixture)
         return np.asarray(1.0 / np.sqrt(covariances))
-    return _inverse_of_lower(cholesky(mixture))
+    return _invert_lower(cholesky(mixture))
 
 
 def cholesky(mixture: Mixture) -> Array:
@@ -154,8 +154,8 @@ def cholesky(mixture: Mixture) -> Array:
     return lower
 
 
-def _inverse_of_lower(lower: Array) -> Array:
-    """Return the inverses of lower triangular matrices, shape (..., d, d).
+def _invert_lower(matrices: Array) -> Array:
+    """Invert lower triangular matrices in place, shape (..., d, d), and return them.
 
     Notes
     -----
@@ -163,16 +163,16 @@ def _inverse_of_lower(lower: Array) -> Array:
     A⁻¹, 0; −C⁻¹ B A⁻¹, C⁻¹. There is none of the pivoting of a general solver: errors stay relative to each
     row, so that columns of very different spread do no harm.
     """
-    inverse, d = lower.copy(), lower.shape[-1]
-    diagonal = np.einsum("...ii->...i", inverse)
+    d = matrices.shape[-1]
+    diagonal = np.einsum("...ii->...i", matrices)
     np.divide(1.0, diagonal, out=diagonal)
     h = 1
     while h < d:
         whole = d - d % (2 * h)  # behind these the last block, which is smaller
-        for block in (_diagonal_blocks(inverse[..., :whole, :whole], 2 * h), inverse[..., whole:, whole:]):
+        for block in (_diagonal_blocks(matrices[..., :whole, :whole], 2 * h), matrices[..., whole:, whole:]):
             block[..., h:, :h] = -block[..., h:, h:] @ (block[..., h:, :h] @ block[..., :h, :h])
         h *= 2
-    return inverse
+    return matrices
 
 
 def _diagonal_blocks(matrices: Array, size: int) -> Array:
@@ -314,7 +314,7 @@ def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Ar
     Returns
     -------
     ndarray
-        Symmetric to the last bit, as the squares of the kernel's statistics are.
+        A new one. Symmetric to the last bit, as the squares of the kernel's statistics are.
     """
     squares = statistics.shifted(means).squares
     d = means.shape[1]
@@ -330,10 +330,9 @@ def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Ar
 
 
 def add_to_variances(covariances: Array, amount: float, covariance_type: CovarianceType) -> Array:
-    """Return the covariances with `amount` added to every variance."""
-    result = covariances.copy()
-    variances = result
+    """Add `amount` to every variance, in place, and return the covariances."""
+    variances = covariances
     if covariance_type in ("full", "tied"):
-        variances = np.einsum("...ii->...i", result)
+        variances = np.einsum("...ii->...i", covariances)
     variances += amount
-    return result
+    return covariances

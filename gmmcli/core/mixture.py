@@ -23,6 +23,17 @@ def covariances_shape(covariance_type: CovarianceType, n_components: int, n_feat
     }[covariance_type]
 
 
+def _frozen(values: Array) -> Array:
+    """Return a read-only copy; the array itself where it is one that nobody can write to."""
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        flags = values.flags
+        if flags.c_contiguous and flags.owndata and not flags.writeable:
+            return values
+    array = np.array(values, dtype=np.float64, order="C")
+    array.setflags(write=False)
+    return array
+
+
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """A Gaussian mixture, in whatever units its owner says.
@@ -43,7 +54,8 @@ class Mixture:
 
     Notes
     -----
-    Positive definiteness is not checked here: the Cholesky factor that every use needs checks it.
+    Positive definiteness is not checked here: the Cholesky factor that every use needs checks it. Arrays are
+    copied, unless they are read-only and not a view.
     """
 
     weights: Array
@@ -53,8 +65,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
-            array = np.array(getattr(self, name), dtype=np.float64, order="C")
-            array.setflags(write=False)
+            array = _frozen(getattr(self, name))
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} must be finite")
             object.__setattr__(self, name, array)

@@ -55,6 +55,20 @@ def test_a_mixture_never_changes():
         mixture.means[0, 0] = 1.0
 
 
+def test_what_nobody_can_write_to_is_kept_without_a_copy():
+    """A read-only view is copied: what it is a view of may change."""
+    frozen, means = np.ones(1), np.zeros((1, 2))
+    frozen.setflags(write=False)
+    view = means.view()
+    view.setflags(write=False)
+
+    mixture = Mixture(frozen, view, np.ones(1), "spherical")
+    means[0, 0] = 5.0
+
+    assert mixture.weights is frozen
+    assert mixture.means[0, 0] == 0.0
+
+
 @pytest.mark.parametrize(
     ("covariance_type", "expected"),
     [("full", 2 + 9 + 18), ("tied", 2 + 9 + 6), ("diag", 2 + 9 + 9), ("spherical", 14)],

@@ -13,18 +13,16 @@ import select
 import signal
 import socket
 import struct
-import sys
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
 from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Mixture
+from gmmcli.engine import process
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.memory import shared_array
 from gmmcli.engine.sweep import Sweep
@@ -41,8 +39,6 @@ MOST_BYTES = 4096
 _READY, _FREE = struct.Struct("=qq"), b"free"
 # Of sums, beside their arrays.
 _NUMBERS = 4
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_killed: set[int] = set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +85,12 @@ class Crew:
         self._finalizer = weakref.finalize(self, _end, self._workers, os.getpid())
         self._poll = select.poll()
         try:
-            here = _processor()  # asked before all memory is shared, which is slower to write to
+            here = process.processor()  # asked before all memory is shared, which is slower to write to
             for _ in range(n_others):
                 worker = self._start()
                 self._workers[worker.connection.fileno()] = worker
                 self._poll.register(worker.connection, select.POLLIN)
-                _send_away(worker.pid, here)
+                process.send_away(worker.pid, here)
         except BaseException:
             self.close()
             raise
@@ -169,12 +165,12 @@ class Crew:
 
     def _start(self) -> _Worker:
         """Fork a worker."""
-        _reap()
+        process.reap()
         slots = shared_array(SLOTS * (_NUMBERS + self.room)).reshape(SLOTS, -1)
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # none may find the child unprepared
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)  # none may find the child unprepared
         try:
-            pid = _fork()
+            pid = process.fork()
             if pid == 0:
                 ours.close()  # a number to be free for what the child opens
                 self._become_worker(theirs, slots, mask)
@@ -190,7 +186,7 @@ class Crew:
         """Sum blocks in a process of one's own until the parent is gone, or something goes wrong."""
         status = 1
         try:
-            _keep_only(connection.fileno(), self._counter.descriptor)
+            process.keep_only(connection.fileno(), self._counter.descriptor)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._serve(connection, slots)
             status = 0
@@ -228,62 +224,15 @@ class Crew:
             _receive(connection)
 
 
-def _fork() -> int:
-    """Fork this process."""
-    with warnings.catch_warnings():
-        # That threads of other libraries are not in the child is as it should be: it uses numpy alone.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
-
-
-def _processor() -> int | None:
-    """Return the processor that this thread runs on; None where the system does not say."""
-    with contextlib.suppress(OSError), open("/proc/thread-self/stat") as file:
-        # Field 39 of proc(5); the second one, a name, may hold anything.
-        return int(file.read().rpartition(")")[2].split()[36])
-    return None
-
-
-def _send_away(pid: int, here: int | None) -> None:
-    """Move a process to another processor than this one's; where it runs after that is the system's choice.
-
-    Linux often leaves a new process waiting for the processor of its parent for some milliseconds, although
-    another one is idle.
-    """
-    with contextlib.suppress(OSError):
-        allowed = os.sched_getaffinity(0)
-        os.sched_setaffinity(pid, allowed - {here} or allowed)
-        os.sched_setaffinity(pid, allowed)
-
-
-def can_fork() -> bool:
-    """Tell whether a process of many threads may be forked: on macOS the system's libraries forbid it."""
-    return sys.platform.startswith("linux")
-
-
 def _end(workers: dict[int, _Worker], parent: int) -> None:
-    """Kill processes. They are reaped when the next ones are made or ended: their end takes a while.
-
-    Not in a process that the user forked meanwhile, which ends as well: they are the parent's.
-    """
-    if os.getpid() != parent:
+    """Kill processes."""
+    if os.getpid() != parent:  # one that the user forked meanwhile, and that ends
         return
     for worker in workers.values():
         worker.connection.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGKILL)
-        _killed.add(worker.pid)
+        process.kill(worker.pid)
     workers.clear()
-    _reap()
-
-
-def _reap() -> None:
-    """Let the system forget those of the killed processes that have ended."""
-    for pid in list(_killed):
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                continue
-        _killed.discard(pid)
+    process.reap()
 
 
 def _has_room(worker: _Worker) -> bool:
@@ -358,19 +307,3 @@ def _split(flat: Array, shapes: Sequence[Sequence[int]]) -> Iterator[Array]:
         end = begin + math.prod(shape)
         yield flat[begin:end].reshape(shape)
         begin = end
-
-
-def _keep_only(*kept: int) -> None:
-    """Let go of what belongs to the parent: its files and locks, its terminal, its signals."""
-    for signum in _SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in {0, 1, 2} - set(kept):  # a parent without them may have these
-        os.dup2(null, standard)
-    if null > 2:
-        os.close(null)
-    # Their numbers may go to a million, and not every Python closes a range at once.
-    for descriptor in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        if descriptor > 2 and descriptor not in kept:
-            with contextlib.suppress(OSError):  # that of the listing is closed already
-                os.close(descriptor)

@@ -20,7 +20,8 @@ from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Integers, Mixture
 from gmmcli.core.quantiles import sampled_rows
 from gmmcli.core.statistics import Statistics
-from gmmcli.engine.crew import Crew, can_fork
+from gmmcli.engine.crew import Crew
+from gmmcli.engine.process import can_fork
 from gmmcli.engine.sweep import Sweep
 from gmmcli.engine.table import TableInMemory
 from gmmcli.errors import CovarianceNotPositive

@@ -18,12 +18,12 @@ import pytest
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.engine import crew as crew_module
-from gmmcli.engine import local
+from gmmcli.engine import local, process
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.local import LocalEngine, one_blas_thread
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 
-pytestmark = pytest.mark.skipif(not crew_module.can_fork(), reason="no workers without fork")
+pytestmark = pytest.mark.skipif(not process.can_fork(), reason="no workers without fork")
 PATIENCE_S = 20.0
 
 
@@ -215,7 +215,7 @@ def test_workers_may_run_wherever_the_parent_may(engine, mixture):
 def test_workers_are_sent_to_another_processor_at_first(engine, mixture, monkeypatch):
     """Than the one that the parent runs on."""
     allowed, masks = os.sched_getaffinity(0), []
-    monkeypatch.setattr(crew_module, "_processor", lambda: min(allowed))
+    monkeypatch.setattr(process, "processor", lambda: min(allowed))
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, mask: masks.append((pid, mask)))
 
     engine.expectation(mixture)
@@ -224,7 +224,7 @@ def test_workers_are_sent_to_another_processor_at_first(engine, mixture, monkeyp
 
 
 def test_the_processor_is_one_of_those_that_may_be_used():
-    assert crew_module._processor() in os.sched_getaffinity(0)
+    assert process.processor() in os.sched_getaffinity(0)
 
 
 def take_all(counter, of_pass, end, writer):
@@ -404,7 +404,7 @@ def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixtu
 SCRIPT = """
 import numpy as np
 from gmmcli.core.mixture import Mixture
-from gmmcli.engine import local
+from gmmcli.engine import local, process
 from gmmcli.engine.counter import Counter
 local.INLINE_NS = 0.0
 X = np.random.default_rng(1).normal(size=(4, 100_000))

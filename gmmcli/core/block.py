@@ -21,8 +21,8 @@ from gmmcli.core.mixture import Array, CovarianceType, Mixture
 Value = TypeVar("Value", bound=np.generic)
 # What a block should take: worth handing out, and yet the last one is not waited for long.
 BLOCK_NS = 2e6
-# How long it should compute for each number that it has to hand in.
-SUM_NS = 75
+# How long it should compute for each number that it has to hand in; if it is one of the last.
+SUM_NS, LAST_SUM_NS = 75, 19
 MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
 # What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
 TILE_NS = 3.3e5
@@ -48,6 +48,8 @@ class Layout:
     ----------
     block_rows : int
         What a worker takes at a time, and whose sums are added in order. All are powers of two.
+    last_rows : int
+        What it takes at the end of a table, so that the others do not wait for it.
     tile_rows : int
         What is evaluated at a time.
     slab_rows : int
@@ -62,6 +64,7 @@ class Layout:
     """
 
     block_rows: int
+    last_rows: int
     tile_rows: int
     slab_rows: int
     n_bundles: int
@@ -100,7 +103,8 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
         sums = n_bundles * bundle * D
         most_sums = sums + sums_of_centred
     block = _power_of_two(max(BLOCK_NS, SUM_NS * sums) / row_ns, tile, MAX_BLOCK_ROWS)
-    return Layout(block, tile, slab, n_bundles, group, row_ns, most_sums)
+    last = _power_of_two(max(BLOCK_NS, LAST_SUM_NS * sums) / row_ns, slab, block)
+    return Layout(block, last, tile, slab, n_bundles, group, row_ns, most_sums)
 
 
 def prefers_centred(

@@ -29,7 +29,9 @@ class Centred:
         self._factors = factors
         n, d = len(components), mixture.n_features
         self.shapes_of_sums = [(n,), (n, d), covariances_shape(mixture.covariance_type, n, d)]
-        self._log_peaks = family.log_weights(mixture) + family.log_normalisers(mixture, factors)
+        self._log_peaks = family.log_weights(mixture.weights) + family.log_normalisers(
+            factors, mixture.covariance_type, *mixture.means.shape
+        )
 
     def log_joint(self, block: Block) -> None:
         """Write log w_k + log N(z | k) into the block's `log_resp`. 2·d² flops per row and component."""

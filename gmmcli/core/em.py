@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gmmcli.core import family
-from gmmcli.core.kernel import EPS
+from gmmcli.core.constants import EPS
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.statistics import Statistics
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from gmmcli.core import family
 from gmmcli.core.block import Block, Layout
-from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.mixture import Array, CovarianceType
 
 # Fewer features than this in a product lose more than packing costs.
 MIN_PART = 24
@@ -39,16 +39,15 @@ class Expanded:
 
     Parameters
     ----------
-    mixture : Mixture
-        In standard units.
-    factors : ndarray
-        Of `family.precision_factors`.
+    W : ndarray of shape (K, D), float64
+        Of `family.natural`.
+    covariance_type : str
+    n_features : int
     layout : Layout
     """
 
-    def __init__(self, mixture: Mixture, factors: Array, layout: Layout) -> None:
-        self._covariance_type = mixture.covariance_type
-        W = family.natural(mixture, factors)
+    def __init__(self, W: Array, covariance_type: CovarianceType, n_features: int, layout: Layout) -> None:
+        self._covariance_type = covariance_type
         self._n_components, D = W.shape
         bundle = layout.bundle_of(self._n_components)
         self._W = np.zeros((layout.n_bundles, D, bundle))
@@ -56,7 +55,7 @@ class Expanded:
             part = W[i * bundle : (i + 1) * bundle]
             self._W[i, :, : len(part)] = part.T
         self.shape_of_sums = self._W.shape
-        self._groups = divide(mixture.covariance_type, mixture.n_features, layout.group_features)
+        self._groups = divide(covariance_type, n_features, layout.group_features)
         self._part = max(layout.group_features, MIN_PART)
 
     def log_joint(self, block: Block) -> None:

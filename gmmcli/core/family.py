@@ -5,6 +5,8 @@ an M-step needs. The types differ in nothing but the functions of this module. n
 this import.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -121,18 +123,13 @@ def precision_factors(mixture: Mixture) -> Array:
     Raises
     ------
     CovarianceNotPositive
-        Naming the component and the features that take part.
 
     Notes
     -----
     K·d³ work for full.
     """
-    covariances = mixture.covariances
-    if mixture.covariance_type in ("diag", "spherical"):
-        if not (covariances > 0).all():
-            _raise_not_positive(mixture)
-        return np.asarray(1.0 / np.sqrt(covariances))
-    return _invert_lower(cholesky(mixture))
+    with blaming(mixture):
+        return factors_of(mixture.covariances, mixture.covariance_type)
 
 
 def cholesky(mixture: Mixture) -> Array:
@@ -141,16 +138,36 @@ def cholesky(mixture: Mixture) -> Array:
     Raises
     ------
     CovarianceNotPositive
-        Also where a pivot is rounding alone: what a column has beside those before it is lost.
     """
-    try:
-        lower = np.asarray(np.linalg.cholesky(mixture.covariances), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        _raise_not_positive(mixture)
+    with blaming(mixture):
+        return _lower_of(mixture.covariances)
+
+
+def factors_of(covariances: Array, covariance_type: CovarianceType) -> Array:
+    """Return what `precision_factors` does, of some components; the others do not change a bit of it.
+
+    Raises
+    ------
+    LinAlgError
+        One of the covariances is not positive definite.
+    """
+    if covariance_type in ("diag", "spherical"):
+        if not (covariances > 0).all():
+            raise np.linalg.LinAlgError
+        return np.asarray(1.0 / np.sqrt(covariances))
+    return _invert_lower(_lower_of(covariances))
+
+
+def _lower_of(covariances: Array) -> Array:
+    """Return Cholesky factors, `LinAlgError` where there is none.
+
+    Also where a pivot is rounding alone: what a column has beside those before it is lost then.
+    """
+    lower = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
     pivots = np.diagonal(lower, axis1=-2, axis2=-1) ** 2
-    variances = np.diagonal(mixture.covariances, axis1=-2, axis2=-1)
-    if not (pivots > PIVOT * mixture.n_features * variances).all():
-        _raise_not_positive(mixture)
+    variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    if not (pivots > PIVOT * covariances.shape[-1] * variances).all():
+        raise np.linalg.LinAlgError
     return lower
 
 
@@ -184,6 +201,21 @@ def _diagonal_blocks(matrices: Array, size: int) -> Array:
     )
 
 
+@contextlib.contextmanager
+def blaming(mixture: Mixture) -> Iterator[None]:
+    """Turn `LinAlgError` into the error that names what is not positive definite.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        With the component that is furthest from it, and the features that take part.
+    """
+    try:
+        yield
+    except np.linalg.LinAlgError:
+        _raise_not_positive(mixture)
+
+
 def _raise_not_positive(mixture: Mixture) -> NoReturn:
     """Raise for the covariance that is furthest from positive definite."""
     variances, directions = np.linalg.eigh(covariances_of(mixture))
@@ -209,16 +241,15 @@ def covariances_of(mixture: Mixture) -> Array:
             return mixture.covariances[:, None, None] * np.eye(d)
 
 
-def log_weights(mixture: Mixture) -> Array:
+def log_weights(weights: Array) -> Array:
     """Return the log of the weights, with a finite stand-in for log 0."""
     with np.errstate(divide="ignore"):
-        return np.maximum(np.log(mixture.weights), LOG_ZERO)
+        return np.maximum(np.log(weights), LOG_ZERO)
 
 
-def log_normalisers(mixture: Mixture, factors: Array) -> Array:
+def log_normalisers(factors: Array, covariance_type: CovarianceType, K: int, d: int) -> Array:
     """Return log N(μ_k | k), the peak log density of each component, shape (K,)."""
-    K, d = mixture.means.shape
-    match mixture.covariance_type:
+    match covariance_type:
         case "full":
             log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         case "tied":
@@ -230,15 +261,22 @@ def log_normalisers(mixture: Mixture, factors: Array) -> Array:
     return np.asarray(log_det - 0.5 * d * LOG_2PI)
 
 
-def natural(mixture: Mixture, factors: Array) -> Array:
+def natural(weights: Array, means: Array, factors: Array, covariance_type: CovarianceType) -> Array:
     """Return W of shape (K, D) with log w_k + log N(z | k) = W φ(z).
 
     For tied the quadratic −½ ‖F z‖², common to all components, is left out.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (K,), float64
+    means : ndarray of shape (K, n_features), float64
+    factors : ndarray
+        See `precision_factors`.
+    covariance_type : str
     """
-    K, d = mixture.means.shape
-    means = mixture.means
-    W = np.empty((K, expanded_length(mixture.covariance_type, d)))
-    match mixture.covariance_type:
+    K, d = means.shape
+    W = np.empty((K, expanded_length(covariance_type, d)))
+    match covariance_type:
         case "full" | "tied":
             whitened = np.matmul(factors, means[:, :, None])[:, :, 0]
             W[:, 1 : 1 + d] = np.matmul(whitened[:, None], factors)[:, 0]
@@ -250,13 +288,14 @@ def natural(mixture: Mixture, factors: Array) -> Array:
             whitened = factors[:, None] * means
             W[:, 1 : 1 + d] = factors[:, None] * whitened
             W[:, 1 + d] = -0.5 * factors**2
-    if mixture.covariance_type == "full":
+    if covariance_type == "full":
         i, j = pairs(d)
         places = np.maximum(i, j) * d + np.minimum(i, j)
         np.take(_precisions(factors).reshape(K, -1), places, axis=1, out=W[:, 1 + d :], mode="clip")
         np.negative(W[:, 1 + d :], out=W[:, 1 + d :])
         W[:, 1 + d : 1 + 2 * d] *= 0.5
-    W[:, 0] = log_weights(mixture) + log_normalisers(mixture, factors) - 0.5 * (whitened**2).sum(axis=1)
+    peaks = log_weights(weights) + log_normalisers(factors, covariance_type, K, d)
+    W[:, 0] = peaks - 0.5 * (whitened**2).sum(axis=1)
     return W
 
 

@@ -13,72 +13,15 @@ import numpy as np
 from gmmcli.core import family
 from gmmcli.core.block import SLAB_ROWS, Block, Layout, Workspace, choose_layout, prefers_centred
 from gmmcli.core.centred import Centred
+from gmmcli.core.constants import Constants
 from gmmcli.core.expanded import Expanded
-from gmmcli.core.mixture import Array, Booleans, Mixture
+from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.statistics import Statistics
 
-EPS = float(np.finfo(np.float64).eps)
-# Beyond this estimate a component is evaluated in centred form. The estimate is of one rounding and there are
-# several: at 4e-10 log densities keep the 1e-9 that is promised (docs/decisions/0005).
-EXPANDED_ERROR = 4e-10
 # exp() of less would give subnormal numbers, on which many processors compute a hundred times slower.
 LOWEST_EXPONENT = -700.0
 _LOWEST_ROW = np.full(SLAB_ROWS, LOWEST_EXPONENT)  # numpy's maximum is slower with a number beside an array
 _LOWEST = float(np.exp(np.full(64, LOWEST_EXPONENT))[0])  # as the loop over an array rounds it
-
-
-def centred_components(mixture: Mixture, factors: Array) -> Booleans:
-    """Return which components are evaluated in centred form; decided from the mixture alone.
-
-    Notes
-    -----
-    Those with ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > 4e-10 (numerics, section 3), and all where `prefers_centred`.
-    """
-    K, d = mixture.means.shape
-    norms = (mixture.means**2).sum(axis=1)
-    match mixture.covariance_type:
-        case "full":
-            spread = 0.5 * EPS * (norms + np.trace(mixture.covariances, axis1=1, axis2=2))
-            unsafe = _sharper_than(factors, EXPANDED_ERROR / spread)
-        case "tied":
-            spread = 0.5 * EPS * (norms + np.trace(mixture.covariances))
-            unsafe = _sharper_than(
-                np.broadcast_to(factors, (1, d, d)), EXPANDED_ERROR / spread.max(keepdims=True)
-            )
-            unsafe = np.broadcast_to(unsafe, K)
-        case "diag":
-            unsafe = (
-                0.5 * EPS * (norms + mixture.covariances.sum(axis=1)) * (factors**2).max(axis=1)
-                > EXPANDED_ERROR
-            )
-        case "spherical":
-            unsafe = 0.5 * EPS * (norms + d * mixture.covariances) * factors**2 > EXPANDED_ERROR
-    if prefers_centred(mixture.covariance_type, d, K, int(unsafe.sum())):
-        return np.ones(K, dtype=bool)
-    return unsafe
-
-
-def _sharper_than(factors: Array, limits: Array) -> Booleans:
-    """Return where λmax(FᵀF) exceeds a limit; eigenvalues are computed only where bounds do not settle it.
-
-    Notes
-    -----
-    For P = FᵀF of d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ (tr P)², in the Frobenius norm. The largest element
-    of F is taken out first: without it, squares of λ² would leave the doubles.
-    """
-    d = factors.shape[-1]
-    with np.errstate(over="ignore"):
-        sharper = ~((factors**2).sum(axis=(1, 2)) <= limits)
-        for k in np.flatnonzero(sharper):
-            scale = np.abs(factors[k]).max()
-            factor, limit = factors[k] / scale, limits[k] / scale / scale
-            P = factor.T @ factor
-            bound = np.sqrt(np.linalg.norm(P @ P))
-            if bound <= limit:
-                sharper[k] = False
-            elif bound <= limit * d**0.25:
-                sharper[k] = np.linalg.eigvalsh(P)[-1] > limit
-    return np.asarray(sharper)
 
 
 @dataclass(eq=False)
@@ -123,21 +66,27 @@ class Kernel:
         In standard units.
     layout : Layout, optional
         Of the blocks; the one that suits the mixture if not given.
+    constants : Constants, optional
+        Of the mixture; found here if not given.
 
     Raises
     ------
     CovarianceNotPositive
     """
 
-    def __init__(self, mixture: Mixture, layout: Layout | None = None) -> None:
+    def __init__(
+        self, mixture: Mixture, layout: Layout | None = None, constants: Constants | None = None
+    ) -> None:
         K, d = mixture.means.shape
         self.mixture = mixture
         self.layout = layout or choose_layout(mixture.covariance_type, d, K)
-        self.factors = family.precision_factors(mixture)
-        self.is_centred = centred_components(mixture, self.factors)
+        constants = constants or Constants.of(mixture, self.layout)
+        self.factors, self.is_centred = constants.factors, constants.is_unsafe
+        if prefers_centred(mixture.covariance_type, d, K, int(self.is_centred.sum())):
+            self.is_centred = np.ones(K, dtype=bool)
         self._expanded, self._centred = None, None
         if not self.is_centred.all():
-            self._expanded = Expanded(mixture, self.factors, self.layout)
+            self._expanded = Expanded(constants.natural, mixture.covariance_type, d, self.layout)
         if self.is_centred.any():
             self._centred = Centred(mixture, self.factors, np.flatnonzero(self.is_centred))
 

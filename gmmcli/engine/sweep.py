@@ -3,6 +3,7 @@
 import numpy as np
 
 from gmmcli.core.block import Workspace
+from gmmcli.core.constants import Constants
 from gmmcli.core.kernel import Kernel, Sums
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 from gmmcli.core.quantiles import sample_size, sampled_rows
@@ -34,15 +35,19 @@ class Sweep:
         # Kept between passes: touching new memory costs as much as using it.
         self._workspaces: dict[tuple[CovarianceType, int], Workspace] = {}
 
-    def prepare(self, mixture: Mixture, *, hard: bool, sample: int) -> None:
-        """Make ready for a pass, which fills one of the samples.
+    def prepare(
+        self, mixture: Mixture, *, hard: bool, sample: int, constants: Constants | None = None
+    ) -> None:
+        """Make ready for a pass, which fills one of the samples; `constants` as for `Kernel`.
 
         Raises
         ------
         CovarianceNotPositive
         """
-        self.kernel, self._hard, self._sample = Kernel(mixture), hard, self.samples.at(sample)
-        self._blocks = list(self._table.blocks(self.kernel.layout.block_rows))
+        self.kernel = Kernel(mixture, constants=constants)
+        self._hard, self._sample = hard, self.samples.at(sample)
+        layout = self.kernel.layout
+        self._blocks = list(self._table.blocks(layout.block_rows, layout.last_rows))
 
     def work_where(self, other: "Sweep") -> None:
         """Work in the arrays of another sweep of this process; they never work at the same time."""

@@ -59,8 +59,21 @@ class TableInMemory:
             first = (first + end - begin) % self.n_rows
         return found
 
-    def blocks(self, longest: int) -> Iterator[tuple[int, Array]]:
-        """Yield (first row, block); a block never spans two chunks, nor, then, two operands."""
+    def blocks(self, longest: int, shortest: int | None = None) -> Iterator[tuple[int, Array]]:
+        """Yield (first row, block); a block never spans two chunks, nor, then, two operands.
+
+        Parameters
+        ----------
+        longest : int
+            Rows of a block.
+        shortest : int, optional
+            Rows of the last ones, whatever the chunks: as soon as no more than two blocks would follow, they
+            are half as long, down to this. `longest` if not given.
+        """
         for first, chunk in zip(self._first_rows, self._chunks, strict=False):
-            for offset in range(0, chunk.shape[1], longest):
-                yield first + offset, chunk[:, offset : offset + longest]
+            offset, rows = 0, longest
+            while offset < chunk.shape[1]:
+                while rows > (shortest or longest) and self.n_rows - first - offset <= 2 * rows:
+                    rows //= 2
+                yield first + offset, chunk[:, offset : offset + rows]
+                offset += rows

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import em
-from gmmcli.core.kernel import EPS, Kernel
+from gmmcli.core.constants import EPS
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 

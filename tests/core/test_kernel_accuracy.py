@@ -7,10 +7,11 @@ import pytest
 from oracles import slow_em
 from oracles.random_mixtures import in_shape_of, random_covariance, random_mixture, random_rows
 
-from gmmcli.core import block, kernel
+from gmmcli.core import block, constants, kernel
 from gmmcli.core.block import SLAB_ROWS, choose_layout, prefers_centred
+from gmmcli.core.constants import EPS, EXPANDED_ERROR
 from gmmcli.core.family import expanded_length
-from gmmcli.core.kernel import EPS, EXPANDED_ERROR, Kernel
+from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 
@@ -239,7 +240,8 @@ def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
     for layout in layouts:
         lengths = (layout.slab_rows, layout.tile_rows, layout.block_rows)
         assert sorted(lengths) == list(lengths)
-        assert all(64 <= n <= 65_536 and n & (n - 1) == 0 for n in lengths)
+        assert layout.slab_rows <= layout.last_rows <= layout.block_rows
+        assert all(64 <= n <= 65_536 and n & (n - 1) == 0 for n in (*lengths, layout.last_rows))
     assert layouts[0].tile_rows > layouts[-1].tile_rows == SLAB_ROWS
 
 
@@ -330,11 +332,11 @@ def test_sharpness_is_told_to_a_few_percent_at_any_scale(scale):
     """The largest eigenvalue of diag(1, 4)·scale² lies above 3.9·scale², and not above 4.1·scale²."""
     factors = scale * np.array([[[1.0, 0.0], [0.0, 2.0]]])
 
-    found = [kernel._sharper_than(factors, np.array([limit * scale**2]))[0] for limit in (3.9, 4.1)]
+    found = [constants._sharper_than(factors, np.array([limit * scale**2]))[0] for limit in (3.9, 4.1)]
 
     assert found == [True, False]
 
 
 def test_a_component_whose_precision_leaves_the_doubles_is_sharp():
     """Its squares are infinite, which is more than any limit."""
-    assert kernel._sharper_than(1e170 * np.eye(2)[None], np.array([1e300])).tolist() == [True]
+    assert constants._sharper_than(1e170 * np.eye(2)[None], np.array([1e300])).tolist() == [True]

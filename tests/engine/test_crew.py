@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from oracles.random_mixtures import random_mixture, random_rows
 
+from gmmcli.engine import constants, local, process
 from gmmcli.engine import crew as crew_module
-from gmmcli.engine import local, process
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.local import LocalEngine, one_blas_thread
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
@@ -27,9 +27,11 @@ pytestmark = pytest.mark.skipif(not process.can_fork(), reason="no workers witho
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(autouse=True)
-def every_pass_is_handed_out(monkeypatch):
+@pytest.fixture(autouse=True, params=["constants found by each", "constants found by all"])
+def every_pass_is_handed_out(monkeypatch, request):
     monkeypatch.setattr(local, "INLINE_NS", 0.0)
+    if request.param == "constants found by all":
+        monkeypatch.setattr(constants, "LEAST_WORK", 0.0)
     with one_blas_thread():
         yield
 
@@ -174,16 +176,20 @@ def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_p
     assert all(len(files) == 5 for files in open_files)  # standard streams, the socket, the counter's file
 
 
-def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mixture):
-    """Every process finds it, and waits for the next mixture."""
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mixture, k):
+    """Whoever finds it, the parent names it, and all wait for the next mixture."""
     expected = engine.expectation(mixture).statistics
     before = pids_of(engine)
-    flat = dataclasses.replace(mixture, covariances=np.zeros_like(mixture.covariances))
+    covariances = mixture.covariances.copy()
+    covariances[k] = 0.0
 
-    with pytest.raises(CovarianceNotPositive):
-        engine.expectation(flat)
+    for _ in range(3):
+        with pytest.raises(CovarianceNotPositive) as caught:
+            engine.expectation(dataclasses.replace(mixture, covariances=covariances))
+        assert caught.value.component == k
+        assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
-    assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
     assert pids_of(engine) == before
 
 
@@ -200,6 +206,45 @@ def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
 
     for _ in range(3):
         assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
+
+
+def test_constants_are_found_by_a_worker_where_the_parent_has_other_work(mixture, monkeypatch):
+    """Those of a part that it took are waited for, and are the ones that the parent would have found."""
+    monkeypatch.setattr(constants, "LEAST_WORK", 0.0)
+    X, find_part = random_rows(np.random.default_rng(2), mixture, 50_000), constants.find_part
+    others = multiprocessing.get_context("fork").Event()
+
+    def find_and_tell(*arguments):
+        others.set()
+        time.sleep(0.05)
+        return find_part(*arguments)
+
+    def find_after_others(*arguments):
+        assert others.wait(PATIENCE_S)
+        return find_part(*arguments)
+
+    with LocalEngine([[X]], 1) as alone, LocalEngine([[X]], 2) as engine:
+        expected = alone.expectation(mixture).statistics.squares.tobytes()
+        monkeypatch.setattr(constants, "find_part", find_and_tell)
+        engine._crew_for(mixture)
+        monkeypatch.setattr(constants, "find_part", find_after_others)
+
+        assert engine.expectation(mixture).statistics.squares.tobytes() == expected
+
+
+def test_wide_mixtures_give_the_same_bytes_for_any_number_of_processes():
+    """Their constants are found in as many parts as there are processes."""
+    mixture = random_mixture(np.random.default_rng(1), "full", 9, 110)
+    X = random_rows(np.random.default_rng(2), mixture, 3_000)
+    assert constants.is_worth_sharing(mixture)
+
+    found = set()
+    for n_processes in (1, 2, 3, 10):
+        with LocalEngine([[X]], n_processes) as engine:
+            passes = [engine.expectation(mixture).statistics for _ in range(2)]
+            found |= {(one.squares.tobytes(), one.log_likelihood) for one in passes}
+
+    assert len(found) == 1
 
 
 def test_workers_may_run_wherever_the_parent_may(engine, mixture):
@@ -404,7 +449,7 @@ def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixtu
 SCRIPT = """
 import numpy as np
 from gmmcli.core.mixture import Mixture
-from gmmcli.engine import local, process
+from gmmcli.engine import constants, local, process
 from gmmcli.engine.counter import Counter
 local.INLINE_NS = 0.0
 X = np.random.default_rng(1).normal(size=(4, 100_000))

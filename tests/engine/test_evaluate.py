@@ -19,7 +19,7 @@ from gmmcli.engine.evaluate import Evaluator
 EVERYTHING = (*PER_ROW, *PER_COMPONENT)
 N_ROWS = 600
 # Odd: BLAS rounds the columns left over at the end of a slab in another way than the others.
-SHORT = Layout(131, 131, 131, 2, 24, row_ns=1.0, most_sums=0)
+SHORT = Layout(131, 131, 131, 131, 2, 24, row_ns=1.0, most_sums=0)
 N_COMPONENTS, N_FEATURES = 5, 11
 UNITS = Units(np.linspace(-3.0, 10.0, N_FEATURES), np.logspace(-1, 2, N_FEATURES))
 

@@ -12,8 +12,9 @@ from gmmcli.core import kernel as kernel_module
 from gmmcli.core.block import Layout
 from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine import local
+from gmmcli.engine import constants, local
 from gmmcli.engine.local import LocalEngine, one_blas_thread
+from gmmcli.engine.table import TableInMemory
 from gmmcli.errors import CovarianceNotPositive
 
 SHORT_BLOCK = 64
@@ -21,7 +22,7 @@ SHORT_BLOCK = 64
 
 def use_short_blocks(patch, rows):
     """Make blocks of one tile of four slabs, and hand out even the shortest pass."""
-    layout = Layout(rows, rows, rows // 4, 2, 24, row_ns=1.0, most_sums=1000)
+    layout = Layout(rows, rows, rows, rows // 4, 2, 24, row_ns=1.0, most_sums=1000)
     for module in (kernel_module, local):
         patch.setattr(module, "choose_layout", lambda *_: layout)
     patch.setattr(local, "SCATTER_ROWS", rows)
@@ -61,10 +62,12 @@ def cut(X, *places):
     return [np.ascontiguousarray(part) for part in np.split(X, places, axis=1)]
 
 
+@pytest.mark.parametrize("least_work", [0.0, np.inf])
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
-def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard):
-    """Sums are folded in the order of the blocks, whoever is done first."""
+def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard, least_work, monkeypatch):
+    """Sums are folded in the order of the blocks, whoever is done first; who found constants is no matter."""
+    monkeypatch.setattr(constants, "LEAST_WORK", least_work)
     chunks = [cut(X, 130), cut(X, 64, 640)]
 
     one = LocalEngine(chunks, 1).expectation(mixture, hard=hard)
@@ -113,6 +116,28 @@ def test_blocks_never_span_operands(mixture, X, monkeypatch):
     LocalEngine([[X[:, :100]], [X[:, 100:110]], [X[:, 110:302]]], 1).expectation(mixture)
 
     assert lengths == [64, 36, 10, 64, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([100], [8] * 11 + [4, 2, 2, 2, 2]),
+        ([16], [4, 4, 2, 2, 2, 2]),
+        ([17], [8, 4, 2, 2, 1]),
+        ([3], [2, 1]),
+        ([20, 20, 3], [8, 8, 4, 8, 4, 4, 2, 2, 2, 1]),
+    ],
+)
+def test_the_last_blocks_of_a_table_are_shorter_and_shorter(lengths, expected):
+    """Half as long as soon as no more than two would follow, whatever the chunks are; no row is lost."""
+    X = np.arange(sum(lengths), dtype=float)[None]
+    table = TableInMemory([cut(X, *np.cumsum(lengths)[:-1])])
+
+    blocks = list(table.blocks(8, 2))
+
+    assert [block.shape[1] for _, block in blocks] == expected
+    assert np.concatenate([block[0] for _, block in blocks]).tolist() == X[0].tolist()
+    assert all(block[0, 0] == first for first, block in blocks)
 
 
 def test_sums_are_added_block_after_block_and_operand_after_operand(mixture, X):

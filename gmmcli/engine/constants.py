@@ -1,0 +1,66 @@
+"""The constants of large mixtures, found by several processes, a part by each that is there in time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gmmcli.core import family
+from gmmcli.core.block import choose_layout
+from gmmcli.core.constants import Constants
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.engine.exchange import split
+
+# Work, K·d³, that one process has done before others have been told of it.
+LEAST_WORK = 1e7
+
+
+def is_worth_sharing(mixture: Mixture) -> bool:
+    """Tell whether several processes find a mixture's constants sooner than one."""
+    return mixture.covariance_type == "full" and mixture.means.size * mixture.n_features**2 > LEAST_WORK
+
+
+def parts_of(n_components: int, n_processes: int) -> list[slice]:
+    """Return the components of each part: one part for each process, as far as there are components."""
+    count = -(-n_components // n_processes)
+    return [slice(first, first + count) for first in range(0, n_components, count)]
+
+
+def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
+    """Write the constants of some components to their places in memory.
+
+    Parameters
+    ----------
+    part : slice
+    arrays : sequence of ndarray
+        Weights, means and full covariances.
+    memory : ndarray of shape (n,), float64
+        For as many numbers as a mixture and the sums of a block have at most.
+
+    Returns
+    -------
+    bool
+        False where a covariance is not positive definite.
+    """
+    weights, means, covariances = arrays
+    factors, natural, is_unsafe = _places(memory, *means.shape)
+    layout = choose_layout("full", means.shape[1], len(means))
+    try:
+        found = Constants.of_components(weights[part], means[part], covariances[part], "full", layout)
+    except np.linalg.LinAlgError:
+        return False
+    factors[part], natural[part], is_unsafe[part] = found.factors, found.natural, found.is_unsafe
+    return True
+
+
+def read(memory: Array, n_components: int, n_features: int) -> Constants:
+    """Return the constants that lie in memory, in memory of their own but for what no evaluation reads."""
+    factors, natural, is_unsafe = _places(memory, n_components, n_features)
+    unsafe = is_unsafe != 0.0
+    is_read = unsafe.any() or not natural.size
+    return Constants(factors.copy() if is_read else factors, natural.copy(), unsafe)
+
+
+def _places(memory: Array, K: int, d: int) -> list[Array]:
+    """Return where factors, natural parameters and the components that are unsafe lie."""
+    D = family.expanded_length("full", d) if choose_layout("full", d, K).group_features else 0
+    return list(split(memory, [(K, d, d), (K, D), (K,)]))

@@ -1,0 +1,139 @@
+"""A worker: a process that takes numbers with its parent and the other workers, until the parent is gone."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.engine import constants, exchange, process
+from gmmcli.engine.counter import Counter
+from gmmcli.engine.sweep import Sweep
+from gmmcli.errors import CovarianceNotPositive, OutOfMemory
+
+# Sums that a worker may have ready before the parent has added the first of them.
+SLOTS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What parent and workers share, and the sweep, of which each has a copy.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    counter : Counter
+    mixture : ndarray of shape (room,), float64
+        Memory for the weights, means and covariances of a mixture.
+    constants : ndarray of shape (room,), float64
+        Memory for the constants of its components.
+    """
+
+    sweep: Sweep
+    counter: Counter
+    mixture: Array
+    constants: Array
+
+
+class Worker:
+    """The worker's side of a crew.
+
+    Parameters
+    ----------
+    common : Common
+    connection : socket
+        The worker's end.
+    slots : ndarray of shape (SLOTS, n), float64
+        Shared memory for the sums of blocks.
+    """
+
+    def __init__(self, common: Common, connection: socket.socket, slots: Array) -> None:
+        self._common, self._connection, self._slots = common, connection, slots
+        self._n_ready = self._n_added = 0
+
+    def live(self, mask: set[int]) -> NoReturn:
+        """Work in a process of one's own until the parent is gone, or something goes wrong.
+
+        Parameters
+        ----------
+        mask : set of int
+            Signals to be blocked from when it is known what they do here.
+        """
+        status = 1
+        try:
+            process.keep_only(self._connection.fileno(), self._common.counter.descriptor)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            with contextlib.suppress(EOFError, ConnectionError):
+                while True:
+                    self._serve(**json.loads(exchange.receive(self._connection)))
+            status = 0
+        except MemoryError:
+            status = OutOfMemory.status
+        finally:
+            os._exit(status)
+
+    def _serve(self, task: str, **details: Any) -> None:
+        """Do what the parent asks for."""
+        match task:
+            case "constants":
+                self._find_constants(**details)
+            case "sums":
+                self._sum_blocks(**details)
+
+    def _find_constants(self, of_pass: int, shapes: Sequence[Sequence[int]], n_processes: int) -> None:
+        """Find constants as long as there are some to be found.
+
+        The parent waits for each part that is taken: nothing changes meanwhile, and nothing is copied.
+        """
+        arrays = list(exchange.split(self._common.mixture, shapes))
+        parts = constants.parts_of(len(arrays[0]), n_processes)
+        while (i := self._common.counter.take(of_pass, len(parts))) is not None:
+            self._say(i, constants.find_part(parts[i], arrays, self._common.constants))
+
+    def _sum_blocks(
+        self,
+        of_pass: int,
+        shapes: Sequence[Sequence[int]],
+        covariance_type: CovarianceType,
+        are_found: bool,
+        hard: bool,
+        sample: int,
+    ) -> None:
+        """Sum blocks as long as there are some in a pass, and wait until the parent has added them all."""
+        common = self._common
+        # Copied, as what lies there may change once its pass has been looked at.
+        weights, means, covariances = (array.copy() for array in exchange.split(common.mixture, shapes))
+        found = constants.read(common.constants, *means.shape) if are_found else None
+        if not common.counter.is_at(of_pass):
+            return  # the others have made that pass, and the mixture may be another
+        covariances.setflags(write=False)  # the mixture keeps them without another copy
+        mixture = Mixture(weights, means, covariances, covariance_type)
+        with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
+            common.sweep.prepare(mixture, hard=hard, sample=sample, constants=found)
+            while (i := common.counter.take(of_pass, common.sweep.n_blocks)) is not None:
+                self._hand_in(i)
+            while self._n_added < self._n_ready:
+                self._hear_of_added()
+
+    def _hand_in(self, i: int) -> None:
+        """Sum a block, and say where the sums are."""
+        sums = self._common.sweep.sum_block(i)
+        if self._n_ready - self._n_added == SLOTS:
+            self._hear_of_added()
+        slot = self._n_ready % SLOTS
+        exchange.write_sums(self._slots[slot], sums)
+        self._say(i, slot)
+        self._n_ready += 1
+
+    def _hear_of_added(self) -> None:
+        """Wait until the parent has added the sums of the slot that has been ready for longest."""
+        exchange.receive(self._connection)
+        self._n_added += 1
+
+    def _say(self, number: int, answer: int) -> None:
+        """Say that something is done."""
+        exchange.send(self._connection, exchange.READY.pack(number, answer))

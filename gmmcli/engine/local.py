@@ -9,7 +9,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -55,17 +55,19 @@ def one_blas_thread() -> Iterator[None]:
 class _BlasLimit:
     """The limit, and how many have asked for it.
 
-    A thread of its own sets and lifts it: of several threads only the one that set it may lift it.
+    A thread of its own sets and lifts it: of several threads only the one that set it may lift it. Where BLAS
+    has one thread anyway, as in the command, there is nothing to set, and no thread is made.
     """
 
     def __init__(self) -> None:
         self._lock, self._n_takers = threading.Lock(), 0
-        self._unused, self._keeper = threading.Event(), threading.Thread()
+        self._unused = threading.Event()
+        self._keeper: threading.Thread | None = None
 
     def take(self) -> None:
-        """Set the limit, if nobody has."""
+        """Set the limit, if it is not set."""
         with self._lock:
-            if not self._n_takers:
+            if self._keeper is None and _blas_has_threads():
                 is_set, self._unused = threading.Event(), threading.Event()
                 self._keeper = threading.Thread(target=_keep_limit, args=(is_set, self._unused), daemon=True)
                 self._keeper.start()
@@ -73,12 +75,13 @@ class _BlasLimit:
             self._n_takers += 1
 
     def give_back(self) -> None:
-        """Lift the limit, if nobody needs it any more."""
+        """Lift the limit, if it was set here and nobody needs it any more."""
         with self._lock:
             self._n_takers -= 1
-            if not self._n_takers:
+            if self._keeper is not None and not self._n_takers:
                 self._unused.set()
                 self._keeper.join()
+                self._keeper = None
 
 
 def _keep_limit(is_set: threading.Event, unused: threading.Event) -> None:
@@ -103,12 +106,21 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _blas_has_threads() -> bool:
+    """Tell whether a BLAS would use more than one thread."""
+    return any(library["num_threads"] != 1 for library in _blas())
+
+
 def blas_kernel() -> str:
     """Return the name of numpy's BLAS and the kernel it runs, for the checkpoint."""
-    for library in _libraries().info():
-        if library["user_api"] == "blas":
-            return f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
+    for library in _blas():
+        return f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
     return "unknown"
+
+
+def _blas() -> list[dict[str, Any]]:
+    """Return what is known of every BLAS."""
+    return [library for library in _libraries().info() if library["user_api"] == "blas"]
 
 
 class LocalEngine:

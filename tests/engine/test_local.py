@@ -1,5 +1,9 @@
 """One pass over a table in memory: the same bytes whatever the threads, and nothing lost at the seams."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -236,6 +240,47 @@ def test_cpus_and_blas_are_known():
     """There is at least one CPU, and numpy's BLAS has a name."""
     assert local.available_cpus() >= 1
     assert local.blas_kernel() not in ("", "unknown")
+
+
+LIMIT = """
+import threading
+from threadpoolctl import threadpool_info
+from gmmcli.engine.local import one_blas_thread
+def state():
+    blas = {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+    print(*blas, threading.active_count())
+state()
+with one_blas_thread():
+    state()
+    with one_blas_thread():
+        state()
+    state()
+state()
+"""
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "expected"),
+    [
+        (1, ["1 1"] * 5),
+        pytest.param(
+            2,
+            ["2 1", "1 2", "1 2", "1 2", "2 1"],
+            marks=pytest.mark.skipif(
+                local.available_cpus() == 1, reason="BLAS has no more threads than CPUs"
+            ),
+        ),
+    ],
+)
+def test_a_thread_is_made_to_limit_blas_only_where_it_has_threads(n_threads, expected):
+    """Numbers of threads of BLAS and of the interpreter: before, within, twice within, within, after."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": str(n_threads)}
+
+    run = subprocess.run(
+        [sys.executable, "-c", LIMIT], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout.splitlines() == expected
 
 
 def test_a_table_of_one_row_is_a_table(mixture):

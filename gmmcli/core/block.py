@@ -19,9 +19,9 @@ from gmmcli.core import family
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 
 Value = TypeVar("Value", bound=np.generic)
-# What a block should take: worth handing out, and yet the last one is not waited for long.
-BLOCK_NS = 2e6
-# How long it should compute for each number that it has to hand in; if it is one of the last.
+# What a block should take: worth handing out; if it is one of the last, not waited for long.
+BLOCK_NS, LAST_BLOCK_NS = 2e6, 0.5e6
+# How long it should compute for each number that it has to hand in; likewise.
 SUM_NS, LAST_SUM_NS = 75, 19
 MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
 # What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
@@ -49,7 +49,7 @@ class Layout:
     block_rows : int
         What a worker takes at a time, and whose sums are added in order. All are powers of two.
     last_rows : int
-        What it takes at the end of a table, so that the others do not wait for it.
+        What it takes at the very end of a table, so that the others do not wait for it.
     tile_rows : int
         What is evaluated at a time.
     slab_rows : int
@@ -103,7 +103,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
         sums = n_bundles * bundle * D
         most_sums = sums + sums_of_centred
     block = _power_of_two(max(BLOCK_NS, SUM_NS * sums) / row_ns, tile, MAX_BLOCK_ROWS)
-    last = _power_of_two(max(BLOCK_NS, LAST_SUM_NS * sums) / row_ns, slab, block)
+    last = _power_of_two(max(LAST_BLOCK_NS, LAST_SUM_NS * sums) / row_ns, tile, block)
     return Layout(block, last, tile, slab, n_bundles, group, row_ns, most_sums)
 
 

@@ -48,7 +48,7 @@ QUICK_FULL = (Shape(4_000, 2, 3), Shape(2_000, 13, 4))
 QUICK_OTHERS = tuple(Shape(4_000, 4, 3, kind) for kind in ("diag", "tied", "spherical"))
 MLPACK_SHAPE, QUICK_MLPACK_SHAPE = Shape(200_000, 16, 16), Shape(2_000, 4, 3)
 # Turns of gmmcli take a tenth of a second, of which a disturbance is a large part, and cores differ.
-OWN_TURNS = 15
+OWN_TURNS = 21
 # The kernel that is forced on both in the second column.
 KERNEL = "Haswell"
 LONG = 100  # expanded length from which more is asked of two threads

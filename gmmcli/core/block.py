@@ -103,7 +103,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
         sums = n_bundles * bundle * D
         most_sums = sums + sums_of_centred
     block = _power_of_two(max(BLOCK_NS, SUM_NS * sums) / row_ns, tile, MAX_BLOCK_ROWS)
-    last = _power_of_two(max(LAST_BLOCK_NS, LAST_SUM_NS * sums) / row_ns, tile, block)
+    last = _power_of_two(max(LAST_BLOCK_NS, LAST_SUM_NS * sums) / row_ns, max(tile // 2, slab), block)
     return Layout(block, last, tile, slab, n_bundles, group, row_ns, most_sums)
 
 

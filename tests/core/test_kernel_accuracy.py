@@ -238,9 +238,11 @@ def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
     layouts = [choose_layout(covariance_type, d, K) for d in (1, 8, 64, 300) for K in (1, 16, 1000)]
 
     for layout in layouts:
-        lengths = (layout.slab_rows, layout.tile_rows, layout.last_rows, layout.block_rows)
+        lengths = (layout.slab_rows, layout.tile_rows, layout.block_rows)
         assert sorted(lengths) == list(lengths)
-        assert all(64 <= n <= 65_536 and n & (n - 1) == 0 for n in lengths)
+        assert layout.slab_rows <= layout.last_rows <= layout.block_rows
+        assert 2 * layout.last_rows >= layout.tile_rows
+        assert all(64 <= n <= 65_536 and n & (n - 1) == 0 for n in (*lengths, layout.last_rows))
     assert layouts[0].tile_rows > layouts[-1].tile_rows == SLAB_ROWS
 
 

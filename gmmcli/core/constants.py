@@ -24,7 +24,8 @@ class Constants:
     factors : ndarray
         Of `family.factors_of`.
     natural : ndarray of shape (K, D), float64
-        Of `family.natural`. (K, 0) where the layout has all components in centred form.
+        Of `family.natural`; zeros for those that are unsafe, which nobody reads. (K, 0) where the layout has
+        all components in centred form.
     is_unsafe : ndarray of shape (K,), bool
         Decided from the mixture alone.
     """
@@ -67,9 +68,13 @@ class Constants:
         """
         factors = family.factors_of(covariances, covariance_type)
         is_unsafe = _are_unsafe(means, covariances, factors, covariance_type)
-        natural = np.empty((len(means), 0))
-        if layout.group_features:
-            natural = family.natural(weights, means, factors, covariance_type)
+        K, d = means.shape
+        if not is_unsafe.any() and layout.group_features:
+            return cls(factors, family.natural(weights, means, factors, covariance_type), is_unsafe)
+        natural = np.zeros((K, family.expanded_length(covariance_type, d) if layout.group_features else 0))
+        safe = ~is_unsafe
+        if safe.any() and layout.group_features:  # of tied ones all are, or none
+            natural[safe] = family.natural(weights[safe], means[safe], factors[safe], covariance_type)
         return cls(factors, natural, is_unsafe)
 
 

@@ -35,9 +35,23 @@ def test_parts_give_the_same_bytes_as_all_components_at_once(d, count):
     parts = [constants_of(mixture, slice(k, k + count), layout) for k in range(0, 8, count)]
 
     assert whole.is_unsafe.tolist() == [k == 1 for k in range(8)]
+    assert whole.natural.any(axis=1).tolist() == [k != 1 and layout.group_features > 0 for k in range(8)]
     for name in ("factors", "natural", "is_unsafe"):
         together = np.concatenate([getattr(part, name) for part in parts])
         assert together.tobytes() == getattr(whole, name).tobytes()
+
+
+def test_components_that_are_all_too_tight_have_no_natural_parameters():
+    """Squares of what their means are in sd would leave the doubles; no warning of it either."""
+    mixture = random_mixture(np.random.default_rng(1), "full", 2, 3)
+    tight = dataclasses.replace(mixture, covariances=1e-306 * mixture.covariances)
+    layout = choose_layout("full", 3, 2)
+
+    found = Constants.of(tight, layout)
+
+    assert found.is_unsafe.all()
+    assert found.natural.shape == (2, 10)
+    assert not found.natural.any()
 
 
 def test_natural_parameters_are_left_out_where_all_components_are_centred():

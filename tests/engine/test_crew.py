@@ -21,6 +21,7 @@ from gmmcli.engine import constants, local, process
 from gmmcli.engine import crew as crew_module
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.local import LocalEngine, one_blas_thread
+from gmmcli.engine.memory import shared_array
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 
 pytestmark = pytest.mark.skipif(not process.can_fork(), reason="no workers without fork")
@@ -53,6 +54,21 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+class Flag:
+    """What one process sets and others wait for, none of which can hold up the rest when it is killed."""
+
+    def __init__(self):
+        self._memory = shared_array(1)
+
+    def set(self):
+        """Let all see it from now on."""
+        self._memory[0] = 1.0
+
+    def wait(self):
+        """Return when it is seen."""
+        wait_until(lambda: self._memory[0])
 
 
 def is_gone(pid):
@@ -212,7 +228,7 @@ def test_constants_are_found_by_a_worker_where_the_parent_has_other_work(mixture
     """Those of a part that it took are waited for, and are the ones that the parent would have found."""
     monkeypatch.setattr(constants, "LEAST_WORK", 0.0)
     X, find_part = random_rows(np.random.default_rng(2), mixture, 50_000), constants.find_part
-    others = multiprocessing.get_context("fork").Event()
+    others = Flag()
 
     def find_and_tell(*arguments):
         others.set()
@@ -220,7 +236,7 @@ def test_constants_are_found_by_a_worker_where_the_parent_has_other_work(mixture
         return find_part(*arguments)
 
     def find_after_others(*arguments):
-        assert others.wait(PATIENCE_S)
+        others.wait()
         return find_part(*arguments)
 
     with LocalEngine([[X]], 1) as alone, LocalEngine([[X]], 2) as engine:
@@ -340,15 +356,15 @@ def test_a_worker_that_is_late_takes_no_part_in_a_pass_that_is_over(mixture, n_c
 
 @contextlib.contextmanager
 def held_up(engine, mixture, monkeypatch, hold):
-    """Lend workers that hold a block each, what to do then, and an event that tells of the first."""
-    holds, sum_block = multiprocessing.get_context("fork").Event(), engine._sweep.sum_block
+    """Lend workers that hold a block each, what to do then, and a flag that tells of the first."""
+    holds, sum_block = Flag(), engine._sweep.sum_block
 
     def hold_one(i):
         holds.set()
         hold()
 
     def sum_after_that(i):
-        assert holds.wait(PATIENCE_S)
+        holds.wait()
         return sum_block(i)
 
     monkeypatch.setattr(engine._sweep, "sum_block", hold_one)
@@ -395,7 +411,7 @@ def test_a_worker_that_is_killed_in_a_pass_is_reported(engine, mixture, monkeypa
     """Also while it holds a block."""
     with held_up(engine, mixture, monkeypatch, lambda: time.sleep(PATIENCE_S)) as holds:
         pids = pids_of(engine)
-        killer = threading.Thread(target=lambda: (holds.wait(PATIENCE_S), kill(pids)))
+        killer = threading.Thread(target=lambda: (holds.wait(), kill(pids)))
         killer.start()
 
         with pytest.raises(OutOfMemory, match="was ended"):

@@ -149,13 +149,15 @@ def encode(checkpoint: Checkpoint) -> bytes:
         A column's name cannot be stored: it ends with a NUL byte or is not Unicode.
     ValueError
         The checkpoint has no provenance, or its settings are not JSON.
+    MemoryError
     """
     if checkpoint.provenance is None:
         raise ValueError("a checkpoint needs its provenance to become a file")
     items = {**_collect(checkpoint), **_provenance_items(checkpoint.provenance)}
-    data = bytearray(container.write(items))
-    data[: user_block.SIZE] = user_block.pack(memoryview(data)[user_block.SIZE :])
-    return bytes(data)
+    image = container.write(items)
+    with image.getbuffer() as data:
+        data[: user_block.SIZE] = user_block.pack(data[user_block.SIZE :])
+    return image.getvalue()  # without a copy
 
 
 def decode(data: bytes, subject: str) -> Checkpoint:

@@ -21,14 +21,21 @@ from gmmcli.store.layout import AnyArray, Damage, Items, Rule
 MAX_EXPANSION = 64
 MAX_ATTRIBUTE_BYTES = 1 << 24
 _CHUNK_BYTES = 1 << 20
+# By how much a file in memory is larger than its items while it grows, and what HDF5 works in.
+_GROWTH, _ROOM_BYTES = 1.25, 1 << 23
 _FILTERS = frozenset((h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32))
 
 
-def write(items: Items) -> bytes:
+def write(items: Items) -> io.BytesIO:
     """Return an HDF5 file of the items, its first 512 bytes left to the user block.
 
     The same items give the same bytes: HDF5 records no time, and nothing depends on their order.
+
+    Raises
+    ------
+    MemoryError
     """
+    _ask_for(sum(item.nbytes for item in items.values()))
     image = io.BytesIO()
     with h5py.File(image, "w", userblock_size=user_block.SIZE, libver=("v110", "v110")) as file:
         for group, encoding_type in sorted(layout.GROUPS.items()):
@@ -41,7 +48,7 @@ def write(items: Items) -> bytes:
                 _write_attribute(file[group].attrs, name, item)
             else:
                 _write_dataset(file[group], name, item)
-    return image.getvalue()
+    return image
 
 
 def read(data: bytes) -> Items:
@@ -53,7 +60,9 @@ def read(data: bytes) -> Items:
         The file holds what a checkpoint may not hold, or lacks what it must.
     UnknownFormat
         Its format_version is one that this version does not know.
+    MemoryError
     """
+    _ask_for(len(data))
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             return _read_items(file.id, len(data))
@@ -61,6 +70,14 @@ def read(data: bytes) -> Items:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise Damage(f"not readable as HDF5: {error}") from error
+
+
+def _ask_for(n_bytes: int) -> None:
+    """Find out whether there is memory for so many bytes more, or raise `MemoryError`.
+
+    HDF5 does not survive the want of it: a file that it has begun cannot be closed, and ends the process.
+    """
+    np.empty(int(_GROWTH * n_bytes) + _ROOM_BYTES, np.uint8)  # given back at once; no page of it is touched
 
 
 def _write_attribute(attributes: h5py.AttributeManager, name: str, item: AnyArray) -> None:

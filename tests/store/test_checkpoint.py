@@ -2,6 +2,8 @@
 
 import hashlib
 import struct
+import subprocess
+import sys
 from dataclasses import fields, is_dataclass, replace
 
 import h5py
@@ -231,3 +233,43 @@ def test_the_content_digest_is_what_its_definition_says(build):
 def test_the_content_digest_sees_what_a_run_must_reproduce_and_nothing_else(build, changes, counts):
     """Settings, history and operands differ between a split run and a whole one."""
     assert (content_digest(build(**changes)) != content_digest(build())) is counts
+
+
+LITTLE_MEMORY = """
+import os
+import resource
+import sys
+import numpy as np
+from gmmcli.store import container
+items = {"/state/squares": np.random.default_rng(1).normal(size=(8, 256, 256))}
+whole = {"write": lambda: container.write(items), "read": lambda: container.read(bytes(5_000_000))}
+for task in whole.values():  # what is loaded when it is first used is loaded now
+    try:
+        task()
+    except container.Damage:
+        pass
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+for name, task in whole.items():
+    for more in range(0, 32_000_000, 500_000):
+        pid = os.fork()
+        if pid == 0:
+            resource.setrlimit(resource.RLIMIT_AS, (used + more, used + more))
+            status = 0
+            try:
+                task()
+            except container.Damage:
+                pass
+            except MemoryError:
+                status = 71
+            sys.exit(status)  # by way of what HDF5 does at the end
+        print(name, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not limit addresses")
+def test_where_memory_ends_it_is_said_before_hdf5_finds_out():
+    """However little there is: a file that HDF5 cannot go on with would end the process."""
+    run = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=True)
+
+    assert set(run.stdout.splitlines()) == {"write 0", "write 71", "read 0", "read 71"}
+    assert run.stderr == ""

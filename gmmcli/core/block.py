@@ -19,10 +19,12 @@ from gmmcli.core import family
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 
 Value = TypeVar("Value", bound=np.generic)
-# What a block should take: worth handing out; if it is one of the last, not waited for long.
-BLOCK_NS, LAST_BLOCK_NS = 2e6, 0.5e6
-# How long it should compute for each number that it has to hand in; likewise.
-SUM_NS, LAST_SUM_NS = 75, 19
+# What a block should take, so that it is worth handing out.
+BLOCK_NS = 2e6
+# How long it should compute for each number that it has to hand in.
+SUM_NS = 75
+# What part of that one of the last should take, so that it is not waited for long.
+LAST_PART = 0.25
 MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
 # What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
 TILE_NS = 3.3e5
@@ -60,7 +62,8 @@ class Layout:
     row_ns : float
         About what a row costs, in nanoseconds.
     most_sums : int
-        How many numbers the sums of a block hold at most, whichever form each component is in.
+        How many numbers the sums of a block hold at most, whichever form each component is in. A mixture of
+        this size and its constants hold no more each.
     """
 
     block_rows: int
@@ -102,8 +105,9 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
         tile = _power_of_two((2 * n_groups - 1) * TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
         sums = n_bundles * bundle * D
         most_sums = sums + sums_of_centred
-    block = _power_of_two(max(BLOCK_NS, SUM_NS * sums) / row_ns, tile, MAX_BLOCK_ROWS)
-    last = _power_of_two(max(LAST_BLOCK_NS, LAST_SUM_NS * sums) / row_ns, max(tile // 2, slab), block)
+    rows = max(BLOCK_NS, SUM_NS * sums) / row_ns
+    block = _power_of_two(rows, tile, MAX_BLOCK_ROWS)
+    last = _power_of_two(LAST_PART * rows, max(tile // 2, slab), block)
     return Layout(block, last, tile, slab, n_bundles, group, row_ns, most_sums)
 
 

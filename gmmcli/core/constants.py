@@ -7,7 +7,7 @@ import numpy as np
 
 from gmmcli.core import family
 from gmmcli.core.block import Layout
-from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture
+from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, covariances_shape
 
 EPS = float(np.finfo(np.float64).eps)
 # Beyond this estimate a component is evaluated in centred form. The estimate is of one rounding and there are
@@ -24,8 +24,8 @@ class Constants:
     factors : ndarray
         Of `family.factors_of`.
     natural : ndarray of shape (K, D), float64
-        Of `family.natural`; zeros for those that are unsafe, which nobody reads. (K, 0) where the layout has
-        all components in centred form.
+        Of `family.natural`; zeros for those that are unsafe: the centred form overwrites what comes of them.
+        (K, 0) where the layout has all components in centred form.
     is_unsafe : ndarray of shape (K,), bool
         Decided from the mixture alone.
     """
@@ -33,6 +33,12 @@ class Constants:
     factors: Array
     natural: Array
     is_unsafe: Booleans
+
+    @staticmethod
+    def shapes(covariance_type: CovarianceType, K: int, d: int, layout: Layout) -> list[tuple[int, ...]]:
+        """Return the shapes of the three arrays."""
+        D = family.expanded_length(covariance_type, d) if layout.group_features else 0
+        return [covariances_shape(covariance_type, K, d), (K, D), (K,)]
 
     @classmethod
     def of(cls, mixture: Mixture, layout: Layout) -> Self:
@@ -47,37 +53,50 @@ class Constants:
         K·d³ work for full.
         """
         arrays = (mixture.weights, mixture.means, mixture.covariances)
-        with family.blaming(mixture):
-            return cls.of_components(*arrays, mixture.covariance_type, layout)
+        return cls._of_factors(family.precision_factors(mixture), *arrays, mixture.covariance_type, layout)
 
     @classmethod
-    def of_components(
-        cls,
-        weights: Array,
-        means: Array,
-        covariances: Array,
-        covariance_type: CovarianceType,
-        layout: Layout,
-    ) -> Self:
-        """Return the constants of some components; of full ones they are the same whatever the others are.
+    def of_components(cls, weights: Array, means: Array, covariances: Array, layout: Layout) -> Self:
+        """Return the constants of some components with full covariances: the same whatever the others are.
+
+        Parameters
+        ----------
+        weights, means, covariances : ndarray
+            As in a mixture.
+        layout : Layout
+            That of the whole mixture.
 
         Raises
         ------
         LinAlgError
             A covariance is not positive definite.
         """
-        factors = family.factors_of(covariances, covariance_type)
+        factors = family.factors_of(covariances, "full")
+        return cls._of_factors(factors, weights, means, covariances, "full", layout)
+
+    @classmethod
+    def _of_factors(
+        cls,
+        factors: Array,
+        weights: Array,
+        means: Array,
+        covariances: Array,
+        covariance_type: CovarianceType,
+        layout: Layout,
+    ) -> Self:
+        """Return the constants of components whose factors are known."""
         is_unsafe = _are_unsafe(means, covariances, factors, covariance_type)
-        K, d = means.shape
         if not is_unsafe.any() and layout.group_features:
             return cls(factors, family.natural(weights, means, factors, covariance_type), is_unsafe)
-        natural = np.zeros((K, family.expanded_length(covariance_type, d) if layout.group_features else 0))
+        K, d = means.shape
+        natural = np.zeros(cls.shapes(covariance_type, K, d, layout)[1])
         safe = ~is_unsafe
         if safe.any() and layout.group_features:  # of tied ones all are, or none
             natural[safe] = family.natural(weights[safe], means[safe], factors[safe], covariance_type)
         return cls(factors, natural, is_unsafe)
 
 
+@np.errstate(over="ignore", divide="ignore")  # what leaves the doubles is unsafe, and found to be
 def _are_unsafe(
     means: Array, covariances: Array, factors: Array, covariance_type: CovarianceType
 ) -> Booleans:
@@ -100,6 +119,7 @@ def _are_unsafe(
             return np.asarray(spread * factors**2 > EXPANDED_ERROR)
 
 
+@np.errstate(over="ignore")
 def _sharper_than(factors: Array, limits: Array) -> Booleans:
     """Return where λmax(FᵀF) exceeds a limit; eigenvalues are computed only where bounds do not settle it.
 
@@ -109,15 +129,14 @@ def _sharper_than(factors: Array, limits: Array) -> Booleans:
     of F is taken out first: without it, squares of λ² would leave the doubles.
     """
     d = factors.shape[-1]
-    with np.errstate(over="ignore"):
-        sharper = ~((factors**2).sum(axis=(1, 2)) <= limits)
-        for k in np.flatnonzero(sharper):
-            scale = np.abs(factors[k]).max()
-            factor, limit = factors[k] / scale, limits[k] / scale / scale
-            P = factor.T @ factor
-            bound = np.sqrt(np.linalg.norm(P @ P))
-            if bound <= limit:
-                sharper[k] = False
-            elif bound <= limit * d**0.25:
-                sharper[k] = np.linalg.eigvalsh(P)[-1] > limit
+    sharper = ~((factors**2).sum(axis=(1, 2)) <= limits)
+    for k in np.flatnonzero(sharper):
+        scale = np.abs(factors[k]).max()
+        factor, limit = factors[k] / scale, limits[k] / scale / scale
+        P = factor.T @ factor
+        bound = np.sqrt(np.linalg.norm(P @ P))
+        if bound <= limit:
+            sharper[k] = False
+        elif bound <= limit * d**0.25:
+            sharper[k] = np.linalg.eigvalsh(P)[-1] > limit
     return np.asarray(sharper)

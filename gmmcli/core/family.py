@@ -128,7 +128,7 @@ def precision_factors(mixture: Mixture) -> Array:
     -----
     K·d³ work for full.
     """
-    with blaming(mixture):
+    with _blaming(mixture):
         return factors_of(mixture.covariances, mixture.covariance_type)
 
 
@@ -139,7 +139,7 @@ def cholesky(mixture: Mixture) -> Array:
     ------
     CovarianceNotPositive
     """
-    with blaming(mixture):
+    with _blaming(mixture):
         return _lower_of(mixture.covariances)
 
 
@@ -202,22 +202,22 @@ def _diagonal_blocks(matrices: Array, size: int) -> Array:
 
 
 @contextlib.contextmanager
-def blaming(mixture: Mixture) -> Iterator[None]:
-    """Turn `LinAlgError` into the error that names what is not positive definite.
+def _blaming(mixture: Mixture) -> Iterator[None]:
+    """Turn `LinAlgError` into the error of `raise_not_positive`."""
+    try:
+        yield
+    except np.linalg.LinAlgError:
+        raise_not_positive(mixture)
+
+
+def raise_not_positive(mixture: Mixture) -> NoReturn:
+    """Raise for the covariance that is furthest from positive definite.
 
     Raises
     ------
     CovarianceNotPositive
-        With the component that is furthest from it, and the features that take part.
+        With the component, and the features that take part.
     """
-    try:
-        yield
-    except np.linalg.LinAlgError:
-        _raise_not_positive(mixture)
-
-
-def _raise_not_positive(mixture: Mixture) -> NoReturn:
-    """Raise for the covariance that is furthest from positive definite."""
     variances, directions = np.linalg.eigh(covariances_of(mixture))
     # Relative to the largest variance: small in every direction is no fault, flat in one is.
     largest = np.maximum(np.abs(variances).max(axis=1), np.finfo(float).tiny)

@@ -24,7 +24,7 @@ def covariances_shape(covariance_type: CovarianceType, n_components: int, n_feat
 
 
 def _frozen(values: Array) -> Array:
-    """Return a read-only copy; the array itself where it is one that nobody can write to."""
+    """Return a read-only copy; the array itself where it is read-only and no view."""
     if type(values) is np.ndarray and values.dtype == np.float64:
         flags = values.flags
         if flags.c_contiguous and flags.owndata and not flags.writeable:
@@ -55,7 +55,7 @@ class Mixture:
     Notes
     -----
     Positive definiteness is not checked here: the Cholesky factor that every use needs checks it. Arrays are
-    copied, unless they are read-only and not a view.
+    copied, but for read-only ones that are no views: who made those keeps no view that can be written to.
     """
 
     weights: Array

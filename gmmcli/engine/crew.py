@@ -16,14 +16,14 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gmmcli.core.constants import Constants
+from gmmcli.core import family
 from gmmcli.core.kernel import Sums
 from gmmcli.core.mixture import Array, Mixture
-from gmmcli.engine import constants, exchange, process
+from gmmcli.engine import exchange, preparation, process
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.memory import shared_array
 from gmmcli.engine.sweep import Sweep
-from gmmcli.engine.worker import SLOTS, Common, Worker
+from gmmcli.engine.worker import SLOTS, Shared, Worker
 from gmmcli.errors import OutOfMemory
 
 # Blocks that the parent sums before one that came earlier is ready.
@@ -59,7 +59,7 @@ class Crew:
     n_others : int
         Processes beside this one.
     room : int
-        How many numbers the sums of a block may hold, and a mixture.
+        How many numbers the sums of a block may hold; a mixture and its constants hold no more each.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class Crew:
     def __init__(self, sweep: Sweep, n_others: int, room: int) -> None:
         self.room = room
         self._sweep, self._pass = sweep, 0
-        self._common = Common(sweep, Counter(), shared_array(room), shared_array(room))
+        self._shared = Shared(sweep, Counter(), shared_array(room), shared_array(room))
         sweep.samples.share()
         self._workers: dict[int, _Member] = {}
         self._finalizer = weakref.finalize(self, _end, self._workers, os.getpid())
@@ -96,16 +96,20 @@ class Crew:
         Raises
         ------
         CovarianceNotPositive
-            In every process: the crew waits for the next pass.
+            All workers wait for the next pass.
         OutOfMemory
             The system ended a worker.
         """
         arrays = (mixture.weights, mixture.means, mixture.covariances)
-        self._start_numbers()  # before what a worker may be reading changes
-        exchange.write(self._common.mixture, arrays)
         shapes, found = [array.shape for array in arrays], None
-        if constants.is_worth_sharing(mixture):
-            found = self._find_constants(mixture, shapes, check)
+        self._start_numbers()  # before what a worker may be reading changes
+        exchange.write(self._shared.mixture, arrays)
+        if preparation.is_worth_sharing(mixture):
+            n_processes = 1 + len(self._workers)
+            self._tell_all(check, task="constants", shapes=shapes, n_processes=n_processes)
+            if not self._find_constants(arrays, n_processes, check):
+                family.raise_not_positive(mixture)
+            found = preparation.read(self._shared.constants, *mixture.means.shape)
             self._start_numbers()
         self._tell_all(
             check,
@@ -151,30 +155,25 @@ class Crew:
                     _tell(one.worker, exchange.ADDED)
                 folded += 1
 
-    def _find_constants(
-        self, mixture: Mixture, shapes: Sequence[tuple[int, ...]], check: Callable[[], None]
-    ) -> Constants | None:
-        """Return the constants of a mixture, found by all processes; None where there are none."""
-        n_processes = 1 + len(self._workers)
-        self._tell_all(check, task="constants", shapes=shapes, n_processes=n_processes)
-        parts, answers = constants.parts_of(mixture.n_components, n_processes), list[bool]()
-        arrays, memory = (mixture.weights, mixture.means, mixture.covariances), self._common.constants
+    def _find_constants(self, arrays: Sequence[Array], n_processes: int, check: Callable[[], None]) -> bool:
+        """Find the constants of a mixture with all processes; False where a covariance is not positive."""
+        parts, answers = preparation.parts_of(len(arrays[0]), n_processes), list[bool]()
         while len(answers) < len(parts):
             check()
             own = self._take(len(parts))
             if own is not None:
-                answers.append(constants.find_part(parts[own], arrays, memory))
+                answers.append(preparation.find_part(parts[own], arrays, self._shared.constants))
             answers += [bool(answer) for _, _, answer in self._hear_all(wait=own is None)]
-        return constants.read(memory, *mixture.means.shape) if all(answers) else None
+        return all(answers)
 
     def _start_numbers(self) -> None:
         """Let new numbers be taken, and no more of the last ones."""
         self._pass += 1
-        self._common.counter.start(self._pass)
+        self._shared.counter.start(self._pass)
 
     def _take(self, end: int) -> int | None:
         """Take a number for this process."""
-        return self._common.counter.take(self._pass, end)
+        return self._shared.counter.take(self._pass, end)
 
     def _tell_all(self, check: Callable[[], None], **request: object) -> None:
         """Tell all workers what the numbers are of that may be taken now."""
@@ -203,7 +202,7 @@ class Crew:
             pid = process.fork()
             if pid == 0:
                 ours.close()  # a number to be free for what the child opens
-                Worker(self._common, theirs, slots).live(mask)
+                Worker(self._shared, theirs, slots).live(mask)
         except OSError:
             ours.close()
             raise

@@ -12,7 +12,7 @@ from gmmcli.core.mixture import Array
 
 # The longest message: mixtures, constants and sums go through shared memory.
 MOST_BYTES = 4096
-# What a worker says: a number that it took is done; the slot of its sums, or whether there is a result.
+# What a worker says: a number that it took is done; the slot of its sums, or 1 where it found constants.
 READY = struct.Struct("=qq")
 # What the parent says: the sums of one more slot have been added.
 ADDED = b"added"

@@ -1,7 +1,7 @@
 """Processes of this machine: one E over a table in memory, the same bytes for any number of them.
 
-Blocks are fixed by (d, K, type); their sums are added in block order, operand after operand, whichever
-worker finishes first.
+Blocks are fixed by (d, K, type) and the rows of the table; their sums are added in block order, operand after
+operand, whichever worker finishes first.
 """
 
 import contextlib
@@ -69,9 +69,10 @@ class _BlasLimit:
         with self._lock:
             if self._keeper is None and _blas_has_threads():
                 is_set, self._unused = threading.Event(), threading.Event()
-                self._keeper = threading.Thread(target=_keep_limit, args=(is_set, self._unused), daemon=True)
-                self._keeper.start()
+                keeper = threading.Thread(target=_keep_limit, args=(is_set, self._unused), daemon=True)
+                keeper.start()
                 is_set.wait()
+                self._keeper = keeper  # not before: the system may have no thread to give
             self._n_takers += 1
 
     def give_back(self) -> None:

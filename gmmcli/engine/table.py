@@ -67,8 +67,8 @@ class TableInMemory:
         longest : int
             Rows of a block.
         shortest : int, optional
-            Rows of the last ones, whatever the chunks: as soon as no more than two blocks would follow, they
-            are half as long, down to this. `longest` if not given.
+            Rows of the last ones: as soon as the rows that are left in the whole table make no more than two
+            blocks, these are half as long, down to this. `longest` if not given.
         """
         for first, chunk in zip(self._first_rows, self._chunks, strict=False):
             offset, rows = 0, longest

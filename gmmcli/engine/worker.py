@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
-from gmmcli.engine import constants, exchange, process
+from gmmcli.engine import exchange, preparation, process
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.sweep import Sweep
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
@@ -20,7 +20,7 @@ SLOTS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Common:
+class Shared:
     """What parent and workers share, and the sweep, of which each has a copy.
 
     Parameters
@@ -44,15 +44,15 @@ class Worker:
 
     Parameters
     ----------
-    common : Common
+    shared : Shared
     connection : socket
         The worker's end.
     slots : ndarray of shape (SLOTS, n), float64
         Shared memory for the sums of blocks.
     """
 
-    def __init__(self, common: Common, connection: socket.socket, slots: Array) -> None:
-        self._common, self._connection, self._slots = common, connection, slots
+    def __init__(self, shared: Shared, connection: socket.socket, slots: Array) -> None:
+        self._shared, self._connection, self._slots = shared, connection, slots
         self._n_ready = self._n_added = 0
 
     def live(self, mask: set[int]) -> NoReturn:
@@ -65,7 +65,7 @@ class Worker:
         """
         status = 1
         try:
-            process.keep_only(self._connection.fileno(), self._common.counter.descriptor)
+            process.keep_only(self._connection.fileno(), self._shared.counter.descriptor)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             with contextlib.suppress(EOFError, ConnectionError):
                 while True:
@@ -87,12 +87,13 @@ class Worker:
     def _find_constants(self, of_pass: int, shapes: Sequence[Sequence[int]], n_processes: int) -> None:
         """Find constants as long as there are some to be found.
 
-        The parent waits for each part that is taken: nothing changes meanwhile, and nothing is copied.
+        Nothing is copied: the parent waits for each part that is taken, and nothing changes meanwhile. Who is
+        late takes none, and looks at nothing.
         """
-        arrays = list(exchange.split(self._common.mixture, shapes))
-        parts = constants.parts_of(len(arrays[0]), n_processes)
-        while (i := self._common.counter.take(of_pass, len(parts))) is not None:
-            self._say(i, constants.find_part(parts[i], arrays, self._common.constants))
+        arrays = list(exchange.split(self._shared.mixture, shapes))
+        parts = preparation.parts_of(len(arrays[0]), n_processes)
+        while (i := self._shared.counter.take(of_pass, len(parts))) is not None:
+            self._say(i, preparation.find_part(parts[i], arrays, self._shared.constants))
 
     def _sum_blocks(
         self,
@@ -104,24 +105,24 @@ class Worker:
         sample: int,
     ) -> None:
         """Sum blocks as long as there are some in a pass, and wait until the parent has added them all."""
-        common = self._common
+        shared = self._shared
         # Copied, as what lies there may change once its pass has been looked at.
-        weights, means, covariances = (array.copy() for array in exchange.split(common.mixture, shapes))
-        found = constants.read(common.constants, *means.shape) if are_found else None
-        if not common.counter.is_at(of_pass):
+        weights, means, covariances = (array.copy() for array in exchange.split(shared.mixture, shapes))
+        found = preparation.read(shared.constants, *means.shape) if are_found else None
+        if not shared.counter.is_at(of_pass):
             return  # the others have made that pass, and the mixture may be another
         covariances.setflags(write=False)  # the mixture keeps them without another copy
         mixture = Mixture(weights, means, covariances, covariance_type)
         with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
-            common.sweep.prepare(mixture, hard=hard, sample=sample, constants=found)
-            while (i := common.counter.take(of_pass, common.sweep.n_blocks)) is not None:
+            shared.sweep.prepare(mixture, hard=hard, sample=sample, constants=found)
+            while (i := shared.counter.take(of_pass, shared.sweep.n_blocks)) is not None:
                 self._hand_in(i)
             while self._n_added < self._n_ready:
                 self._hear_of_added()
 
     def _hand_in(self, i: int) -> None:
         """Sum a block, and say where the sums are."""
-        sums = self._common.sweep.sum_block(i)
+        sums = self._shared.sweep.sum_block(i)
         if self._n_ready - self._n_added == SLOTS:
             self._hear_of_added()
         slot = self._n_ready % SLOTS

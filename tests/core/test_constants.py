@@ -1,6 +1,8 @@
 """What evaluating a mixture needs of each component does not depend on what is found beside it."""
 
 import dataclasses
+import math
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from oracles.random_mixtures import random_mixture
 
 from gmmcli.core.block import choose_layout
 from gmmcli.core.constants import Constants
-from gmmcli.core.mixture import Mixture
+from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture, covariances_shape
 
 
 def broad_and_tight(K, d):
@@ -21,7 +23,7 @@ def broad_and_tight(K, d):
 
 def constants_of(mixture: Mixture, part: slice, layout) -> Constants:
     arrays = (mixture.weights[part], mixture.means[part], mixture.covariances[part])
-    return Constants.of_components(*arrays, "full", layout)
+    return Constants.of_components(*arrays, layout)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
@@ -41,17 +43,34 @@ def test_parts_give_the_same_bytes_as_all_components_at_once(d, count):
         assert together.tobytes() == getattr(whole, name).tobytes()
 
 
-def test_components_that_are_all_too_tight_have_no_natural_parameters():
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("variance", [1e-290, 1e-306])
+@pytest.mark.parametrize("place", [0.0, 1.0, 1e6])
+def test_components_that_are_too_tight_have_no_natural_parameters(covariance_type, variance, place):
     """Squares of what their means are in sd would leave the doubles; no warning of it either."""
-    mixture = random_mixture(np.random.default_rng(1), "full", 2, 3)
-    tight = dataclasses.replace(mixture, covariances=1e-306 * mixture.covariances)
-    layout = choose_layout("full", 3, 2)
+    mixture = random_mixture(np.random.default_rng(1), covariance_type, 2, 3)
+    means = np.array([[place, 0.0, 0.0], [place, place, 0.0]])
+    tight = Mixture(mixture.weights, means, variance * mixture.covariances, covariance_type)
+    layout = choose_layout(covariance_type, 3, 2)
 
-    found = Constants.of(tight, layout)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = Constants.of(tight, layout)
 
-    assert found.is_unsafe.all()
-    assert found.natural.shape == (2, 10)
-    assert not found.natural.any()
+    assert found.is_unsafe.all() or not place
+    assert found.natural.shape == Constants.shapes(covariance_type, 2, 3, layout)[1]
+    assert (found.natural.any(axis=1) == ~found.is_unsafe).all()
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_memory_for_the_sums_of_a_block_is_enough_for_a_mixture_and_for_its_constants(covariance_type):
+    """So that what is set aside for workers depends on one number."""
+    for d in (1, 2, 3, 16, 31, 32, 33, 128, 500):
+        for K in (1, 2, 16, 24, 25, 300):
+            layout = choose_layout(covariance_type, d, K)
+            arrays = [(K,), (K, d), covariances_shape(covariance_type, K, d)]
+            for shapes in (arrays, Constants.shapes(covariance_type, K, d, layout)):
+                assert sum(map(math.prod, shapes)) <= layout.most_sums
 
 
 def test_natural_parameters_are_left_out_where_all_components_are_centred():

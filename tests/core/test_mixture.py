@@ -55,7 +55,7 @@ def test_a_mixture_never_changes():
         mixture.means[0, 0] = 1.0
 
 
-def test_what_nobody_can_write_to_is_kept_without_a_copy():
+def test_a_read_only_array_that_is_no_view_is_kept_without_a_copy():
     """A read-only view is copied: what it is a view of may change."""
     frozen, means = np.ones(1), np.zeros((1, 2))
     frozen.setflags(write=False)

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.engine import constants, local, process
 from gmmcli.engine import crew as crew_module
+from gmmcli.engine import local, preparation, process
 from gmmcli.engine.counter import Counter
 from gmmcli.engine.local import LocalEngine, one_blas_thread
 from gmmcli.engine.memory import shared_array
@@ -32,7 +32,7 @@ PATIENCE_S = 20.0
 def every_pass_is_handed_out(monkeypatch, request):
     monkeypatch.setattr(local, "INLINE_NS", 0.0)
     if request.param == "constants found by all":
-        monkeypatch.setattr(constants, "LEAST_WORK", 0.0)
+        monkeypatch.setattr(preparation, "LEAST_WORK", 0.0)
     with one_blas_thread():
         yield
 
@@ -224,35 +224,77 @@ def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
         assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
 
-def test_constants_are_found_by_a_worker_where_the_parent_has_other_work(mixture, monkeypatch):
-    """Those of a part that it took are waited for, and are the ones that the parent would have found."""
-    monkeypatch.setattr(constants, "LEAST_WORK", 0.0)
-    X, find_part = random_rows(np.random.default_rng(2), mixture, 50_000), constants.find_part
-    others = Flag()
+@contextlib.contextmanager
+def finding(engine, mixture, monkeypatch, find):
+    """Lend workers one of whom takes a part of the constants before the parent, and what it does with it."""
+    monkeypatch.setattr(preparation, "LEAST_WORK", 0.0)
+    took, find_part = Flag(), preparation.find_part
 
-    def find_and_tell(*arguments):
-        others.set()
-        time.sleep(0.05)
+    def take(*arguments):
+        took.set()
+        return find(find_part, *arguments)
+
+    def find_after_that(*arguments):
+        took.wait()
         return find_part(*arguments)
 
-    def find_after_others(*arguments):
-        others.wait()
-        return find_part(*arguments)
+    monkeypatch.setattr(preparation, "find_part", take)
+    engine._crew_for(mixture)
+    monkeypatch.setattr(preparation, "find_part", find_after_that)
+    killer = threading.Timer(PATIENCE_S, lambda: kill(pids_of(engine)))
+    killer.start()
+    yield
+    killer.cancel()
 
+
+def test_constants_that_a_worker_has_found_are_those_that_the_parent_would_have(mixture, monkeypatch):
+    """The parent waits for a part that is taken."""
+    X = random_rows(np.random.default_rng(2), mixture, 50_000)
     with LocalEngine([[X]], 1) as alone, LocalEngine([[X]], 2) as engine:
         expected = alone.expectation(mixture).statistics.squares.tobytes()
-        monkeypatch.setattr(constants, "find_part", find_and_tell)
-        engine._crew_for(mixture)
-        monkeypatch.setattr(constants, "find_part", find_after_others)
 
-        assert engine.expectation(mixture).statistics.squares.tobytes() == expected
+        with finding(engine, mixture, monkeypatch, lambda find_part, *arguments: find_part(*arguments)):
+            assert engine.expectation(mixture).statistics.squares.tobytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        (lambda *_: os.kill(os.getpid(), signal.SIGKILL), OutOfMemory),
+        (lambda *_: [].pop(), RuntimeError),
+    ],
+)
+def test_a_worker_that_ends_while_it_finds_constants_is_reported(engine, mixture, monkeypatch, do, error):
+    """As one that sums a block; the next pass has new ones."""
+    with finding(engine, mixture, monkeypatch, do), pytest.raises(error):
+        engine.expectation(mixture)
+
+    monkeypatch.undo()
+    assert engine.expectation(mixture).statistics.rows == 100_000
+
+
+def test_a_worker_that_is_stopped_while_it_finds_constants_does_not_keep_a_run_from_ending(
+    engine, mixture, monkeypatch
+):
+    """What is asked before each wait may end the run."""
+    asked = []
+
+    def end():
+        asked.append(None)
+        if len(asked) > 4:  # there are three parts
+            raise TimeoutError
+
+    with finding(engine, mixture, monkeypatch, lambda *_: stop()):
+        monkeypatch.setattr(engine, "_check", end)
+        with pytest.raises(TimeoutError):
+            engine.expectation(mixture)
 
 
 def test_wide_mixtures_give_the_same_bytes_for_any_number_of_processes():
     """Their constants are found in as many parts as there are processes."""
     mixture = random_mixture(np.random.default_rng(1), "full", 9, 110)
     X = random_rows(np.random.default_rng(2), mixture, 3_000)
-    assert constants.is_worth_sharing(mixture)
+    assert preparation.is_worth_sharing(mixture)
 
     found = set()
     for n_processes in (1, 2, 3, 10):
@@ -465,7 +507,7 @@ def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixtu
 SCRIPT = """
 import numpy as np
 from gmmcli.core.mixture import Mixture
-from gmmcli.engine import constants, local, process
+from gmmcli.engine import local
 from gmmcli.engine.counter import Counter
 local.INLINE_NS = 0.0
 X = np.random.default_rng(1).normal(size=(4, 100_000))

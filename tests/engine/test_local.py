@@ -16,7 +16,7 @@ from gmmcli.core import kernel as kernel_module
 from gmmcli.core.block import Layout
 from gmmcli.core.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine import constants, local
+from gmmcli.engine import local, preparation
 from gmmcli.engine.local import LocalEngine, one_blas_thread
 from gmmcli.engine.table import TableInMemory
 from gmmcli.errors import CovarianceNotPositive
@@ -71,7 +71,7 @@ def cut(X, *places):
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
 def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard, least_work, monkeypatch):
     """Sums are folded in the order of the blocks, whoever is done first; who found constants is no matter."""
-    monkeypatch.setattr(constants, "LEAST_WORK", least_work)
+    monkeypatch.setattr(preparation, "LEAST_WORK", least_work)
     chunks = [cut(X, 130), cut(X, 64, 640)]
 
     one = LocalEngine(chunks, 1).expectation(mixture, hard=hard)

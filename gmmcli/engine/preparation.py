@@ -1,10 +1,9 @@
-"""The constants of large mixtures, found by several processes, a part by each that is there in time."""
+"""What evaluating a large mixture needs, found by several processes: each takes a part if it is in time."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from gmmcli.core import family
 from gmmcli.core.block import choose_layout
 from gmmcli.core.constants import Constants
 from gmmcli.core.mixture import Array, Mixture
@@ -34,7 +33,7 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
     arrays : sequence of ndarray
         Weights, means and full covariances.
     memory : ndarray of shape (n,), float64
-        For as many numbers as a mixture and the sums of a block have at most.
+        For `Layout.most_sums` numbers.
 
     Returns
     -------
@@ -42,10 +41,11 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
         False where a covariance is not positive definite.
     """
     weights, means, covariances = arrays
-    factors, natural, is_unsafe = _places(memory, *means.shape)
-    layout = choose_layout("full", means.shape[1], len(means))
+    K, d = means.shape
+    layout = choose_layout("full", d, K)
+    factors, natural, is_unsafe = split(memory, Constants.shapes("full", K, d, layout))
     try:
-        found = Constants.of_components(weights[part], means[part], covariances[part], "full", layout)
+        found = Constants.of_components(weights[part], means[part], covariances[part], layout)
     except np.linalg.LinAlgError:
         return False
     factors[part], natural[part], is_unsafe[part] = found.factors, found.natural, found.is_unsafe
@@ -53,14 +53,9 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
 
 
 def read(memory: Array, n_components: int, n_features: int) -> Constants:
-    """Return the constants that lie in memory, in memory of their own but for what no evaluation reads."""
-    factors, natural, is_unsafe = _places(memory, n_components, n_features)
+    """Return a copy of the constants that lie in memory; factors that no evaluation reads are not copied."""
+    K, d = n_components, n_features
+    factors, natural, is_unsafe = split(memory, Constants.shapes("full", K, d, choose_layout("full", d, K)))
     unsafe = is_unsafe != 0.0
-    is_read = unsafe.any() or not natural.size
-    return Constants(factors.copy() if is_read else factors, natural.copy(), unsafe)
-
-
-def _places(memory: Array, K: int, d: int) -> list[Array]:
-    """Return where factors, natural parameters and the components that are unsafe lie."""
-    D = family.expanded_length("full", d) if choose_layout("full", d, K).group_features else 0
-    return list(split(memory, [(K, d, d), (K, D), (K,)]))
+    are_read = unsafe.any() or not natural.size  # by the centred form alone
+    return Constants(factors.copy() if are_read else factors, natural.copy(), unsafe)

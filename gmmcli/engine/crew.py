@@ -78,10 +78,7 @@ class Crew:
         try:
             here = process.processor()  # asked before all memory is shared, which is slower to write to
             for _ in range(n_others):
-                worker = self._start()
-                self._workers[worker.connection.fileno()] = worker
-                self._poll.register(worker.connection, select.POLLIN)
-                process.send_away(worker.pid, here)
+                process.send_away(self._start(), here)
         except BaseException:
             self.close()
             raise
@@ -192,24 +189,27 @@ class Crew:
                 yield (worker, *exchange.READY.unpack(_hear(worker)))
             timeout = 0
 
-    def _start(self) -> _Member:
-        """Fork a worker."""
+    def _start(self) -> int:
+        """Fork a worker, return its number."""
         process.reap()
         slots = shared_array(SLOTS * (exchange.N_NUMBERS + self.room)).reshape(SLOTS, -1)
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)  # none may find the child unprepared
+        # None may find the child unprepared. (The parent's may come by way of another thread.)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
         try:
             pid = process.fork()
             if pid == 0:
                 ours.close()  # a number to be free for what the child opens
                 Worker(self._shared, theirs, slots).live(mask)
-        except OSError:
+            self._workers[ours.fileno()] = _Member(pid, ours, slots)
+            self._poll.register(ours, select.POLLIN)
+        except BaseException:  # a signal's as well: the child, if there is one, sees this end closed and ends
             ours.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
-        return _Member(pid, ours, slots)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return pid
 
 
 def _end(workers: dict[int, _Member], parent: int) -> None:

@@ -180,6 +180,24 @@ def test_a_system_without_processes_to_give_is_served_by_this_one(engine, mixtur
     assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
 
+def test_a_signal_that_arrives_during_the_fork_leaves_no_worker_behind(engine, mixture, monkeypatch):
+    """Ctrl-C in a program that goes on after it."""
+    pids, fork = [], process.fork
+
+    def fork_and_interrupt():
+        pids.append(fork())
+        if pids[-1]:
+            os.kill(os.getpid(), signal.SIGINT)
+        return pids[-1]
+
+    monkeypatch.setattr(process, "fork", fork_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        engine.expectation(mixture)
+
+    assert len(pids) == 1
+    wait_until(lambda: is_gone(pids[0]))
+
+
 def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_path):
     """A lock taken before the fork is free as soon as the parent lets go of it."""
     with (tmp_path / "lock").open("w") as held:

@@ -62,6 +62,7 @@ class Dependent:
     others: tuple[int, ...]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # coefficients that leave the doubles are rounding
 def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
     """Return the columns of which those before leave at most `floor` of variance.
 

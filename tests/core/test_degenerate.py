@@ -146,3 +146,11 @@ def test_without_regularisation_there_is_no_floor():
     mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.full((1, 2), 1e-14), "diag")
 
     assert list(find_floored(mixture, 0.0)) == []
+
+
+def test_coefficients_that_leave_the_doubles_are_no_warning():
+    """Of a column that is 1e154 times as broad as two others, beside one without spread."""
+    covariance = np.diag([1.0, 1.0, 1.7e308, 0.0])
+    covariance[:2, 2] = covariance[2, :2] = 0.9e154
+
+    assert find_dependent(covariance, 0.0)[-1] == Dependent(3, ())

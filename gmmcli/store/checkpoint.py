@@ -154,10 +154,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
     if checkpoint.provenance is None:
         raise ValueError("a checkpoint needs its provenance to become a file")
     items = {**_collect(checkpoint), **_provenance_items(checkpoint.provenance)}
-    image = container.write(items)
-    with image.getbuffer() as data:
-        data[: user_block.SIZE] = user_block.pack(data[user_block.SIZE :])
-    return image.getvalue()  # without a copy
+    return user_block.seal(container.write(items))
 
 
 def decode(data: bytes, subject: str) -> Checkpoint:

@@ -4,6 +4,7 @@ HDF5 skips them. They tell whether the rest is what was written before HDF5 look
 """
 
 import hashlib
+import io
 import struct
 
 from gmmcli.store.layout import Damage
@@ -17,6 +18,13 @@ def pack(payload: bytes | memoryview) -> bytes:
     """Return the user block of the bytes that follow it."""
     digest = hashlib.sha256(payload).digest()
     return _HEADER.pack(MAGIC, len(payload), digest).ljust(SIZE, b"\0")
+
+
+def seal(image: io.BytesIO) -> bytes:
+    """Write the user block of a file that has room for it, and return the whole file, without a copy."""
+    with image.getbuffer() as data:
+        data[:SIZE] = pack(data[SIZE:])
+    return image.getvalue()
 
 
 def check(data: bytes) -> None:

@@ -194,9 +194,9 @@ class Crew:
         process.reap()
         slots = shared_array(SLOTS * (exchange.N_NUMBERS + self.room)).reshape(SLOTS, -1)
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
-        # None may find the child unprepared. (The parent's may come by way of another thread.)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)  # none may find the child unprepared
             pid = process.fork()
             if pid == 0:
                 ours.close()  # a number to be free for what the child opens
@@ -207,8 +207,11 @@ class Crew:
             ours.close()
             raise
         finally:
-            theirs.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            finally:  # a signal that came by way of another thread may have ended the first before it began
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                theirs.close()
         return pid
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gmmcli.engine.local import blas_kernel
 from gmmcli.errors import NotConverged
+from gmmcli.jobs import interrupt
 from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
 from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.journal import Journal, journal_of
@@ -68,7 +69,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
             if model.stored is not None and _is_there_already(request, model.stored):
                 outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
             else:
-                check = _time_check(request.time_limit_s, started)
+                check = _make_check(request.time_limit_s, started)
                 outcome = _learn(request, writer, model, tables, features, journal, check, progress, tell)
             _finish(writer, outcome, tell)
             seconds = time.monotonic() - started
@@ -118,10 +119,11 @@ def _is_there_already(request: FitRequest, stored: Stored) -> bool:
     return stored.checkpoint.global_step >= request.max_steps
 
 
-def _time_check(limit_s: float | None, started: float) -> Callable[[], None]:
-    """Return what raises `TimeUp` once the time limit has passed."""
+def _make_check(limit_s: float | None, started: float) -> Callable[[], None]:
+    """Return what raises `TimeUp` once the time limit has passed, and `Stopped` where a signal went by."""
 
     def check() -> None:
+        interrupt.recall()
         if limit_s is not None and time.monotonic() - started >= limit_s:
             raise TimeUp
 

@@ -12,19 +12,28 @@ from gmmcli.errors import Stopped
 
 _held = 0
 _pending: int | None = None
-_raised = False
+_raised: int | None = None
 
 
 def request(signum: int, _frame: FrameType | None = None) -> None:
     """Ask the job to end: raise `Stopped` now, or when the hold is over. Further signals change nothing."""
     global _pending, _raised
-    if _raised or _pending is not None:
+    if _raised is not None or _pending is not None:
         return
     if _held:
         _pending = signum
     else:
-        _raised = True
+        _raised = signum
         raise Stopped(signum)
+
+
+def recall() -> None:
+    """Raise `Stopped` once more where a signal came and the job still goes on.
+
+    The interpreter does not pass on what is raised in a finaliser, or in a function called at a fork.
+    """
+    if _raised is not None:
+        raise Stopped(_raised)
 
 
 @contextlib.contextmanager
@@ -38,5 +47,5 @@ def hold() -> Iterator[None]:
         _held -= 1
         if not _held and _pending is not None:
             signum, _pending = _pending, None
-            _raised = True
+            _raised = signum
             raise Stopped(signum)

@@ -1,0 +1,55 @@
+"""Processes seen from outside, and waited for."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from gmmcli.engine.memory import shared_array
+
+PATIENCE_S = 20.0
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Flag:
+    """What one process sets and others wait for, none of which can hold up the rest when it is killed."""
+
+    def __init__(self):
+        self._memory = shared_array(1)
+
+    def set(self):
+        """Let all see it from now on."""
+        self._memory[0] = 1.0
+
+    def wait(self):
+        """Return when it is seen."""
+        wait_until(lambda: self._memory[0])
+
+
+def is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def files_of(pid):
+    return list(Path(f"/proc/{pid}/fd").iterdir())
+
+
+def pids_of(engine):
+    """Return the workers, once they have let go of what is the parent's."""
+    pids = [worker.pid for worker in engine._crew._workers.values()]
+    wait_until(lambda: all(is_gone(pid) or len(files_of(pid)) == 5 for pid in pids))
+    return pids
+
+
+def kill(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)

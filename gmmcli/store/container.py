@@ -262,6 +262,7 @@ def _read_dataset(dataset: h5d.DatasetID) -> AnyArray:
     text = stored.get_class() == h5t.STRING
     numbers = np.empty(dataset.shape, f"S{stored.get_size()}" if text else stored.dtype)
     dataset.read(h5s.ALL, h5s.ALL, numbers, mtype=stored)
+    numbers.setflags(write=False)  # whoever keeps it need not make a copy
     return numbers
 
 

@@ -14,8 +14,8 @@ from gmmcli.store.layout import DTYPES, AnyArray, Damage
 
 
 def from_floats(values: object) -> AnyArray:
-    """Return an item of float64."""
-    return np.array(values, DTYPES["float"], order="C")
+    """Return an item of float64: the array itself where it is one. Nobody changes an item."""
+    return np.asarray(values, DTYPES["float"], order="C")
 
 
 def from_integers(values: object) -> AnyArray:

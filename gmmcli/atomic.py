@@ -6,6 +6,7 @@ Knows nothing of what is written. (Checkpoints have a stricter protocol of their
 import contextlib
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 def _renamed_into(path: Path, target: Path, mode: int | None) -> Iterator[BinaryIO]:
     """Write under a temporary name beside `target`, sync, rename."""
     if not target.parent.is_dir():
-        raise CannotCreate(str(path), "no such directory", f"mkdir -p {path.parent}")
+        raise CannotCreate(str(path), "no such directory", f"mkdir -p {shlex.quote(str(path.parent))}")
     temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         created = create_new(temporary)

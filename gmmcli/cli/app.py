@@ -66,13 +66,15 @@ def cli(ctx: click.Context, version: bool, verbose: int) -> None:
     if version:
         console.write(_version_text(detailed=verbose > 0))
     elif ctx.invoked_subcommand is None:
-        console.write(ctx.get_help() + "\n")
+        click.echo(ctx.get_help(), err=True)
         ctx.exit(Usage.status)
 
 
 def main() -> NoReturn:
     """Run the command line and exit as the contract says."""
     console = Console()
+    if "--no-color" in sys.argv:  # for what is wrong with the options, too
+        console.color = False
     libraries.prepare()
     try:
         _reserve_descriptors()

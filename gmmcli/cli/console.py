@@ -6,10 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
 from gmmcli.jobs.notice import Notice
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 PROGRESS_INTERVAL_S = 0.1
 MESSAGE_CHARACTERS = 1000
@@ -109,26 +112,38 @@ class Console:
 
     @contextlib.contextmanager
     def following(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Yield what a job tells of its progress: a live line on a terminal, a line each with -vv."""
+        """Yield what a job tells of its progress: a live line on a terminal, a line each with -vv.
+
+        What is over before PROGRESS_INTERVAL_S leaves the terminal as it is.
+        """
         shows = self.stderr_is_terminal if self.progress is None else self.progress
         if self.verbosity >= 2:
             yield lambda text: self._say("note", text)
         elif shows and self.verbosity >= 0:
-            from rich.console import Console as RichConsole
-
-            live = RichConsole(stderr=True, no_color=not self._has_color).status(what)
-            last = 0.0
-
-            def show(text: str) -> None:
-                nonlocal last
-                if time.monotonic() - last >= PROGRESS_INTERVAL_S:
-                    last = time.monotonic()
-                    live.update(f"{what}: {text}")
-
-            with live:
-                yield show
+            with contextlib.ExitStack() as stack:
+                yield self._live_line(what, stack)
         else:
             yield lambda text: None
+
+    def _live_line(self, what: str, stack: contextlib.ExitStack) -> Callable[[str], None]:
+        """Return what shows progress in one line, until the stack is left."""
+        live: Status | None = None
+        last = time.monotonic()
+
+        def show(text: str) -> None:
+            nonlocal live, last
+            if time.monotonic() - last < PROGRESS_INTERVAL_S:
+                return
+            if live is None:
+                from rich.console import Console as RichConsole
+
+                live = stack.enter_context(
+                    RichConsole(stderr=True, no_color=not self._has_color).status(what)
+                )
+            live.update(f"{what}: {text}")
+            last = time.monotonic()
+
+        return show
 
     @property
     def _has_color(self) -> bool:

@@ -48,7 +48,7 @@ Examples:
 @options.output
 @click.option(
     "--export-dir",
-    type=click.Path(path_type=Path),
+    type=options.PathName(),
     metavar="BASE",
     help="Make BASE/<unix seconds>/ and print its path.",
 )

@@ -24,6 +24,9 @@ SETTINGS = (
     "keep_every",
 )
 
+# Each start is made; more would take days.
+MAX_RESTARTS = 1_000_000
+
 
 class Params(click.ParamType[str]):
     """Letters of w, m, c in any order."""
@@ -79,7 +82,10 @@ Examples:
     help="Start: a kind, a table of means, or a JSON export (auto).",
 )
 @click.option(
-    "--restarts", type=options.COUNT, metavar="N", help="Starts, of which the best is kept (1; auto: 8)."
+    "--restarts",
+    type=options.Count(min=1, max=MAX_RESTARTS),
+    metavar="N",
+    help="Starts, of which the best is kept (1; auto: 8).",
 )
 @click.option(
     "--seed", "--random-seed", "seed", type=options.COUNT_OR_ZERO, metavar="N", help="Random seed (0)."
@@ -104,10 +110,8 @@ Examples:
     type=options.Number(least=0, most=1e6),
     help="Added to variances, in standard units (1e-6).",
 )
-@click.option(
-    "--columns", type=options.NameList(), default=(), help="Columns to use: names, #i, #i-#j, globs."
-)
-@click.option("--exclude", type=options.NameList(), default=(), help="Columns not to use.")
+@options.names("--columns", help="Columns to use: names, #i, #i-#j, globs.")
+@options.names("--exclude", help="Columns not to use.")
 @options.missing("error, or as before")
 @click.option("--fresh", is_flag=True, help="Ignore what the directory holds; start a new model in it.")
 @click.option("--rollback", is_flag=True, help="Continue from the newest undamaged checkpoint.")

@@ -1,5 +1,6 @@
 """Options that two verbs or more share, each defined once, and the types that options take."""
 
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -58,8 +59,6 @@ class NameList(click.ParamType[tuple[str, ...]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
         """Return the names."""
-        if isinstance(value, tuple):
-            return value
         import csv
 
         try:
@@ -73,6 +72,19 @@ class NameList(click.ParamType[tuple[str, ...]]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return what help shows."""
         return "LIST"
+
+
+class PathName(click.Path):
+    """A path. Whether it may be read shows when it is; an empty one is a variable that was not set."""
+
+    def __init__(self, *, allow_dash: bool = False, path_type: type | None = Path) -> None:
+        super().__init__(readable=False, allow_dash=allow_dash, path_type=path_type)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not str(value):
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Count(click.IntRange):
@@ -92,12 +104,12 @@ model_dir = click.option(
     required=True,
     envvar="GMMCLI_MODEL_DIR",
     show_envvar=True,
-    type=click.Path(path_type=Path),
+    type=PathName(),
     metavar="DIR",
     help="Model directory.",
 )
 tables = click.argument(
-    "tables", nargs=-1, metavar="[TABLE]...", type=click.Path(allow_dash=True, readable=False)
+    "tables", nargs=-1, metavar="[TABLE]...", type=PathName(allow_dash=True, path_type=None)
 )
 input_format = click.option(
     "--input-format", type=click.Choice(FORMATS), help="Format of the tables (by content, then suffix)."
@@ -108,6 +120,17 @@ checkpoint = click.option(
 threads = click.option(
     "--threads", "n_threads", type=COUNT, metavar="N", help="Worker threads (the CPUs this process may use)."
 )
+
+
+def names(*declarations: str, **attributes: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return an option that takes names; one that is given again adds to them."""
+    return click.option(
+        *declarations,
+        type=NameList(),
+        multiple=True,
+        callback=lambda ctx, param, lists: tuple(itertools.chain(*lists)),
+        **attributes,
+    )
 
 
 def missing(default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -123,7 +146,7 @@ json_switch = click.option("--json", "as_json", is_flag=True, help="Print the re
 output = click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=PathName(allow_dash=True),
     metavar="FILE",
     callback=lambda ctx, param, value: None if value is None or str(value) == "-" else value,
     help="Write to FILE (stdout).",

@@ -1,5 +1,7 @@
 """`gmmcli predict`."""
 
+import contextlib
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import click
 from gmmcli.cli import options
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
+from gmmcli.jobs.notice import untold
 from gmmcli.tables.suffixes import FORMATS, find_format, is_compressed
 
 BINARY = ("parquet", "arrow")
@@ -35,16 +38,13 @@ Outputs:
 """,
 )
 @options.model_dir
-@click.option(
+@options.names(
     "--outputs",
-    type=options.NameList(),
-    default="assignment,probability,log_density",
+    default=("assignment,probability,log_density",),
     show_default=True,
     help="Columns to write, in this order.",
 )
-@click.option(
-    "--pass", "passed", type=options.NameList(), default=(), help="Input columns to write first; or all."
-)
+@options.names("--pass", "passed", help="Input columns to write first; or all.")
 @options.output
 @click.option(
     "--output-format",
@@ -76,7 +76,11 @@ def command(
     from gmmcli.jobs.predict import PredictRequest, predict
 
     if is_compressed(str(output)):
-        raise Usage(f"-o {output}", "outputs are not compressed", f"gmmcli predict ... | gzip > {output}")
+        raise Usage(
+            f"-o {output}",
+            "outputs are not compressed",
+            f"gmmcli predict ... | gzip > {shlex.quote(str(output))}",
+        )
     if output_format is None:
         output_format = find_format(str(output)) or "csv"
     if output is None and output_format in BINARY and console.stdout_is_terminal:
@@ -90,4 +94,7 @@ def command(
         output_format=output_format,
         **given,
     )
-    predict(request, console.notify)
+    # Where the rows go to a terminal they are the progress.
+    is_shown = output is None and console.stdout_is_terminal
+    with contextlib.nullcontext(untold) if is_shown else console.following("predicting") as progress:
+        predict(request, console.notify, progress)

@@ -46,7 +46,8 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
 
     request = ScoreRequest(model_dir, options.table_request(console, tables, given), **given)
     console.stdout()
-    report = score(request, console.notify)
+    with console.following("scoring") as progress:
+        report = score(request, console.notify, progress)
     console.write(
         render.score_json(report, request.metric) if as_json else render.score_text(report, request.metric)
     )

@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from gmmcli.atomic import create_new, open_atomic, sync_directory
 from gmmcli.errors import CannotCreate, Usage, reporting
 from gmmcli.export.portable import FORMATS, PortableModel, encode
 from gmmcli.jobs.fitness import fitness_of
-from gmmcli.jobs.target import refuse_input
+from gmmcli.jobs.target import refuse_input, refuse_inside
 from gmmcli.store.model_dir import ModelDir
 
 EXTRA = "assets.extra"
@@ -81,6 +82,8 @@ def export(request: ExportRequest) -> ExportReport:
         A failed command leaves no partial target.
     """
     request.check()
+    if request.export_dir is not None:
+        refuse_inside(f"--export-dir {request.export_dir}", request.export_dir, request.model_dir)
     _check_assets(request.assets_extra)
     content = encode(_portable(request), request.export_format)
     if request.export_dir is not None:
@@ -118,7 +121,9 @@ def _check_assets(assets: Sequence[tuple[str, Path]]) -> None:
             raise Usage(option, f"leaves {EXTRA}/", "DEST is a relative path without ..")
         if any(path.is_relative_to(other) or other.is_relative_to(path) for other in taken):
             raise Usage(option, "in the way of another DEST", "give each file a DEST of its own")
-        if source.exists() and not source.is_file():
+        with reporting(source):
+            is_file = stat.S_ISREG(source.stat().st_mode)
+        if not is_file:
             raise Usage(option, f"{source} is not a file", "copy files one by one")
         taken.append(path)
 
@@ -128,7 +133,10 @@ def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Pat
     if os.path.lexists(base) and not base.is_dir():
         raise CannotCreate(str(base), "not a directory")
     with reporting(base):
-        base.mkdir(parents=True, exist_ok=True)
+        try:
+            base.mkdir(parents=True, exist_ok=True)
+        except NotADirectoryError as error:
+            raise CannotCreate(str(base), "not a directory") from error
         aside = base / f".export-{secrets.token_hex(8)}"
         aside.mkdir()
         try:

@@ -90,26 +90,36 @@ def _learn(
     tell: Notify,
 ) -> Outcome:
     """Read the tables, and learn from them."""
-    table = load_training_table(
-        tables,
-        features,
-        model.settings,
-        model.units,
-        request.table.n_workers,
-        check,
-        tell,
-        skip_empty_columns=model.features is None,
-    )
-    validation = _validation(request, model, table, journal, check, tell)
+    try:
+        table = load_training_table(
+            tables,
+            features,
+            model.settings,
+            model.units,
+            request.table.n_workers,
+            check,
+            tell,
+            progress,
+            skip_empty_columns=model.features is None,
+        )
+        validation = _validation(request, model, table, journal, check, tell, progress)
+    except TimeUp as error:
+        raise _out_of_time("the tables were read", "a longer --time-limit") from error
     publisher = Publisher(writer, model, table, validation)
     learner = Learner(request, model, table, publisher, validation, journal, progress, tell)
     try:
         with table.engine, nullcontext() if validation is None else validation.engine:
             ending = learner.run()
     except TimeUp as error:
-        fact = "reached before the start was chosen: nothing written"
-        raise NotConverged("--time-limit", fact, "--init random, or a longer --time-limit") from error
+        if model.stored is None:
+            raise _out_of_time("the start was chosen", "--init random, or a longer --time-limit") from error
+        raise _out_of_time("the first step was made", "a longer --time-limit") from error
     return publisher.outcome(ending, learner.passes)
+
+
+def _out_of_time(moment: str, hint: str) -> NotConverged:
+    """Return the error of a run whose time was up too early for a checkpoint."""
+    return NotConverged("--time-limit", f"reached before {moment}: nothing written", hint)
 
 
 def _is_there_already(request: FitRequest, stored: Stored) -> bool:
@@ -137,6 +147,7 @@ def _validation(
     journal: Journal,
     check: Callable[[], None],
     tell: Notify,
+    progress: Progress,
 ) -> Validation | None:
     """Read the table that the run is checked by, if there is one."""
     if request.validation is None:
@@ -145,7 +156,7 @@ def _validation(
         features = match_features(tables, table.features, request.model_dir)
         workers, units = request.table.n_workers, table.units
         held_out = load_training_table(
-            tables, features, model.settings, units, workers, check, tell, skip_empty_columns=False
+            tables, features, model.settings, units, workers, check, tell, progress, skip_empty_columns=False
         )
     is_known = model.stored is not None and is_same_table(model.stored.checkpoint, table)
     before = model.stored.checkpoint.run if model.stored is not None and is_known else {}

@@ -41,3 +41,7 @@ def rows_dropped(rows: int, consequence: str = "dropped") -> Notice:
 Notify = Callable[[Notice], None]
 # Told of progress, one line for people each time.
 Progress = Callable[[str], None]
+
+
+def untold(_text: str) -> None:
+    """Tell nobody of progress."""

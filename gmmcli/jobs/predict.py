@@ -1,6 +1,6 @@
 """predict: one row out per row in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,13 +12,13 @@ from gmmcli.core.mixture import Booleans
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
-from gmmcli.jobs.notice import Notify, rows_dropped
+from gmmcli.jobs.notice import Notify, Progress, rows_dropped, untold
 from gmmcli.jobs.reading import TableRequest, reading
-from gmmcli.jobs.target import refuse_input
+from gmmcli.jobs.target import refuse_input, refuse_input_as_stdout
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.columns import match_features, select_extra
-from gmmcli.tables.sink import open_sink
+from gmmcli.tables.sink import Sink, open_sink
 from gmmcli.tables.source import Tables
 
 DEFAULT_OUTPUTS = ("assignment", "probability", "log_density")
@@ -86,7 +86,7 @@ def resolve_outputs(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(resolved)
 
 
-def predict(request: PredictRequest, notify: Notify) -> None:
+def predict(request: PredictRequest, notify: Notify, progress: Progress = untold) -> None:
     """Write a prediction for every row of the table.
 
     Raises
@@ -99,24 +99,33 @@ def predict(request: PredictRequest, notify: Notify) -> None:
     with reading(request.table) as tables:
         if request.output is not None:
             refuse_input(request.output, request.model_dir, tables.paths, request.table.stdin)
+        elif request.stdout is not None:
+            refuse_input_as_stdout(request.stdout, tables.paths, request.table.stdin)
         features = match_features(tables, checkpoint.features, request.model_dir)
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
         _refuse_clashes(passed, columns.names, tables)
         evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, request.table.n_workers)
         missing = missing_of(request.missing, checkpoint, str(request.model_dir))
-        n_dropped = 0
+        n_rows = n_dropped = 0
         with open_sink(request.output, request.output_format, stdout=request.stdout) as sink:
             batches = tables.iter_batches(features, passed)
             for rows in evaluate_batches(evaluator, batches, features, missing):
                 n_dropped += int(rows.incomplete.sum())
                 made = {**rows.batch.extra, **columns.make(rows.found, rows.incomplete)}
-                n_rows = rows.batch.n_rows
-                for start in range(0, max(n_rows, 1), request.batch_size or max(n_rows, 1)):
-                    stop = min(start + (request.batch_size or n_rows), n_rows)
-                    sink.write({name: column[start:stop] for name, column in made.items()}, stop - start)
+                _write(sink, made, rows.batch.n_rows, request.batch_size)
+                n_rows += rows.batch.n_rows
+                progress(f"{n_rows:,} rows")
     if n_dropped:
         notify(rows_dropped(n_dropped, "outputs left empty"))
+
+
+def _write(sink: Sink, columns: Mapping[str, Any], n_rows: int, batch_size: int | None) -> None:
+    """Write a batch, so many rows at a time."""
+    step = batch_size or max(n_rows, 1)
+    for start in range(0, max(n_rows, 1), step):
+        stop = min(start + step, n_rows)
+        sink.write({name: column[start:stop] for name, column in columns.items()}, stop - start)
 
 
 class _Columns:

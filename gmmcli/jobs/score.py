@@ -14,7 +14,7 @@ from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
 from gmmcli.jobs.metrics import LABEL_METRICS
-from gmmcli.jobs.notice import Notice, Notify, rows_dropped
+from gmmcli.jobs.notice import Notice, Notify, Progress, rows_dropped, untold
 from gmmcli.jobs.reading import TableRequest, reading
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import rechunk
@@ -74,7 +74,7 @@ class ScoreReport:
     warnings: tuple[Notice, ...] = ()
 
 
-def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
+def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) -> ScoreReport:
     """Measure a table with a mixture.
 
     Raises
@@ -88,7 +88,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
     checkpoint = stored.checkpoint
     missing = missing_of(request.missing, checkpoint, str(request.model_dir))
     notices: list[Notice] = []
-    n_dropped = 0
+    n_rows = n_dropped = 0
     with reading(request.table) as tables:
         features = match_features(tables, checkpoint.features, request.model_dir)
         labels = request.labels and select_column(tables, request.labels)
@@ -104,7 +104,9 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
             rows = _Rows(evaluated.found, _coded(evaluated.batch, labels))
             complete = ~evaluated.incomplete
             whole.add(rows.where(np.flatnonzero(complete)))
+            n_rows += evaluated.batch.n_rows
             n_dropped += int(evaluated.incomplete.sum())
+            progress(f"{n_rows:,} rows")
             if by is not None:
                 for group, members in _split(_coded(evaluated.batch, by), complete):
                     groups[group].add(rows.where(members))
@@ -128,7 +130,7 @@ def score(request: ScoreRequest, notify: Notify) -> ScoreReport:
         checkpoint.global_step,
         measured(whole),
         {group: measured(sums) for group, sums in groups.items()},
-        request.by,
+        by,
         tuple(notices),
     )
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -9,18 +10,36 @@ from typing import BinaryIO
 from gmmcli.errors import Usage
 
 
+def refuse_inside(option: str, output: Path, model_dir: Path) -> None:
+    """Raise `Usage` where an output would lie among the files of the model directory."""
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(model_dir)):
+        raise Usage(option, f"lies in the model directory {model_dir}", "write elsewhere")
+
+
 def refuse_input(
     output: Path, model_dir: Path, inputs: Iterable[Path] = (), stdin: BinaryIO | None = None
 ) -> None:
     """Raise `Usage` where writing to `output` would replace a file that is read."""
-    real = Path(os.path.realpath(output))
-    if real.is_relative_to(os.path.realpath(model_dir)):
-        raise Usage(f"-o {output}", f"lies in the model directory {model_dir}", "write to another file")
-    if not output.is_file():
-        return
+    refuse_inside(f"-o {output}", output, model_dir)
+    if output.is_file():
+        _refuse_same(f"-o {output}", output.stat(), inputs, stdin)
+
+
+def refuse_input_as_stdout(
+    stdout: BinaryIO, inputs: Iterable[Path] = (), stdin: BinaryIO | None = None
+) -> None:
+    """Raise `Usage` where the shell has stdout append to a file that is read: it would never end."""
+    with contextlib.suppress(OSError):  # a stream that is no file
+        status = os.fstat(stdout.fileno())
+        if stat.S_ISREG(status.st_mode):
+            _refuse_same("stdout", status, inputs, stdin)
+
+
+def _refuse_same(option: str, output: os.stat_result, inputs: Iterable[Path], stdin: BinaryIO | None) -> None:
+    """Raise `Usage` where a file is one of those that are read."""
     read = [path.stat() for path in inputs if path.exists()]
     if stdin is not None:
         with contextlib.suppress(OSError):  # a stream that is no file
             read.append(os.fstat(stdin.fileno()))
-    if any(os.path.samestat(output.stat(), status) for status in read):
-        raise Usage(f"-o {output}", "is an input too", "write to another file")
+    if any(os.path.samestat(output, status) for status in read):
+        raise Usage(option, "is an input too", "write to another file")

@@ -17,7 +17,7 @@ from gmmcli.core.units import (
 )
 from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import TableUnusable
-from gmmcli.jobs.notice import Notice, Notify, rows_dropped
+from gmmcli.jobs.notice import Notice, Notify, Progress, rows_dropped
 from gmmcli.jobs.settings import Settings
 from gmmcli.store.checkpoint import OperandRecord
 from gmmcli.tables import wording
@@ -52,6 +52,7 @@ def load_training_table(
     n_threads: int,
     check: Callable[[], None],
     tell: Notify,
+    progress: Progress,
     *,
     skip_empty_columns: bool,
 ) -> TrainingTable:
@@ -66,8 +67,8 @@ def load_training_table(
         The model's; None for a new model, whose units this table fixes.
     n_threads : int
     check : callable
-        As of `LocalEngine`.
-    tell : callable
+        As of `LocalEngine`; called while the table is read as well.
+    tell, progress : callable
     skip_empty_columns : bool
         Leave out columns without a value, rather than miss every row of them.
 
@@ -76,7 +77,14 @@ def load_training_table(
     TableUnusable
         No rows, fewer rows than components, a scale beyond 1e±150, or what `load` finds.
     """
-    loaded = load(tables, features, missing=settings.missing, skip_empty_columns=skip_empty_columns)
+
+    def follow(n_rows: int) -> None:
+        check()
+        progress(f"{n_rows:,} rows read")
+
+    loaded = load(
+        tables, features, missing=settings.missing, skip_empty_columns=skip_empty_columns, follow=follow
+    )
     _tell_of_loading(loaded, tell)
     blocks = [chunk for operand in loaded.chunks for chunk in operand]
     name = tables.operands[0].name

@@ -10,7 +10,7 @@ import os
 import shlex
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -99,18 +99,17 @@ class Writer:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, reporting(self.path):
-            is_new = not self.path.exists()
+            is_untouched, missing = creation.is_untouched(self.path), creation.missing_folders(self.path)
             can_sync = creation.make(self.path)
             self._root = stack.enter_context(directory.opened(self.path))
             self._checkpoints = stack.enter_context(directory.opened(CHECKPOINTS, self._root))
             descriptor, held = lock.take(self._root, self.path, _timestamp(time.time()))
             stack.callback(os.close, descriptor)
-            if is_new:
-                stack.callback(self._forget_if_empty)
+            if is_untouched:
+                stack.callback(self._forget_if_empty, missing)
             if self._has_curves:
                 self._event_file = EventFile(self._root, self.path)
                 stack.callback(self._close_event_file)
-            self._number = directory.newest_number(self._checkpoints)
             if not can_sync:
                 self._warn(f"{self.path}: the file system cannot sync a folder")
             if held:
@@ -119,6 +118,10 @@ class Writer:
                 run_log.mend(self._root, str(self.path / LOG))
             else:
                 self._warn(f"{self.path}: the file system has no locks")
+            # Where all are gone the log still knows: numbers only grow.
+            self._number = directory.newest_number(self._checkpoints) or run_log.newest_number(
+                self._root, str(self.path / LOG)
+            )
             self._point_latest()
             self._stack = stack.pop_all()
         return self
@@ -128,10 +131,10 @@ class Writer:
         with contextlib.suppress(OSError):
             self._stack.close()
 
-    def _forget_if_empty(self) -> None:
-        """Leave nothing of a directory that was made for a run which published nothing."""
+    def _forget_if_empty(self, made: Sequence[Path]) -> None:
+        """Leave nothing of what was made for a run that published nothing."""
         if self._parent is None:
-            creation.unmake(self.path, self._root)
+            creation.unmake(self._root, made)
 
     def latest(self) -> Stored | None:
         """Return the newest checkpoint, to be continued; None where there is none yet.
@@ -139,13 +142,14 @@ class Writer:
         Raises
         ------
         CheckpointCorrupt
-            It is damaged; names the newest good one. Never falls back by itself.
+            It is damaged; names the newest good one. Never falls back by itself. Or all are gone.
         FormatUnknown
         PermissionRefused
         ReadWriteFailed
         """
         with reporting(self.path):
             self._parent = load_newest(self._checkpoints, self.path)
+        self._refuse_loss(self._parent)
         return self._parent
 
     def rollback(self) -> Stored | None:
@@ -154,7 +158,7 @@ class Writer:
         Raises
         ------
         CheckpointCorrupt
-            None is good; nothing has been renamed.
+            None is good, and nothing has been renamed; or all are gone.
         FormatUnknown
             The newest was written by a newer version: it is not damaged.
         PermissionRefused
@@ -172,8 +176,18 @@ class Writer:
                 os.rename(name, f"{name}.bad", src_dir_fd=self._checkpoints, dst_dir_fd=self._checkpoints)
             directory.sync(self._checkpoints)
             self._point_latest()
+        self._refuse_loss(good)
         self._parent = good
         return good
+
+    def _refuse_loss(self, newest: Stored | None) -> None:
+        """Raise `CheckpointCorrupt` where there were checkpoints, and none is left: no silent restart."""
+        if newest is None and self._number:
+            raise CheckpointCorrupt(
+                str(self.path),
+                f"checkpoint {self._number} was its last, and none is left",
+                f"restore one, or: gmmcli fit -m {shlex.quote(str(self.path))} --fresh",
+            )
 
     def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
         """Make a checkpoint the next generation; return it as it is on disk.

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from gmmcli.errors import CannotCreate
@@ -34,8 +35,31 @@ def make(path: Path) -> bool:
         raise CannotCreate(str(path), f'"{error.filename}" is not a directory') from error
 
 
-def unmake(path: Path, root: int) -> None:
-    """Remove a directory that was made for a run which published nothing; what is not ours keeps it."""
+def missing_folders(path: Path) -> list[Path]:
+    """Return what would have to be made of a directory and those above it, itself first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def is_untouched(path: Path) -> bool:
+    """Tell whether a directory is missing, or holds nothing."""
+    try:
+        return not any(path.iterdir())
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return False
+
+
+def unmake(root: int, made: Sequence[Path]) -> None:
+    """Remove what was made for a run that published nothing; what is not ours keeps its folder.
+
+    Parameters
+    ----------
+    root : int
+        Descriptor of the model directory.
+    made : sequence of Path
+        The folders that were missing before, the innermost first.
+    """
     with contextlib.suppress(OSError):
         os.rmdir(CHECKPOINTS, dir_fd=root)
         with contextlib.suppress(FileNotFoundError):
@@ -43,14 +67,14 @@ def unmake(path: Path, root: int) -> None:
         for name in (LOG, LOCK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=root)
-        path.rmdir()
+        for folder in made:
+            folder.rmdir()
 
 
 def _make_folders(path: Path) -> bool:
     """Make the directory and the missing ones above it, each synced into its parent."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     synced = True
-    for folder in reversed(missing):
+    for folder in reversed(missing_folders(path)):
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
         with directory.opened(folder) as descriptor:

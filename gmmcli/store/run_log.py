@@ -88,6 +88,20 @@ def read(root: int, subject: str) -> tuple[list[dict[str, Any]], list[int]]:
     return events, unreadable
 
 
+def newest_number(root: int, subject: str) -> int:
+    """Return the highest number of a checkpoint that a line tells of; 0 for none.
+
+    Raises
+    ------
+    CheckpointCorrupt
+    PermissionRefused
+    ReadWriteFailed
+        As `read`.
+    """
+    published = (event for event in read(root, subject)[0] if event["event"] == "checkpoint")
+    return max((event.get("checkpoint") or 0 for event in published), default=0)
+
+
 def _is_event(value: object) -> bool:
     """Tell whether a line is one of ours: an object with a time and an event, the rest of their types."""
     if not isinstance(value, dict):

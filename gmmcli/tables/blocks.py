@@ -1,6 +1,6 @@
 """Batches re-chunked to a fixed length, and a whole table in memory. Knows no mixture, no format."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any, Literal
@@ -66,6 +66,7 @@ def load(
     *,
     missing: Literal["error", "drop"],
     skip_empty_columns: bool,
+    follow: Callable[[int], None] = lambda rows: None,
 ) -> Loaded:
     """Read a table into memory, where it exists once.
 
@@ -77,6 +78,8 @@ def load(
         What becomes of rows with a missing value.
     skip_empty_columns : bool
         Leave out columns without any value, as a first run does.
+    follow : callable
+        Told how many rows have been read, block by block; may raise to end it.
 
     Raises
     ------
@@ -88,6 +91,7 @@ def load(
     chunks: list[list[Array]] = [[] for _ in tables.operands]
     gaps = _Gaps(features, skip_empty_columns)
     for batch in rechunk(tables.iter_batches(features, may_exclude=skip_empty_columns)):
+        follow(batch.first_row + batch.n_rows)
         if batch.n_rows:
             gaps.add(batch)
             if missing == "error":

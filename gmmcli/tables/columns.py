@@ -147,11 +147,15 @@ def encode_texts(values: Any) -> tuple[Integers, list[str | None]]:
         None stands for an empty cell.
     """
     position: dict[str | None, int] = {}
-    codes = [
-        position.setdefault(None if value is None else str(value), len(position))
-        for value in values.to_pylist()
-    ]
+    codes = [position.setdefault(_text(value), len(position)) for value in values.to_pylist()]
     return np.array(codes, dtype=np.int64), list(position)
+
+
+def _text(value: object) -> str | None:
+    """Return a cell as predict would write it, None for an empty one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)
 
 
 def _listed(tables: Tables, items: Sequence[str], option: str = "--columns") -> list[int]:

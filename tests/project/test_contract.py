@@ -213,8 +213,8 @@ def test_no_verb_prints_help_and_exits_2(run: Run) -> None:
     """`gmmcli` alone is a question."""
     result = run()
 
-    assert result.returncode == 2
-    assert result.stdout.startswith("Usage: gmmcli")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: gmmcli")
 
 
 def test_every_exit_status_is_in_the_manual() -> None:

@@ -259,6 +259,24 @@ def test_a_rollback_does_not_touch_a_newer_format(model, build, monkeypatch):
     assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
 
 
+@pytest.mark.parametrize("method", ["latest", "rollback"])
+def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, method):
+    """The log knows of them; a fresh start, which has to be asked for, goes on from their number."""
+    publish(model, build, 1, 2)
+    for generation in (1, 2):
+        file_of(model, generation).unlink()
+
+    with Writer(model) as writer:
+        with pytest.raises(CheckpointCorrupt, match="checkpoint 2 was its last, and none is left") as caught:
+            getattr(writer, method)()
+        with pytest.raises(CheckpointCorrupt):
+            writer.publish(build())
+        stored = writer.publish(build(), fresh=True)
+
+    assert caught.value.hint == f"restore one, or: gmmcli fit -m {model} --fresh"
+    assert stored.generation == 3
+
+
 def test_a_fresh_start_works_over_damage(model, build):
     """It was asked for; the parent is the damaged file as it is."""
     publish(model, build, 1, 2)
@@ -358,13 +376,13 @@ def test_the_umask_decides_who_may_read(model, build):
 
 
 def test_a_directory_made_for_a_run_that_published_nothing_is_gone(tmp_path):
-    """A failed first fit leaves no directory behind, a published one stays, a stranger's file too."""
+    """A failed first fit leaves no directory behind, nor those above it; one that was there stays, empty."""
     path = tmp_path / "a" / "m"
     with Writer(path) as writer:
         writer.log({"event": "start"})
-    assert not path.exists()
+    assert names(tmp_path) == []
 
-    path.mkdir()
-    with Writer(path):
-        pass
-    assert path.is_dir()
+    path.mkdir(parents=True)
+    with Writer(path) as writer:
+        writer.log({"event": "start"})
+    assert names(path) == []

@@ -69,8 +69,7 @@ def test_a_missing_directory_is_not_found(tmp_path, method):
 @pytest.mark.parametrize("method", ["list", "load"])
 def test_a_directory_without_a_checkpoint_is_not_found(tmp_path, method):
     """An interrupted first run leaves one."""
-    with Writer(tmp_path):
-        pass
+    (tmp_path / "checkpoints").mkdir()
 
     with pytest.raises(NotFound, match="holds no checkpoint"):
         getattr(ModelDir(tmp_path), method)()

@@ -150,9 +150,7 @@ def test_a_missing_or_empty_directory_is_not_found(tmp_path, level):
     """There is nothing to have findings about."""
     with pytest.raises(NotFound, match="no such model directory"):
         check(tmp_path / "nowhere", level)
-    (tmp_path / "empty").mkdir()
-    with Writer(tmp_path / "empty"):
-        pass
+    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     with pytest.raises(NotFound, match="holds no checkpoint"):
         check(tmp_path / "empty", level)
 

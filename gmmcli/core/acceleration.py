@@ -14,6 +14,8 @@ import numpy as np
 from gmmcli.core import em, family
 from gmmcli.core.em import Expect, Pair, Rules
 from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.reseed import least_count
+from gmmcli.core.statistics import Statistics
 from gmmcli.errors import CovarianceNotPositive
 
 # Plain steps before the first jump: far from an optimum EM is fast, and extrapolation is blind.
@@ -99,7 +101,13 @@ def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
     return em.part_of(run, _KEYS)
 
 
-def iterate(pair: Pair, expectation: Expect, rules: Rules, mend: em.Mend = em.leave_alone) -> Iterator[Pair]:
+def iterate(
+    pair: Pair,
+    expectation: Expect,
+    rules: Rules,
+    mend: em.Mend = em.leave_alone,
+    last_step: int | None = None,
+) -> Iterator[Pair]:
     """Yield the pairs of a run, without end, by plain steps and by jumps.
 
     Parameters
@@ -113,6 +121,8 @@ def iterate(pair: Pair, expectation: Expect, rules: Rules, mend: em.Mend = em.le
         convergence (docs/decisions/0008).
     mend : callable
         As in `em.iterate`; after it the run begins anew with plain steps.
+    last_step : int, optional
+        Where the run ends at the latest: a jump, which may take two steps, does not pass over it.
 
     Raises
     ------
@@ -133,6 +143,9 @@ def iterate(pair: Pair, expectation: Expect, rules: Rules, mend: em.Mend = em.le
             cycle = replace(cycle, plain=left if left or _is_slow(pair, rules.tol) else 1)
         elif not cycle.base.size:
             cycle = replace(cycle, base=pack(pair.mixture, rules.params), likelihood=pair.likelihoods[-1])
+            pair, cycle = _plain(pair, cycle, stepped, expectation, rules.tol)
+        elif pair.step + 1 == last_step:
+            cycle = replace(cycle, base=np.empty(0))
             pair, cycle = _plain(pair, cycle, stepped, expectation, rules.tol)
         else:
             pair, cycle = _jump(pair, cycle, stepped, expectation, rules)
@@ -176,9 +189,10 @@ def _jump(
     gain = pair.expectation.mean_log_likelihood - cycle.likelihood
     if length <= 1 or (cycle.is_fast and gain < rules.tol):
         return _plain(pair, cycle, stepped, expectation, rules.tol)
-    found, base = _land(pair, unpack(target, stepped, rules.params), expectation, rules)
+    found, base, n_lost = _land(pair, unpack(target, stepped, rules.params), expectation, rules)
     if found is None:
         found = pair.followed_by(stepped, expectation(stepped))
+        found = replace(found, step=found.step + n_lost)
         failures, longest = cycle.failures + 1, max(bound / GROWTH, 1.0)
     else:
         failures, longest = 0, cycle.longest
@@ -200,7 +214,7 @@ def _jump(
 
 def _land(
     pair: Pair, mixture: Mixture | None, expectation: Expect, rules: Rules
-) -> tuple[Pair | None, Array]:
+) -> tuple[Pair | None, Array, int]:
     """Return the pair of a jump that reaches the likelihood before it, at once or by one step more.
 
     A long jump often lands beside the ridge that it follows: what it has won shows after a plain step.
@@ -210,20 +224,32 @@ def _land(
     pair : Pair or None
     base : ndarray
         Where that step was needed, the parameters before it: the next jump is half prepared.
+    n_lost : int
+        Steps that were made for nothing.
     """
+    n_lost = 0
     if mixture is None:
-        return None, np.empty(0)
+        return None, np.empty(0), n_lost
     try:
         landed = expectation(mixture)
+        if _starves(landed.statistics, pair.expectation.statistics):
+            return None, np.empty(0), n_lost
         if landed.mean_log_likelihood >= pair.likelihoods[-1]:
-            return pair.followed_by(mixture, landed), np.empty(0)
+            return pair.followed_by(mixture, landed), np.empty(0), n_lost
         stepped = rules.maximise(landed.statistics, mixture)
+        n_lost = 1
         found = expectation(stepped)
     except CovarianceNotPositive:
-        return None, np.empty(0)
+        return None, np.empty(0), n_lost
     if found.mean_log_likelihood >= pair.likelihoods[-1]:
-        return replace(pair.followed_by(stepped, found), step=pair.step + 2), pack(mixture, rules.params)
-    return None, np.empty(0)
+        return replace(pair.followed_by(stepped, found), step=pair.step + 2), pack(mixture, rules.params), 0
+    return None, np.empty(0), n_lost
+
+
+def _starves(found: Statistics, before: Statistics) -> bool:
+    """Tell whether a jump leaves a component fewer rows than it needs, which had them before."""
+    least = least_count(found.covariance_type, found.sums.shape[1]) * found.total_weight / found.rows
+    return bool(((found.counts < least) & (before.counts >= least)).any())
 
 
 def _is_slow(pair: Pair, tol: float) -> bool:
@@ -283,7 +309,7 @@ def unpack(vector: Array, like: Mixture, params: str) -> Mixture | None:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         if "w" in params:
             logs, vector = vector[:K], vector[K:]
-            weights = np.exp(logs - logs.max())
+            weights = np.where(like.weights > 0, np.exp(logs - logs.max()), 0.0)
             weights /= weights.sum()
         if "m" in params:
             means, vector = vector[: means.size].reshape(means.shape), vector[means.size :]

@@ -12,7 +12,7 @@ from gmmcli.core.statistics import Statistics
 
 # At the floor: the data themselves contribute less than the regularisation does.
 _FLOOR_FACTOR = 2.0
-# A column takes part in a direction where its share of it is at least this.
+# A column takes part in a direction where its share of it is at least so much of the largest.
 _SHARE = 0.3
 
 
@@ -42,9 +42,10 @@ def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | Non
     for k, covariance in enumerate(covariances_of(mixture)[: 1 if tied else None]):
         if not _is_above(covariance, floor):
             variances, directions = np.linalg.eigh(covariance)
-            flat = np.abs(directions[:, variances <= floor]).max(axis=1, initial=0.0) >= _SHARE
-            if flat.any():
-                yield None if tied else k, tuple(map(int, np.flatnonzero(flat)))
+            shares = np.abs(directions[:, variances <= floor]).max(axis=1, initial=0.0)
+            if shares.any():
+                taking_part = np.flatnonzero(shares >= _SHARE * shares.max())
+                yield None if tied else k, tuple(map(int, taking_part))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture
 from gmmcli.core.statistics import Statistics
+from gmmcli.core.units import NARROWEST_SD
 from gmmcli.errors import CovarianceNotPositive
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -23,6 +24,8 @@ LOG_ZERO = -1e300
 TRIANGLE_ROWS = 16
 # Pivots of this part of a variance, times d, are rounding: 4 eps.
 PIVOT = 4 * float(np.finfo(np.float64).eps)
+# In standard units: of less, squares of distances leave the doubles.
+LEAST_VARIANCE = NARROWEST_SD**2
 
 
 def expanded_length(covariance_type: CovarianceType, n_features: int) -> int:
@@ -152,7 +155,7 @@ def factors_of(covariances: Array, covariance_type: CovarianceType) -> Array:
         One of the covariances is not positive definite.
     """
     if covariance_type in ("diag", "spherical"):
-        if not (covariances > 0).all():
+        if not (covariances >= LEAST_VARIANCE).all():
             raise np.linalg.LinAlgError
         return np.asarray(1.0 / np.sqrt(covariances))
     return _invert_lower(_lower_of(covariances))
@@ -161,12 +164,13 @@ def factors_of(covariances: Array, covariance_type: CovarianceType) -> Array:
 def _lower_of(covariances: Array) -> Array:
     """Return Cholesky factors, `LinAlgError` where there is none.
 
-    Also where a pivot is rounding alone: what a column has beside those before it is lost then.
+    Also where a pivot is rounding alone: what a column has beside those before it is lost then. And where it
+    is below `LEAST_VARIANCE`.
     """
     lower = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
     pivots = np.diagonal(lower, axis1=-2, axis2=-1) ** 2
     variances = np.diagonal(covariances, axis1=-2, axis2=-1)
-    if not (pivots > PIVOT * covariances.shape[-1] * variances).all():
+    if not (pivots > np.maximum(PIVOT * covariances.shape[-1] * variances, LEAST_VARIANCE)).all():
         raise np.linalg.LinAlgError
     return lower
 
@@ -221,7 +225,8 @@ def raise_not_positive(mixture: Mixture) -> NoReturn:
     variances, directions = np.linalg.eigh(covariances_of(mixture))
     # Relative to the largest variance: small in every direction is no fault, flat in one is.
     largest = np.maximum(np.abs(variances).max(axis=1), np.finfo(float).tiny)
-    k = int(np.argmin(variances[:, 0] / largest))
+    is_nothing = variances[:, 0] < LEAST_VARIANCE
+    k = int(np.argmin(np.where(is_nothing, -1.0, variances[:, 0] / largest)))
     features = np.flatnonzero(np.abs(directions[k, :, 0]) > 0.5 / np.sqrt(mixture.n_features))
     component = None if mixture.covariance_type == "tied" else k
     raise CovarianceNotPositive(component, tuple(map(int, features)))

@@ -16,7 +16,7 @@ from gmmcli.core.statistics import Statistics
 
 # Of the step sizes: the larger the offset, the slower the first ones; the exponent is between 1/2 and 1.
 OFFSET, EXPONENT = 10.0, 0.7
-_KEY, _ARRAYS = "stepwise", ("counts", "sums", "squares", "reference")
+_KEY, _PASSES, _ARRAYS = "stepwise", "stepwise_likelihoods", ("counts", "sums", "squares", "reference")
 
 
 class Batches(Protocol):
@@ -78,7 +78,7 @@ class Running:
 
 def remembered(run: Mapping[str, Array]) -> dict[str, Array]:
     """Return what of a run state is this module's."""
-    return em.part_of(run, (_KEY, *(f"{_KEY}_{name}" for name in _ARRAYS)))
+    return em.part_of(run, (_KEY, _PASSES, *(f"{_KEY}_{name}" for name in _ARRAYS)))
 
 
 def n_batches(n_rows: int, batch_rows: int) -> int:
@@ -117,11 +117,14 @@ def iterate(
     n_rows = batches.n_rows
     batch_rows, of_pass = min(batch_rows, n_rows), n_batches(n_rows, batch_rows)
     known = Running.from_arrays(pair.run, pair.expectation.statistics)
+    is_end = known.batches % of_pass == 0
+    # Those of whole passes, by which convergence is judged: those within a pass say nothing of it.
+    likelihoods = pair.likelihoods if is_end else tuple(pair.run.get(_PASSES, np.empty(0)).tolist())
     while True:
-        pair = replace(pair, run=known.kept_in(pair.run))
+        run = {name: array for name, array in known.kept_in(pair.run).items() if name != _PASSES}
+        pair = replace(pair, run=run if is_end else {**run, _PASSES: np.array(likelihoods)})
         yield pair
-        mixture, step, likelihoods = pair.mixture, pair.step, pair.likelihoods
-        is_whole = known.batches % of_pass == 0
+        mixture, step = pair.mixture, pair.step
         while True:
             found = batches.expectation_of(known.first, batch_rows, mixture)
             known = known.learn(found, batch_rows, n_rows)
@@ -130,6 +133,6 @@ def iterate(
             is_end = known.batches % of_pass == 0
             if is_end or step == last_step:
                 break
-        if not (is_whole and is_end):
-            likelihoods = ()  # those of parts of a pass say nothing of convergence
-        pair = em.begin(mixture, expectation, step=step, likelihoods=likelihoods, run=pair.run)
+        before = likelihoods if is_end else ()
+        pair = em.begin(mixture, expectation, step=step, likelihoods=before, run=pair.run)
+        likelihoods = pair.likelihoods if is_end else likelihoods

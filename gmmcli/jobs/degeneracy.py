@@ -15,6 +15,9 @@ from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables import wording
 
 _COMPONENTS_SHOWN = 10
+# More columns that others determine are told of together.
+_COLUMNS_APART = 10
+_FEWER_COLUMNS = "fewer columns, or --covariance-type diag"
 # Of a table's variance in standard units: what rounding leaves of a combination of columns, and what is not
 # worth calling a spread of its own however large the regularisation is.
 _ROUNDING, _NEGLIGIBLE = 1e-10, 2e-6
@@ -43,13 +46,10 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     features, added = checkpoint.features, f"--reg-covar {reg_covar:g}"
     negligible = min(max(2 * reg_covar, _ROUNDING), _NEGLIGIBLE)
     dependent = find_dependent_columns(checkpoint.statistics, negligible)
+    _tell_of_collinear([one for one in dependent if one.others], features, tell, is_new=is_new)
     for one in dependent:
-        column, others = features[one.column], [features[j] for j in one.others]
-        if others:
-            hint = f"; {wording.option('--exclude', column)}" if is_new else ""
-            details = {"column": column, "others": others}
-            tell(Notice("columns_collinear", _in_words(one, features) + hint, details=details))
-        elif not is_new and len(dependent) < len(features):
+        column = features[one.column]
+        if not one.others and not is_new and len(dependent) < len(features):
             text = f"{_in_words(one, features)} in this table: its variances are those of {added}"
             tell(Notice("columns_flat", text, details={"columns": [column]}))
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
@@ -69,6 +69,22 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
         )
         known = [component for component in components if component is not None]
         tell(Notice("variance_floor", text, details={"components": known, "columns": names}))
+
+
+def _tell_of_collinear(
+    dependent: Sequence[Dependent], features: Sequence[str], tell: Notify, *, is_new: bool
+) -> None:
+    """Warn of columns that others determine: of each, or of all together where they are many."""
+    if len(dependent) > _COLUMNS_APART:
+        text = f"{_together_in_words(dependent, features)}; {_FEWER_COLUMNS}"
+        details: dict[str, object] = {"columns": [features[one.column] for one in dependent]}
+        tell(Notice("columns_collinear", text, details=details))
+        return
+    for one in dependent:
+        column, others = features[one.column], [features[j] for j in one.others]
+        hint = f"; {wording.option('--exclude', column)}" if is_new else ""
+        details = {"column": column, "others": others}
+        tell(Notice("columns_collinear", _in_words(one, features) + hint, details=details))
 
 
 def singular(
@@ -92,6 +108,8 @@ def singular(
     dependent = _dependent_columns(table.engine, covariance_type)
     if len(dependent) == len(features):
         fact = f"{fact}: no column has a spread"
+    elif len(dependent) > _COLUMNS_APART:
+        fact, hint = f"{fact}: {_together_in_words(dependent, features)}", _FEWER_COLUMNS
     elif dependent:
         fact = f"{fact}: {'; '.join(_in_words(one, features) for one in dependent)}"
         if may_exclude:
@@ -106,6 +124,12 @@ def components_in_words(components: Sequence[int | None]) -> str:
     shown = ", ".join(map(str, components[:_COMPONENTS_SHOWN]))
     more = f" and {len(components) - _COMPONENTS_SHOWN} more" if len(components) > _COMPONENTS_SHOWN else ""
     return f"component {shown}" if len(components) == 1 else f"components {shown}{more}"
+
+
+def _together_in_words(dependent: Sequence[Dependent], features: Sequence[str]) -> str:
+    """Return what is so of many columns."""
+    names = wording.listed([features[one.column] for one in dependent])
+    return f"{len(dependent)} of {len(features)} columns are all but combinations of the others: {names}"
 
 
 def _in_words(one: Dependent, features: Sequence[str]) -> str:

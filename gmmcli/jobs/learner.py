@@ -99,7 +99,7 @@ class Learner:
             None if self._model.stored is None else origin.step,
             self._publisher.pass_over,
         )
-        pairs = self._pairs(origin, began, rule.last_step)
+        pairs = self._pairs(origin, began, rule)
         ending = run(pairs, origin.history, rule, recorder, self._follow, self._validation)
         if ending != "time_limit":
             found = np.array([self._settings.tol, self._request.batch_size or 0], dtype=np.float64)
@@ -168,7 +168,7 @@ class Learner:
         monitor = self._request.monitor
         return monitor is not None and monitor(pair.step, pair.likelihoods[-1] - log_jacobian)
 
-    def _pairs(self, origin: Origin, began: int, last_step: int | None) -> Iterator[em.Pair]:
+    def _pairs(self, origin: Origin, began: int, rule: StopRule) -> Iterator[em.Pair]:
         """Return the pairs of the run: of batches, or accelerated where it runs to convergence."""
         request, settings = self._request, self._settings
         is_plain = settings.accelerate == "none" or request.is_counted
@@ -189,9 +189,10 @@ class Learner:
         rules = em.Rules(settings.params, settings.reg_covar, settings.tol)
         if request.batch_size is not None:
             engine, batch_rows = self._table.engine, request.batch_size
-            return stepwise.iterate(first, self._expectation, rules, engine, batch_rows, last_step)
-        iterate = em.iterate if is_plain else acceleration.iterate
-        return iterate(first, self._expectation, rules, self._mend())
+            return stepwise.iterate(first, self._expectation, rules, engine, batch_rows, rule.last_step)
+        if is_plain:
+            return em.iterate(first, self._expectation, rules, self._mend())
+        return acceleration.iterate(first, self._expectation, rules, self._mend(), rule.cap)
 
     def _mend(self) -> em.Mend:
         """Return what mends starved components: nothing where means are the user's, or blocks are frozen."""

@@ -1,6 +1,7 @@
 """Acceleration: far fewer passes where EM is slow, no more where it is fast, and never a step down."""
 
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -206,3 +207,55 @@ def test_the_mixture_that_random_rows_are_drawn_from_is_found():
     ends = [run.to_convergence(accelerated)[0] for accelerated in (False, True)]
 
     np.testing.assert_allclose(ends[0].mixture.means, ends[1].mixture.means, atol=1e-3)
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_a_run_does_not_pass_over_its_last_step(covariance_type):
+    """Although a jump may take two."""
+    run = Run(*several(1, 4, 2, 600), covariance_type)
+    for last_step in range(6, 26):
+        first = em.begin(run.start, run.expectation)
+        pairs = acceleration.iterate(first, run.expectation, RULES, last_step=last_step)
+        assert any(pair.step == last_step for pair in islice(pairs, last_step + 1))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_m_is_a_step(seed, monkeypatch):
+    """Those of trials that were rejected, too."""
+    run = Run(*several(seed, 5, 3, 500))
+    n_made, maximise = 0, em.maximise
+
+    def count(*arguments):
+        nonlocal n_made
+        n_made += 1
+        return maximise(*arguments)
+
+    monkeypatch.setattr(em, "maximise", count)
+    pairs = list(islice(run.pairs(accelerated=True), 120))
+    n_lost = sum(later.step - pair.step > 1 for pair, later in pairwise(pairs))
+
+    assert pairs[-1].step == n_made
+    assert n_lost > 3
+
+
+@pytest.mark.parametrize(("seed", "distance"), [(16, 2.0), (19, 1.0), (23, 1.0), (44, 1.0), (109, 2.0)])
+def test_a_jump_starves_no_component(seed, distance):
+    """Where plain EM leaves each of them rows enough, a jump that does not is not taken."""
+    run = Run(*several(seed, 5, 4, 200, distance))
+    for accelerated in (False, True):
+        for pair in islice(run.pairs(accelerated), 150):
+            assert (pair.expectation.statistics.counts >= 5).all()
+            if pair.has_converged(TOL):
+                break
+
+
+def test_an_empty_component_stays_empty():
+    """Its weight is 0, not the least number that is more."""
+    mixture = random_mixture(np.random.default_rng(5), "full", 3, 2)
+    weights = np.array([0.25, 0.75, 0.0])
+    mixture = replace(mixture, weights=weights)
+
+    found = unpack(pack(mixture, "wmc") * (1 + 1e-9), mixture, "wmc")
+
+    assert found.weights[2] == 0
+    np.testing.assert_allclose(found.weights, weights, rtol=1e-6)

@@ -52,6 +52,14 @@ def test_a_component_at_the_floor_is_found_with_its_columns(covariance_type):
     assert found == [[(None if covariance_type == "tied" else 0, columns)], []]
 
 
+def test_a_flat_direction_across_all_of_many_columns_is_found():
+    """As in tables of shares, which sum to one: none of them has a great part in it."""
+    covariance = np.eye(30) - (1 - 1e-6) * np.full((30, 30), 1 / 30)
+    mixture = Mixture(np.ones(1), np.zeros((1, 30)), covariance[None], "full")
+
+    assert list(find_floored(mixture, 1e-6)) == [(0, tuple(range(30)))]
+
+
 def test_a_flat_direction_across_columns_names_those_that_take_part():
     """Two columns that are one, beside a third of its own."""
     direction = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)

@@ -56,11 +56,12 @@ def test_a_hundred_passes_stay_at_the_optimum_and_two_runs_are_one(
     assert abs(float(str(whole["mean_log_likelihood"])) - float(str(full["mean_log_likelihood"]))) < 1e-3
 
 
-def test_counted_steps_are_batches_and_split_in_the_middle_of_a_pass(session: Session) -> None:
-    """Seven and six steps are thirteen, ten of which make a pass."""
+@pytest.mark.parametrize("total", [13, 20])
+def test_counted_steps_are_batches_and_split_in_the_middle_of_a_pass(session: Session, total: int) -> None:
+    """Seven and more steps are as many at once, ten of which make a pass: within one, and at its end."""
     parts = "gmmcli fit -m parts -k 3 --batch-size 30 faithful.csv --steps"
-    assert session.run(f"{parts} 7").status == session.run(f"{parts} 6").status == 0
-    assert session.run("gmmcli fit -m whole -k 3 --batch-size 30 faithful.csv --steps 13").status == 0
+    assert session.run(f"{parts} 7").status == session.run(f"{parts} {total - 7}").status == 0
+    assert session.run(f"gmmcli fit -m whole -k 3 --batch-size 30 faithful.csv --steps {total}").status == 0
 
     digests = {
         json.loads(session.run(f"gmmcli inspect -m {model} --json").stdout)["content_digest"]

@@ -13,7 +13,7 @@ from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.journal import Journal, journal_of
 from gmmcli.jobs.learner import Learner, is_same_table
 from gmmcli.jobs.model import Model, choose_features, open_model
-from gmmcli.jobs.notice import Notice, Notify, Progress
+from gmmcli.jobs.notice import Notice, Notify, Progress, columns_late
 from gmmcli.jobs.publisher import Publisher
 from gmmcli.jobs.reading import reading
 from gmmcli.jobs.run import TimeUp
@@ -102,6 +102,8 @@ def _learn(
             progress,
             skip_empty_columns=model.features is None,
         )
+        if model.features is None and not request.columns and tables.late_columns:
+            tell(columns_late(tables.late_columns))
         validation = _validation(request, model, table, journal, check, tell, progress)
     except TimeUp as error:
         raise _out_of_time("the tables were read", "a longer --time-limit") from error

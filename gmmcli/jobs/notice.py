@@ -1,8 +1,10 @@
 """What a job tells beside its result: warnings, which always show, and information."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from gmmcli.tables import wording
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ def rows_dropped(rows: int, consequence: str = "dropped") -> Notice:
     """Return the warning about rows with missing values."""
     text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values: {consequence}"
     return Notice("rows_dropped", text, details={"rows": rows})
+
+
+def columns_late(places: Mapping[str, str]) -> Notice:
+    """Return the warning about columns that came too late to be some."""
+    first = next(iter(places.values()))
+    text = f"{first}: not among the keys of the first MiB, left out: {wording.listed(tuple(places))}"
+    return Notice("columns_late", text, details={"columns": list(places)})
 
 
 Notify = Callable[[Notice], None]

@@ -12,7 +12,7 @@ from gmmcli.core.mixture import Booleans
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
-from gmmcli.jobs.notice import Notify, Progress, rows_dropped, untold
+from gmmcli.jobs.notice import Notify, Progress, columns_late, rows_dropped, untold
 from gmmcli.jobs.reading import TableRequest, reading
 from gmmcli.jobs.target import refuse_input, refuse_input_as_stdout
 from gmmcli.store.checkpoint import Checkpoint
@@ -116,6 +116,8 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress = untold
                 _write(sink, made, rows.batch.n_rows, request.batch_size)
                 n_rows += rows.batch.n_rows
                 progress(f"{n_rows:,} rows")
+        if request.passed == ("all",) and tables.late_columns:
+            notify(columns_late(tables.late_columns))
     if n_dropped:
         notify(rows_dropped(n_dropped, "outputs left empty"))
 

@@ -19,11 +19,14 @@ class Part(NamedTuple):
     extra : list of pyarrow.Array
     locate : callable
         From a row of the part to "file:line" or "file: row n".
+    late : mapping of str to str
+        Columns that first come here, where it is too late for them, and their places.
     """
 
     X: Array
     extra: list[Any]
     locate: Locate
+    late: Mapping[str, str] = {}
 
 
 class Reader(Protocol):
@@ -60,7 +63,8 @@ class Batch:
     X : ndarray of shape (n_features, n_rows), float64
         C order, feature-major; NaN is missing, never infinite.
     extra : mapping of str to pyarrow.Array
-        Passed columns. Text formats: verbatim strings, null where a cell is empty; others: their own type.
+        Passed columns. CSV and TSV: verbatim strings, null where a cell is empty; JSON lines: `JsonText`;
+        others: their own type.
     operand : int
         Position among the operands.
     first_row : int

@@ -13,6 +13,7 @@ import numpy as np
 from gmmcli.core.mixture import Integers
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.tables import wording
+from gmmcli.tables.json_text import JsonText, as_texts
 from gmmcli.tables.source import Tables, find_columns
 
 _NUMBERED = re.compile(r"#(\d+)(?:-#(\d+))?")
@@ -146,6 +147,8 @@ def encode_texts(values: Any) -> tuple[Integers, list[str | None]]:
     texts : list of str or None
         None stands for an empty cell.
     """
+    if isinstance(values.type, JsonText):
+        values = as_texts(values)
     position: dict[str | None, int] = {}
     codes = [position.setdefault(_text(value), len(position)) for value in values.to_pylist()]
     return np.array(codes, dtype=np.int64), list(position)

@@ -8,22 +8,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Part
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.json_text import JsonText, kind_of, texts_of
 from gmmcli.tables.stream import ByteStream
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
-_ARROW_TYPES = (
-    (frozenset((bool,)), pa.bool_()),
-    (frozenset((int,)), pa.int64()),
-    (frozenset((int, float)), pa.float64()),
-)
-_LARGEST_INT = 2**63
 
 
 class JsonLinesReader:
@@ -53,7 +47,8 @@ class JsonLinesReader:
         self.column_names = tuple(dict.fromkeys(itertools.chain.from_iterable(rows)))
         if not rows:
             raise TableUnusable(name, "no object in it" if head else "empty")
-        self._types = [_arrow_type([row.get(key) for row in rows]) for key in self.column_names]
+        self._known = frozenset(self.column_names)
+        self._types = [JsonText(kind_of([row.get(key) for row in rows])) for key in self.column_names]
         self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))
 
     @property
@@ -91,7 +86,7 @@ class JsonLinesReader:
 
     def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
         """Return a part without rows."""
-        nothing = [pa.array([], self._types[j]) for j in extra]
+        nothing = [self._types[j].array([]) for j in extra]
         return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
     def close(self) -> None:
@@ -121,15 +116,32 @@ class JsonLinesReader:
             problem = error
         X = np.empty((len(features), len(rows)))
         is_sound = all(_fill(target, self._values(rows, j)) for target, j in zip(X, features, strict=True))
-        is_sound &= all(_fits(self._values(rows, j), self._types[j]) for j in extra)
         if problem is not None or not is_sound:
             for offset, row in zip(offsets, rows, strict=True):
                 self._check_features(chunk, offset, row, features, may_exclude)
-                self._check_extra(chunk, offset, row, extra)
         if problem is not None:
             raise problem
-        passed = [_to_arrow(self._values(rows, j), self._types[j]) for j in extra]
-        return Part(X, passed, lambda row: chunk.line_of(offsets[row]))
+        late = self._find_late(chunk, offsets, rows)
+        passed = self._passed(chunk, offsets, extra)
+        return Part(X, passed, lambda row: chunk.line_of(offsets[row]), late)
+
+    def _find_late(self, chunk: Chunk, offsets: list[int], rows: list[dict[str, Any]]) -> dict[str, str]:
+        """Return keys that no object of the first MiB has, and where they first come."""
+        found: dict[str, int] = {}
+        for offset, row in zip(offsets, rows, strict=True):
+            if not self._known.issuperset(row):
+                for key in row.keys() - self._known:
+                    found.setdefault(key, offset)
+        return {key: chunk.line_of(offset) for key, offset in sorted(found.items())}
+
+    def _passed(self, chunk: Chunk, offsets: Sequence[int], extra: Sequence[int]) -> list[Any]:
+        """Return passed columns of the lines that begin at offsets."""
+        if not extra:
+            return []
+        ends = (chunk.data.find(b"\n", offset) for offset in offsets)
+        lines = [chunk.data[a : b if b >= 0 else None] for a, b in zip(offsets, ends, strict=True)]
+        texts = [texts_of(line.decode()) for line in lines]
+        return [self._types[j].array([row.get(self.column_names[j]) for row in texts]) for j in extra]
 
     def _values(self, rows: list[dict[str, Any]], column: int) -> list[Any]:
         """Return the values of a column, None for an absent one."""
@@ -152,17 +164,6 @@ class JsonLinesReader:
                     "infinite value" if is_word else f"does not fit a double: {wording.shown(str(written))}"
                 )
                 raise TableUnusable(chunk.line_of(offset), f"{wording.column(key)}: {fact}")
-
-    def _check_extra(self, chunk: Chunk, offset: int, row: dict[str, Any], extra: Sequence[int]) -> None:
-        """Raise `TableUnusable` about the first passed value of a row that is not of its column's type."""
-        for column in extra:
-            key, kind = self.column_names[column], self._types[column]
-            value = row.get(key)
-            if not _fits([value], kind):
-                text = wording.shown(_as_json(value))
-                raise TableUnusable(
-                    chunk.line_of(offset), f"{wording.column(key)}: not {kind} as before: {text}"
-                )
 
     def _not_a_number(self, place: str, column: int, value: Any, may_exclude: bool) -> TableUnusable:
         """Return the error about a value."""
@@ -232,35 +233,6 @@ def _is_too_large(value: float | None) -> bool:
         return value is not None and math.isinf(value)
     except OverflowError:
         return True
-
-
-def _arrow_type(values: list[Any]) -> Any:
-    """Return the Arrow type of a passed column; texts, mixtures and nested values are strings."""
-    found = frozenset(map(type, values)) - {type(None)}
-    if not all(map(_is_int64, values)):
-        return pa.string()
-    return next((kind for types, kind in _ARROW_TYPES if found and found <= types), pa.string())
-
-
-def _fits(values: list[Any], kind: Any) -> bool:
-    """Tell whether a passed column takes values: one of strings takes any."""
-    allowed = next((types for types, arrow_type in _ARROW_TYPES if arrow_type == kind), None)
-    if allowed is None:
-        return True
-    found = frozenset(map(type, values)) - {type(None)}
-    return found <= allowed and (int not in found or all(map(_is_int64, values)))
-
-
-def _is_int64(value: float | None) -> bool:
-    """Tell whether a value is none that 64 bits cannot hold."""
-    return type(value) is not int or -_LARGEST_INT <= value < _LARGEST_INT
-
-
-def _to_arrow(values: list[Any], kind: Any) -> Any:
-    """Return a passed column; what is not a text becomes JSON text in a column of strings."""
-    if kind == pa.string():
-        values = [v if v is None or isinstance(v, str) else _as_json(v) for v in values]
-    return pa.array(values, kind)
 
 
 def _as_json(value: Any) -> str:

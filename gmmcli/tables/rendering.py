@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +11,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from gmmcli.errors import TableUnusable
-from gmmcli.tables import wording
+from gmmcli.tables import json_text, wording
+from gmmcli.tables.json_text import JsonText
 
 _EMPTY_LINE = re.compile(rb"^\n", re.MULTILINE)
 _NOT_FINITE = frozenset(("", "nan", "-nan", "inf", "-inf"))
@@ -77,7 +77,9 @@ def _written(columns: Sequence[Any], delimiter: str) -> bytes:
 
 
 def _plain(values: Any) -> Any:
-    """Return a column without dictionary and half floats, neither of which Arrow writes."""
+    """Return a column without dictionary, half floats and JSON texts, none of which Arrow writes."""
+    if isinstance(values.type, JsonText):
+        return json_text.as_texts(values)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_float16(values.type):
@@ -114,9 +116,11 @@ def _join_cells(columns: Sequence[Sequence[str]], delimiter: str) -> bytes:
 
 def _json_values(name: str, values: Any) -> list[str]:
     """Return the values of a column as JSON text."""
+    if isinstance(values.type, JsonText):
+        return json_text.as_json(values)
     values = _plain(values)
     if _is_text(values.type) or pa.types.is_nested(values.type):
-        plain = (_finite(value) for value in values.to_pylist())
+        plain = (json_text.finite(value) for value in values.to_pylist())
         return [json.dumps(value, ensure_ascii=False, default=str) for value in plain]
     cells = _cells(name, values, ",")
     if (
@@ -128,15 +132,6 @@ def _json_values(name: str, values: Any) -> list[str]:
     if pa.types.is_floating(values.type):
         return ["null" if cell in _NOT_FINITE else cell for cell in cells]
     return [json.dumps(cell) if cell else "null" for cell in cells]
-
-
-def _finite(value: Any) -> Any:
-    """Return a value, nested or not, with null for what JSON has no number for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_text(kind: Any) -> bool:

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from gmmcli.atomic import open_atomic
 from gmmcli.errors import ReadWriteFailed, TableUnusable, from_os_error
-from gmmcli.tables import rendering, wording
+from gmmcli.tables import json_text, rendering, wording
+from gmmcli.tables.json_text import JsonText
 
 ROW_GROUP_ROWS = 1 << 17
 Columns = Mapping[str, Any]
@@ -185,6 +186,7 @@ class _ParquetEncoder:
     def write(self, columns: Columns) -> None:
         from pyarrow import parquet
 
+        columns = _typed(columns)
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._outlet, _schema(columns))
         batch = _to_batch(columns, self._writer.schema)
@@ -213,6 +215,7 @@ class _ArrowEncoder:
         self._schema: Any = None
 
     def write(self, columns: Columns) -> None:
+        columns = _typed(columns)
         if self._writer is None:
             self._schema = _schema(columns)
             new = pa.ipc.new_file if self._is_file else pa.ipc.new_stream
@@ -229,6 +232,14 @@ def _to_arrow(values: Any) -> Any:
     if isinstance(values, np.ma.MaskedArray):
         return pa.array(values.data, mask=np.ma.getmaskarray(values))
     return pa.array(values) if isinstance(values, np.ndarray) else values
+
+
+def _typed(columns: Columns) -> Columns:
+    """Return columns without the texts of JSON, in types that other programs know."""
+    return {
+        name: json_text.as_typed(name, values) if isinstance(values.type, JsonText) else values
+        for name, values in columns.items()
+    }
 
 
 def _schema(columns: Columns) -> Any:

@@ -33,6 +33,9 @@ class Tables:
     ----------
     column_names : tuple of str
         Of the first operand.
+    late_columns : dict of str to str
+        Columns that came too late in what has been read so far, and their places: keys of JSON lines that
+        no object of the first MiB has.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Tables:
         self._spent: set[int] = set()
         self._first: Reader = self._open(0)
         self._is_fresh = True
+        self.late_columns: dict[str, str] = {}
         self.column_names = self._first.column_names
 
     def __enter__(self) -> "Tables":
@@ -121,6 +125,7 @@ class Tables:
                 passed = find_columns(reader.column_names, extra, operand.name)
                 first_row = 0
                 for part in _at_least_one(reader, found, passed, may_exclude):
+                    self.late_columns = {**part.late, **self.late_columns}
                     texts = dict(zip(extra, part.extra, strict=True))
                     batch = Batch(part.X, texts, index, first_row, part.locate)
                     first_row += batch.n_rows

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gmmcli.errors import CannotCreate, ReadWriteFailed, TableUnusable
+from gmmcli.tables import json_text
 from gmmcli.tables.sink import open_sink
 from gmmcli.tables.source import open_tables
 from gmmcli.tables.suffixes import FORMATS
@@ -34,7 +35,13 @@ def read_back(data, features, extra=(), input_format=None):
     with open_tables([], stdin=io.BytesIO(data), input_format=input_format) as tables:
         batches = list(tables.iter_batches(features, extra))
     found = {name: [x for b in batches for x in b.X[i].tolist()] for i, name in enumerate(features)}
-    return found | {name: [x for b in batches for x in b.extra[name].to_pylist()] for name in extra}
+    return found | {name: [x for b in batches for x in typed(name, b.extra[name])] for name in extra}
+
+
+def typed(name, values):
+    """Return values as other programs would see them."""
+    is_json = isinstance(values.type, json_text.JsonText)
+    return (json_text.as_typed(name, values) if is_json else values).to_pylist()
 
 
 @pytest.mark.parametrize("output_format", FORMATS)

@@ -76,7 +76,8 @@ def _tell_of_collinear(
 ) -> None:
     """Warn of columns that others determine: of each, or of all together where they are many."""
     if len(dependent) > _COLUMNS_APART:
-        text = f"{_together_in_words(dependent, features)}; {_FEWER_COLUMNS}"
+        hint = f"; {_FEWER_COLUMNS}" if is_new else ""
+        text = _all_in_words(dependent, features) + hint
         details: dict[str, object] = {"columns": [features[one.column] for one in dependent]}
         tell(Notice("columns_collinear", text, details=details))
         return
@@ -108,11 +109,11 @@ def singular(
     dependent = _dependent_columns(table.engine, covariance_type)
     if len(dependent) == len(features):
         fact = f"{fact}: no column has a spread"
-    elif len(dependent) > _COLUMNS_APART:
-        fact, hint = f"{fact}: {_together_in_words(dependent, features)}", _FEWER_COLUMNS
     elif dependent:
-        fact = f"{fact}: {'; '.join(_in_words(one, features) for one in dependent)}"
-        if may_exclude:
+        fact = f"{fact}: {_all_in_words(dependent, features)}"
+        if may_exclude and sum(bool(one.others) for one in dependent) > _COLUMNS_APART:
+            hint = _FEWER_COLUMNS
+        elif may_exclude:
             hint = wording.option("--exclude", *(features[one.column] for one in dependent))
     return NumericalFailure(error.subject, fact, hint)
 
@@ -126,10 +127,20 @@ def components_in_words(components: Sequence[int | None]) -> str:
     return f"component {shown}" if len(components) == 1 else f"components {shown}{more}"
 
 
-def _together_in_words(dependent: Sequence[Dependent], features: Sequence[str]) -> str:
-    """Return what is so of many columns."""
+def _all_in_words(dependent: Sequence[Dependent], features: Sequence[str]) -> str:
+    """Return what is so of columns: of each, or of all together where they are many."""
+    if len(dependent) <= _COLUMNS_APART:
+        return "; ".join(_in_words(one, features) for one in dependent)
     names = wording.listed([features[one.column] for one in dependent])
-    return f"{len(dependent)} of {len(features)} columns are all but combinations of the others: {names}"
+    n_flat = sum(not one.others for one in dependent)
+    fact = "are all but combinations of the others"
+    if n_flat:
+        fact = (
+            "have no spread"
+            if n_flat == len(dependent)
+            else f"have no spread ({n_flat}), or none of their own"
+        )
+    return f"{len(dependent)} of {len(features)} columns {fact}: {names}"
 
 
 def _in_words(one: Dependent, features: Sequence[str]) -> str:

@@ -102,8 +102,8 @@ def _learn(
             progress,
             skip_empty_columns=model.features is None,
         )
-        if model.features is None and not request.columns and tables.late_columns:
-            tell(columns_late(tables.late_columns))
+        if model.features is None and not request.columns:
+            _tell_of_late_columns(tables, tell)
         validation = _validation(request, model, table, journal, check, tell, progress)
     except TimeUp as error:
         raise _out_of_time("the tables were read", "a longer --time-limit") from error
@@ -113,10 +113,20 @@ def _learn(
         with table.engine, nullcontext() if validation is None else validation.engine:
             ending = learner.run()
     except TimeUp as error:
+        if request.partial:
+            raise _out_of_time("the rows were added", "a longer --time-limit") from error
         if model.stored is None:
             raise _out_of_time("the start was chosen", "--init random, or a longer --time-limit") from error
         raise _out_of_time("the first step was made", "a longer --time-limit") from error
     return publisher.outcome(ending, learner.passes)
+
+
+def _tell_of_late_columns(tables: Tables, tell: Notify) -> None:
+    """Warn of columns of numbers that came too late to be learnt from."""
+    if tables.late is not None:
+        numeric = [name for name, is_number in tables.late.columns.items() if is_number]
+        if numeric:
+            tell(columns_late(tables.late, numeric))
 
 
 def _out_of_time(moment: str, hint: str) -> NotConverged:

@@ -1,10 +1,13 @@
 """What a job tells beside its result: warnings, which always show, and information."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gmmcli.tables import wording
+
+if TYPE_CHECKING:
+    from gmmcli.tables.batch import Late
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,10 @@ def rows_dropped(rows: int, consequence: str = "dropped") -> Notice:
     return Notice("rows_dropped", text, details={"rows": rows})
 
 
-def columns_late(places: Mapping[str, str]) -> Notice:
+def columns_late(late: "Late", columns: Sequence[str]) -> Notice:
     """Return the warning about columns that came too late to be some."""
-    first = next(iter(places.values()))
-    text = f"{first}: not among the keys of the first MiB, left out: {wording.listed(tuple(places))}"
-    return Notice("columns_late", text, details={"columns": list(places)})
+    text = f"{late.place}: not among the keys of the first MiB, left out: {wording.listed(columns)}"
+    return Notice("columns_late", text, details={"columns": list(columns)})
 
 
 Notify = Callable[[Notice], None]

@@ -116,8 +116,8 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress = untold
                 _write(sink, made, rows.batch.n_rows, request.batch_size)
                 n_rows += rows.batch.n_rows
                 progress(f"{n_rows:,} rows")
-        if request.passed == ("all",) and tables.late_columns:
-            notify(columns_late(tables.late_columns))
+        if request.passed == ("all",) and tables.late is not None:
+            notify(columns_late(tables.late, tuple(tables.late.columns)))
     if n_dropped:
         notify(rows_dropped(n_dropped, "outputs left empty"))
 

@@ -20,6 +20,7 @@ from gmmcli.errors import (
     CheckpointCorrupt,
     FormatUnknown,
     GmmError,
+    ModelDirBusy,
     NotFound,
     ReadWriteFailed,
     reporting,
@@ -29,7 +30,7 @@ from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
 from gmmcli.store.directory import CHECKPOINTS, LATEST, LOG
 from gmmcli.store.event_file import EventFile
 from gmmcli.store.generation import after_link, place
-from gmmcli.store.model_dir import Stored, check_head, load_generation, load_newest
+from gmmcli.store.model_dir import Stored, check_head, load_generation, load_newest, refuse_loss
 
 
 class Writer:
@@ -94,17 +95,14 @@ class Writer:
         self._stack = contextlib.ExitStack()
         self._root = -1
         self._checkpoints = -1
-        self._number = 0
+        self._number, self._is_newest_gone = 0, False
         self._parent: Stored | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, reporting(self.path):
             is_untouched, missing = creation.is_untouched(self.path), creation.missing_folders(self.path)
             can_sync = creation.make(self.path)
-            self._root = stack.enter_context(directory.opened(self.path))
-            self._checkpoints = stack.enter_context(directory.opened(CHECKPOINTS, self._root))
-            descriptor, held = lock.take(self._root, self.path, _timestamp(time.time()))
-            stack.callback(os.close, descriptor)
+            held = self._open(stack)
             if is_untouched:
                 stack.callback(self._forget_if_empty, missing)
             if self._has_curves:
@@ -118,10 +116,8 @@ class Writer:
                 run_log.mend(self._root, str(self.path / LOG))
             else:
                 self._warn(f"{self.path}: the file system has no locks")
-            # Where all are gone the log still knows: numbers only grow.
-            self._number = directory.newest_number(self._checkpoints) or run_log.newest_number(
-                self._root, str(self.path / LOG)
-            )
+            there, logged = directory.newest_number(self._checkpoints), run_log.newest_number(self._root)
+            self._number, self._is_newest_gone = max(there, logged), there < logged
             self._point_latest()
             self._stack = stack.pop_all()
         return self
@@ -130,6 +126,27 @@ class Writer:
         # Nothing was written through these descriptors: an error of closing them loses nothing.
         with contextlib.suppress(OSError):
             self._stack.close()
+
+    def _open(self, stack: contextlib.ExitStack) -> bool:
+        """Open and lock the folders; return False where the file system has no locks.
+
+        Raises
+        ------
+        ModelDirBusy
+            Taken; or removed meanwhile by another run, which had made them and published nothing.
+        """
+        try:
+            self._root = stack.enter_context(directory.opened(self.path))
+            self._checkpoints = stack.enter_context(directory.opened(CHECKPOINTS, self._root))
+            descriptor, held = lock.take(self._root, self.path, _timestamp(time.time()))
+            stack.callback(os.close, descriptor)
+            found = (self.path.stat(), os.stat(CHECKPOINTS, dir_fd=self._root, follow_symlinks=False))
+            is_there = all(map(os.path.samestat, found, map(os.fstat, (self._root, self._checkpoints))))
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            raise ModelDirBusy(str(self.path), "removed by another run, which published nothing", "try again")
+        return held
 
     def _forget_if_empty(self, made: Sequence[Path]) -> None:
         """Leave nothing of what was made for a run that published nothing."""
@@ -142,15 +159,17 @@ class Writer:
         Raises
         ------
         CheckpointCorrupt
-            It is damaged; names the newest good one. Never falls back by itself. Or all are gone.
+            It is damaged, or gone; names the newest good one. Never falls back by itself.
         FormatUnknown
         PermissionRefused
         ReadWriteFailed
         """
         with reporting(self.path):
-            self._parent = load_newest(self._checkpoints, self.path)
-        self._refuse_loss(self._parent)
-        return self._parent
+            newest = load_newest(self._checkpoints, self.path)
+        if self._is_newest_gone:
+            refuse_loss(self.path, self._number, newest)
+        self._parent = newest
+        return newest
 
     def rollback(self) -> Stored | None:
         """Set damaged newest checkpoints aside as `.bad`; return the newest good one, to be continued.
@@ -158,7 +177,7 @@ class Writer:
         Raises
         ------
         CheckpointCorrupt
-            None is good, and nothing has been renamed; or all are gone.
+            None is good, and nothing has been renamed.
         FormatUnknown
             The newest was written by a newer version: it is not damaged.
         PermissionRefused
@@ -176,18 +195,10 @@ class Writer:
                 os.rename(name, f"{name}.bad", src_dir_fd=self._checkpoints, dst_dir_fd=self._checkpoints)
             directory.sync(self._checkpoints)
             self._point_latest()
-        self._refuse_loss(good)
-        self._parent = good
+        if good is None and self._is_newest_gone:
+            refuse_loss(self.path, self._number, good)
+        self._parent, self._is_newest_gone = good, False
         return good
-
-    def _refuse_loss(self, newest: Stored | None) -> None:
-        """Raise `CheckpointCorrupt` where there were checkpoints, and none is left: no silent restart."""
-        if newest is None and self._number:
-            raise CheckpointCorrupt(
-                str(self.path),
-                f"checkpoint {self._number} was its last, and none is left",
-                f"restore one, or: gmmcli fit -m {shlex.quote(str(self.path))} --fresh",
-            )
 
     def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
         """Make a checkpoint the next generation; return it as it is on disk.
@@ -228,7 +239,7 @@ class Writer:
         stored = Stored(whole, number, hashlib.sha256(data).hexdigest(), len(data))
         if not place(self._checkpoints, self.path, number, data, stored.sha256):
             self._warn(f"{self.path}: the file system cannot sync a folder")
-        self._number, self._parent = number, stored
+        self._number, self._parent, self._is_newest_gone = number, stored, False
         with after_link(self.path, number):
             self._point_latest()
             self.log(_describe(stored))

@@ -10,6 +10,8 @@ from gmmcli.errors import CannotCreate
 from gmmcli.store import directory
 from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OWN_NAMES
 
+_ATTEMPTS = 5
+
 
 def make(path: Path) -> bool:
     """Make what is missing of a model directory; return False where the file system cannot sync a folder.
@@ -41,9 +43,9 @@ def missing_folders(path: Path) -> list[Path]:
 
 
 def is_untouched(path: Path) -> bool:
-    """Tell whether a directory is missing, or holds nothing."""
+    """Tell whether a directory is missing, or holds nothing but names that begin with a dot."""
     try:
-        return not any(path.iterdir())
+        return all(inside.name.startswith(".") for inside in path.iterdir())
     except FileNotFoundError:
         return True
     except NotADirectoryError:
@@ -67,18 +69,26 @@ def unmake(root: int, made: Sequence[Path]) -> None:
         for name in (LOG, LOCK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=root)
-        for folder in made:
+    for folder in made:
+        with contextlib.suppress(OSError):
             folder.rmdir()
 
 
 def _make_folders(path: Path) -> bool:
     """Make the directory and the missing ones above it, each synced into its parent."""
-    synced = True
-    for folder in reversed(missing_folders(path)):
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-        with directory.opened(folder) as descriptor:
-            synced &= _sync_parent(descriptor)
+    for attempt in range(_ATTEMPTS):
+        try:
+            synced = True
+            for folder in reversed(missing_folders(path)):
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()
+                with directory.opened(folder) as descriptor:
+                    synced &= _sync_parent(descriptor)
+        except FileNotFoundError:  # another run, which published nothing, has removed what it had made
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            break
     return synced
 
 

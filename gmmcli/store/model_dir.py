@@ -235,8 +235,22 @@ def find_newest_good(checkpoints: int, path: Path, generations: Sequence[int]) -
     return None
 
 
+def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
+    """Report a directory whose last checkpoint is gone, with the newest that is left."""
+    model_dir = shlex.quote(str(path))
+    if left is None:
+        fact = f"checkpoint {number} was its last, and none is left"
+        raise CheckpointCorrupt(str(path), fact, f"restore one, or: gmmcli fit -m {model_dir} --fresh")
+    fact = f"checkpoint {number} was its last, and is gone; the newest left is checkpoint {left.generation}"
+    raise CheckpointCorrupt(str(path), fact, f"restore it, or: gmmcli fit -m {model_dir} --rollback")
+
+
 def _refuse_empty(path: Path) -> NoReturn:
     """Report a directory without a checkpoint."""
+    with directory.opened(path) as root:
+        number = run_log.newest_number(root)
+    if number:
+        refuse_loss(path, number, None)
     raise NotFound(str(path), "holds no checkpoint", _fit_hint(path))
 
 

@@ -77,29 +77,44 @@ def read(root: int, subject: str) -> tuple[list[dict[str, Any]], list[int]]:
     events: list[dict[str, Any]] = []
     unreadable: list[int] = []
     for number, line in enumerate(lines, start=1):
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        if _is_event(event):
-            events.append(event)
-        else:
+        event = _parse(line)
+        if event is None:
             unreadable.append(number)
+        else:
+            events.append(event)
     return events, unreadable
 
 
-def newest_number(root: int, subject: str) -> int:
-    """Return the highest number of a checkpoint that a line tells of; 0 for none.
+def newest_number(root: int) -> int:
+    """Return the number of the last checkpoint that the log tells of. Numbers only grow.
 
-    Raises
-    ------
-    CheckpointCorrupt
-    PermissionRefused
-    ReadWriteFailed
-        As `read`.
+    0 for none, or where the log cannot be read.
     """
-    published = (event for event in read(root, subject)[0] if event["event"] == "checkpoint")
-    return max((event.get("checkpoint") or 0 for event in published), default=0)
+    try:
+        descriptor = os.open(LOG, _FLAGS | os.O_RDONLY, dir_fd=root)
+    except OSError:
+        return 0
+    try:
+        status = os.fstat(descriptor)
+        end = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        for n_bytes in (_TAIL_BYTES, end):  # it is nearly always among the last lines
+            start = max(0, end - n_bytes)
+            lines = os.pread(descriptor, end - start, start).split(b"\n")
+            for event in map(_parse, reversed(lines)):
+                if event is not None and event["event"] == "checkpoint":
+                    return event.get("checkpoint") or 0
+    finally:
+        os.close(descriptor)
+    return 0
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the event on a line, None where there is none."""
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if _is_event(event) else None
 
 
 def _is_event(value: object) -> bool:

@@ -57,7 +57,12 @@ def check(path: Path, level: Literal["quick", "full"]) -> list[Finding]:
     """
     with open_to_read(path) as (root, checkpoints):
         findings = [*_find_strangers(root, checkpoints), *_find_in_latest(root), *_find_in_log(root)]
+        logged = run_log.newest_number(root)  # before the listing, lest a writer is between the two
         generations = require_generations(checkpoints, path)
+        if directory.newest_number(checkpoints) < logged:
+            findings.append(
+                Finding(LOG, f"tells of checkpoint {logged}, the newest there is {generations[-1]}")
+            )
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints
         return [*findings, *find_damage(checkpoints, path, generations)]
 

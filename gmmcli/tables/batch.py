@@ -10,6 +10,24 @@ from gmmcli.errors import TableUnusable
 Locate = Callable[[int], str]
 
 
+class Late(NamedTuple):
+    """Columns that come too late to be some: keys of JSON lines that none of those before the place has.
+
+    Parameters
+    ----------
+    place : str
+        Of the first.
+    columns : dict of str to bool
+        The first `MOST_LATE` of them, and whether their value there is a number.
+    """
+
+    place: str
+    columns: dict[str, bool]
+
+
+MOST_LATE = 12
+
+
 class Part(NamedTuple):
     """Rows as a reader finds them, columns by position.
 
@@ -19,14 +37,14 @@ class Part(NamedTuple):
     extra : list of pyarrow.Array
     locate : callable
         From a row of the part to "file:line" or "file: row n".
-    late : mapping of str to str
-        Columns that first come here, where it is too late for them, and their places.
+    late : Late or None
+        Columns that came too late to be some, if there are any.
     """
 
     X: Array
     extra: list[Any]
     locate: Locate
-    late: Mapping[str, str] = {}
+    late: Late | None = None
 
 
 class Reader(Protocol):

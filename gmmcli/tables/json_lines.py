@@ -12,7 +12,7 @@ import numpy as np
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
-from gmmcli.tables.batch import Part
+from gmmcli.tables.batch import MOST_LATE, Late, Part
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.json_text import JsonText, kind_of, texts_of
 from gmmcli.tables.stream import ByteStream
@@ -125,14 +125,18 @@ class JsonLinesReader:
         passed = self._passed(chunk, offsets, extra)
         return Part(X, passed, lambda row: chunk.line_of(offsets[row]), late)
 
-    def _find_late(self, chunk: Chunk, offsets: list[int], rows: list[dict[str, Any]]) -> dict[str, str]:
-        """Return keys that no object of the first MiB has, and where they first come."""
-        found: dict[str, int] = {}
+    def _find_late(self, chunk: Chunk, offsets: list[int], rows: list[dict[str, Any]]) -> Late | None:
+        """Find the first keys that no object of the first MiB has."""
+        first, found = 0, dict[str, bool]()
         for offset, row in zip(offsets, rows, strict=True):
             if not self._known.issuperset(row):
-                for key in row.keys() - self._known:
-                    found.setdefault(key, offset)
-        return {key: chunk.line_of(offset) for key, offset in sorted(found.items())}
+                first = first if found else offset
+                for key in sorted(row.keys() - self._known - found.keys()):
+                    found[key] = type(row[key]) in _NUMBERS
+                if len(found) >= MOST_LATE:
+                    break
+        columns = dict(itertools.islice(found.items(), MOST_LATE))
+        return Late(chunk.line_of(first), columns) if found else None
 
     def _passed(self, chunk: Chunk, offsets: Sequence[int], extra: Sequence[int]) -> list[Any]:
         """Return passed columns of the lines that begin at offsets."""

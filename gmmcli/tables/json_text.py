@@ -101,7 +101,7 @@ def as_typed(name: str, values: Any) -> Any:
         if value is not None and not (type(value) in allowed and _is_int64(value)):
             fact = f"{wording.column(name)}: not {kind} as before: {wording.shown(text)}"
             raise TableUnusable("--pass", fact, "--output-format csv")
-        found.append(value)
+        found.append(float(value) if value is not None and kind == pa.float64() else value)
     return pa.array(found, kind)
 
 
@@ -115,7 +115,9 @@ def _standard(text: str) -> str:
     """Return a JSON text without the words that Python takes for numbers."""
     if text[0] == '"' or not _NOT_FINITE.search(text):
         return text
-    return json.dumps(finite(json.loads(text)), ensure_ascii=False)
+    value = json.loads(text)
+    clean = finite(value)
+    return text if clean == value else json.dumps(clean, ensure_ascii=False)
 
 
 def finite(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
-from gmmcli.tables.batch import Batch, Part, Reader
+from gmmcli.tables.batch import Batch, Late, Part, Reader
 from gmmcli.tables.formats import open_reader
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.operands import STDIN, Operand, expand
@@ -33,9 +33,8 @@ class Tables:
     ----------
     column_names : tuple of str
         Of the first operand.
-    late_columns : dict of str to str
-        Columns that came too late in what has been read so far, and their places: keys of JSON lines that
-        no object of the first MiB has.
+    late : Late or None
+        The first columns that came too late in what has been read so far.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Tables:
         self._spent: set[int] = set()
         self._first: Reader = self._open(0)
         self._is_fresh = True
-        self.late_columns: dict[str, str] = {}
+        self.late: Late | None = None
         self.column_names = self._first.column_names
 
     def __enter__(self) -> "Tables":
@@ -125,7 +124,7 @@ class Tables:
                 passed = find_columns(reader.column_names, extra, operand.name)
                 first_row = 0
                 for part in _at_least_one(reader, found, passed, may_exclude):
-                    self.late_columns = {**part.late, **self.late_columns}
+                    self.late = self.late or part.late
                     texts = dict(zip(extra, part.extra, strict=True))
                     batch = Batch(part.X, texts, index, first_row, part.locate)
                     first_row += batch.n_rows

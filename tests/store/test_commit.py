@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gmmcli.errors import CannotCreate, CheckpointCorrupt, FormatUnknown
-from gmmcli.store import layout
+from gmmcli.store import directory, layout, run_log
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.store.verify import check
@@ -259,6 +259,40 @@ def test_a_rollback_does_not_touch_a_newer_format(model, build, monkeypatch):
     assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
 
 
+def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
+    """The log knows of it; a rollback, which has to be asked for, goes on from what is left."""
+    publish(model, build, 1, 2, 3)
+    file_of(model, 3).unlink()
+
+    with Writer(model) as writer:
+        with pytest.raises(
+            CheckpointCorrupt, match=r"3 was its last, and is gone; .* checkpoint 2$"
+        ) as caught:
+            writer.latest()
+        with pytest.raises(CheckpointCorrupt):
+            writer.publish(build())
+        assert writer.rollback().generation == 2
+        stored = writer.publish(build())
+
+    assert caught.value.hint == f"restore it, or: gmmcli fit -m {model} --rollback"
+    assert stored.generation == 4
+    with Writer(model) as writer:
+        assert writer.latest().generation == 4
+
+
+@pytest.mark.parametrize("n_events", [0, 3, 2000])
+def test_the_last_checkpoint_of_a_log_is_found_however_long_it_is(model, build, n_events):
+    """Among the last lines, or before them; what is no event is passed over."""
+    publish(model, build, 1, 2)
+    with Writer(model) as writer:
+        for step in range(n_events):
+            writer.log({"event": "step", "global_step": step, "mean_log_likelihood": -1.0})
+    with (model / "log.jsonl").open("a") as log:
+        log.write('no event\n{"event": "checkpoint", "che')
+    with directory.opened(model) as root:
+        assert run_log.newest_number(root) == 2
+
+
 @pytest.mark.parametrize("method", ["latest", "rollback"])
 def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, method):
     """The log knows of them; a fresh start, which has to be asked for, goes on from their number."""
@@ -275,6 +309,9 @@ def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, met
 
     assert caught.value.hint == f"restore one, or: gmmcli fit -m {model} --fresh"
     assert stored.generation == 3
+    file_of(model, 3).unlink()
+    with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last, and none is left"):
+        ModelDir(model).load()
 
 
 def test_a_fresh_start_works_over_damage(model, build):

@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gmmcli.errors import ModelDirBusy
-from gmmcli.store import layout
+from gmmcli.store import creation, layout, lock
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.store.verify import check
@@ -137,3 +139,57 @@ def test_a_link_whose_answer_was_lost_has_succeeded(model, build, monkeypatch):
     (stored,) = publish(model, build, 1)
 
     assert ModelDir(model).load().sha256 == stored.sha256
+
+
+@pytest.mark.parametrize("before", ["lock", "checkpoints"])
+def test_a_run_whose_folders_another_removes_is_told_to_try_again(model, monkeypatch, before):
+    """One that had made them and published nothing: not after hours, and not with "no such file"."""
+    module, name = {"lock": (lock, "take"), "checkpoints": (creation, "make")}[before]
+    original = getattr(module, name)
+
+    def do_and_lose(*arguments):
+        if before == "lock":
+            shutil.rmtree(model)
+            model.mkdir()
+            (model / "checkpoints").mkdir()
+            return original(*arguments)
+        done = original(*arguments)
+        shutil.rmtree(model)
+        return done
+
+    monkeypatch.setattr(module, name, do_and_lose)
+
+    with pytest.raises(ModelDirBusy, match="removed by another run"), Writer(model):
+        pass
+
+
+def test_a_folder_above_that_another_run_removes_is_made_again(tmp_path, monkeypatch):
+    """As two first runs side by side do, one of which fails."""
+    mkdir, n_made = Path.mkdir, 0
+
+    def make_after_a_removal(path):
+        nonlocal n_made
+        n_made += 1
+        if n_made == 2:
+            path.parent.rmdir()
+        mkdir(path)
+
+    monkeypatch.setattr(Path, "mkdir", make_after_a_removal)
+    with Writer(tmp_path / "deep" / "model"):
+        assert n_made == 4
+    assert names(tmp_path) == []
+
+
+def test_a_path_that_leads_back_up_leaves_nothing_behind(tmp_path):
+    """What was made for it goes, whatever it was for."""
+    with Writer(tmp_path / "a" / ".." / "m"):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_a_folder_with_hidden_names_is_left_as_it_was(tmp_path):
+    """They do not count."""
+    (tmp_path / ".gitkeep").touch()
+    with Writer(tmp_path):
+        pass
+    assert names(tmp_path) == [".gitkeep"]

@@ -226,3 +226,11 @@ def test_a_finding_is_comparable(model):
     put_stranger(model)
 
     assert check(model, "quick") == [Finding("notes.txt", "is not part of a model directory")]
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+def test_a_newest_checkpoint_that_is_gone_is_found(model, level):
+    """By what the log tells of."""
+    file_of(model, 3).unlink()
+
+    assert check(model, level) == [Finding("log.jsonl", "tells of checkpoint 3, the newest there is 2")]

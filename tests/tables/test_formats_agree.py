@@ -319,3 +319,41 @@ def test_a_passed_value_of_another_type_than_those_before_is_one_to_typed_format
         copy()
         last = {"csv": ["5", "1.50", "NaN"], "jsonl": ['{"t": 5}', '{"t": 1.50}', '{"t": null}']}
         assert stream.getvalue().decode().splitlines()[-3:] == last[output_format]
+
+
+@settings(max_examples=100, deadline=None)
+@given(JSON_VALUES)
+def test_what_json_can_say_is_written_as_it_was(value):
+    """And the rest, numbers that are not finite, as null."""
+    text = json.dumps(value, separators=(" ,", " : "))
+    (found,) = json_text.as_json(json_text.JsonText(pa.string()).array([text]))
+    if value is None:
+        assert found == "null"
+    elif "NaN" in text or "Infinity" in text:
+        json.loads(found, parse_constant=pytest.fail)
+    else:
+        assert found == text
+
+
+def test_words_for_no_number_within_a_text_are_text():
+    """What is around them is written as it was."""
+    column = json_text.JsonText(pa.string()).array(['{"s":"NaN","v":1.50}', "[NaN, 2.50]"])
+    assert json_text.as_json(column) == ['{"s":"NaN","v":1.50}', "[null, 2.5]"]
+
+
+def test_an_integer_beside_doubles_is_one_of_them():
+    """Also beyond 2^53, where not every integer is a double."""
+    column = json_text.JsonText(pa.float64()).array(["1.5", "9007199254740993", "null"])
+    assert json_text.as_typed("x", column).to_pylist() == [1.5, 9007199254740992.0, None]
+
+
+def test_of_many_keys_that_come_late_the_first_are_remembered():
+    """In bounded memory; with the line of the first, and whether they are numbers."""
+    late = b"".join(b'{"x": 1, "k%d": %s}\n' % (i, b'"text"' if i % 2 else b"5") for i in range(20_000))
+    data = b'{"x": 1}\n' * 200_000 + late
+    with open_tables([], stdin=io.BytesIO(data)) as tables:
+        assert sum(batch.n_rows for batch in tables.iter_batches(("x",))) == 220_000
+        found = tables.late
+
+    assert found.place == "-:200001"
+    assert found.columns == {f"k{i}": i % 2 == 0 for i in range(12)}

@@ -131,7 +131,11 @@ def _has_factors(mixture: Mixture) -> bool:
 
 
 def _faults_of_conversion(checkpoint: Checkpoint) -> Iterator[str]:
-    """Yield where the mixture in the table's units is not the state: a few roundings are allowed."""
+    """Yield where the mixture in the table's units is not the state: a few roundings are allowed.
+
+    Means that were given stay as they are; the state has what the doubles leave of them, which may be nothing
+    where they are below the smallest times the scale.
+    """
     state, mixture = checkpoint.state, checkpoint.mixture
     center, scale = (x.astype(np.longdouble) for x in (checkpoint.units.center, checkpoint.units.scale))
     square = {"full": scale[:, None] * scale, "diag": scale**2, "spherical": scale[0] ** 2}
@@ -140,9 +144,8 @@ def _faults_of_conversion(checkpoint: Checkpoint) -> Iterator[str]:
     means = state.means * scale + center
     if mixture.weights.tobytes() != state.weights.tobytes():
         yield "weights differ between units"
-    if (
-        np.abs(mixture.means - means) > 4 * EPS * (np.abs(state.means * scale) + np.abs(center)) + SMALLEST
-    ).any():
+    rounding = 4 * EPS * (np.abs(state.means * scale) + np.abs(center)) + SMALLEST * np.maximum(scale, 1)
+    if (np.abs(mixture.means - means) > rounding).any():
         yield f"means {mixture.means.tolist()} in the table's units, not {means.astype(float).tolist()}"
     if (np.abs(mixture.covariances - covariances) > 4 * EPS * np.abs(covariances) + SMALLEST).any():
         found, exact = mixture.covariances.tolist(), covariances.astype(float).tolist()

@@ -164,13 +164,14 @@ def factors_of(covariances: Array, covariance_type: CovarianceType) -> Array:
 def _lower_of(covariances: Array) -> Array:
     """Return Cholesky factors, `LinAlgError` where there is none.
 
-    Also where a pivot is rounding alone: what a column has beside those before it is lost then. And where it
-    is below `LEAST_VARIANCE`.
+    Also where a pivot is rounding alone: what a column has beside those before it is lost then. And where a
+    variance is below `LEAST_VARIANCE`.
     """
     lower = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
     pivots = np.diagonal(lower, axis1=-2, axis2=-1) ** 2
     variances = np.diagonal(covariances, axis1=-2, axis2=-1)
-    if not (pivots > np.maximum(PIVOT * covariances.shape[-1] * variances, LEAST_VARIANCE)).all():
+    is_sound = (pivots > PIVOT * covariances.shape[-1] * variances) & (variances >= LEAST_VARIANCE)
+    if not is_sound.all():
         raise np.linalg.LinAlgError
     return lower
 

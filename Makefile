@@ -46,8 +46,9 @@ check: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp $(BUILD)/group-check.s
 	    test -z "$$complaints" || { echo "$$complaints" >&2; exit 1; }
 	@echo "check: all clean"
 
-fuzz: $(BUILD)/installed.stamp ## fit 100,000 random small tables (15 minutes); one again: FUZZ_ARGS="--case N"
+fuzz: $(BUILD)/installed.stamp $(BUILD)/group-test.stamp ## fit 100,000 random tables, parse 100,000 texts (15 minutes); one again: FUZZ_ARGS="--case N"
 	@cd tests && ../$(VENV)/bin/python -m fuzz.run $(FUZZ_ARGS)
+	@GMMCLI_FUZZ_TEXTS=100000 $(VENV)/bin/pytest -q tests/tables/test_grammar.py
 
 bench: $(BUILD)/installed.stamp $(BUILD)/group-bench.stamp ## measure fit beside other programs; write bench/RESULTS.md (10 minutes)
 	@$(VENV)/bin/python bench/run.py --save bench

@@ -50,17 +50,20 @@ class Gmmcli:
 
     def __init__(self) -> None:
         import gmmcli
-        from gmmcli.core import em, mixture, units
-        from gmmcli.engine import local
+        from gmmcli.core import mixture, rows, units
+        from gmmcli.core.em import loop, maximisation
+        from gmmcli.engine import blas, in_memory, local
         from gmmcli.tables import digest
 
-        self._version, self._em, self._units = gmmcli.__version__, em, units
-        self._Mixture, self._local, self._digest = mixture.Mixture, local, digest
+        self._version, self._loop, self._units = gmmcli.__version__, loop, units
+        self._Mixture, self._Rows, self._Rules = mixture.Mixture, rows.Rows, maximisation.Rules
+        self._InMemoryTable, self._LocalEngine = in_memory.InMemoryTable, local.LocalEngine
+        self._blas, self._digest = blas, digest
 
     def describe(self) -> Answer:
         """Return versions, and the kernel of BLAS in use."""
         versions = {"gmmcli": self._version, "numpy": np.__version__}
-        return {"versions": versions, "kernel": self._local.blas_kernel()}
+        return {"versions": versions, "kernel": self._blas.blas_kernel()}
 
     def prepare(self, shape: Shape) -> Answer:
         """Draw the table; return the seconds of what comes before the first pass of a fit."""
@@ -79,16 +82,15 @@ class Gmmcli:
         mixture = self._Mixture(first.weights, first.means, first.covariances, kind)
 
         def iterate() -> tuple[tuple[float, ...], list[float]]:
-            engine = self._local.LocalEngine([self._chunks], threads)
-            with self._local.one_blas_thread():
-                first_s, pair = _timed(lambda: self._em.begin(mixture, engine.expectation))
-                pairs = self._em.iterate(pair, engine.expectation, self._em.Rules(reg_covar=REG_COVAR))
-                next(pairs)  # the first itself
-                passes = [first_s]
-                for _ in range(ITERATIONS):  # as in a fit, no pair is held but the last
-                    seconds, pair = _timed(lambda: next(pairs))
+            table = self._InMemoryTable([list(map(self._Rows, self._chunks))])
+            engine, passes = self._LocalEngine(threads), []
+            with self._blas.one_blas_thread(), engine.attached(table):
+                origin, rules = self._loop.Origin(mixture), self._Rules(reg_covar=REG_COVAR)
+                steps = self._loop.iterate(origin, engine, table, rules)
+                for _ in range(1 + ITERATIONS):  # as in a fit, no step is held but the last
+                    seconds, step = _timed(lambda: next(steps))
                     passes.append(seconds)
-            return pair.likelihoods, passes
+            return step.likelihoods, passes
 
         seconds, (likelihoods, passes) = _timed(iterate)
         return {
@@ -100,7 +102,7 @@ class Gmmcli:
 
     def _standardise(self) -> None:
         """Bring the chunks to standard units, in which they are but for rounding."""
-        units = self._units.measure(self._chunks).units(common=False)
+        units = self._units.measure(map(self._Rows, self._chunks)).units(common=False)
         for chunk in self._chunks:
             units.standardise(chunk)
 
@@ -112,7 +114,7 @@ class Gmmcli:
         def multiply(operand: tuple[Array, Array, Array]) -> None:
             np.matmul(operand[0], operand[1], out=operand[2])
 
-        with ThreadPoolExecutor(threads) as pool, self._local.one_blas_thread():
+        with ThreadPoolExecutor(threads) as pool, self._blas.one_blas_thread():
             best = min(_timed(lambda: list(pool.map(multiply, operands)))[0] for _ in range(trials))
         return {"flops_per_second": threads * 2 * order**3 / best}
 

@@ -17,11 +17,13 @@ from children import GMMCLI, environment_of
 from part import table
 from problems import Shape, draw
 
-from gmmcli.core import block, kernel
-from gmmcli.core.block import choose_layout, prefers_centred
-from gmmcli.core.kernel import Kernel
+from gmmcli.core.kernel import block, kernel
+from gmmcli.core.kernel.block import Workspace, choose_layout, prefers_centred
+from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.mixture import Mixture
-from gmmcli.engine.local import blas_kernel, one_blas_thread
+from gmmcli.core.rows import Rows
+from gmmcli.engine.blas import blas_kernel, one_blas_thread
+from gmmcli.engine.memory import adjoining
 
 ROWS = 16_384
 REPEATS = 5
@@ -43,11 +45,11 @@ def cost_ns(d: int, n_components: int, tile_rows: int | None, centred: bool) -> 
         if tile_rows is not None:
             layout = replace(layout, tile_rows=tile_rows, slab_rows=min(layout.slab_rows, tile_rows))
         ready = Kernel(mixture, layout)
-    work, best = ready.workspace(), np.inf
+    work, best = Workspace(mixture, layout, adjoining), np.inf
     for _ in range(REPEATS):
         started = time.perf_counter()
         for first in range(0, ROWS, layout.tile_rows):
-            ready.expectation(X[:, first : first + layout.tile_rows], work)
+            ready.expectation(Rows(X[:, first : first + layout.tile_rows]), work)
         best = min(best, time.perf_counter() - started)
     return best / ROWS * 1e9
 

@@ -15,10 +15,10 @@ from typing import NoReturn
 import click
 
 import gmmcli
+from gmmcli import interrupt
 from gmmcli.cli import libraries
 from gmmcli.cli.console import ClosedStdout, Console
 from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, lacks_memory, reporting
-from gmmcli.jobs import interrupt
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
 
@@ -184,7 +184,7 @@ def _version_text(*, detailed: bool) -> str:
     """Return `gmmcli 1.0.0`, and with detail a line per library and the BLAS kernel in use."""
     lines = [f"gmmcli {gmmcli.__version__}"]
     if detailed:
-        from gmmcli.engine.local import blas_kernel
+        from gmmcli.engine.blas import blas_kernel
         from gmmcli.jobs.versions import versions
 
         lines += [f"{name} {number}" for name, number in versions().items() if name != "gmmcli"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
-from gmmcli.jobs.notice import Notice
+from gmmcli.notices import Notice
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -7,6 +7,8 @@ import click
 
 from gmmcli.cli import options
 from gmmcli.cli.console import Console
+from gmmcli.errors import Usage
+from gmmcli.export.formats import FORMATS, find_format
 
 
 class Asset(click.ParamType[tuple[str, Path]]):
@@ -42,7 +44,7 @@ Examples:
 @click.option(
     "--format",
     "export_format",
-    type=click.Choice(["json", "npz"]),
+    type=click.Choice(list(FORMATS)),
     help="Format (by the suffix of -o, else json).",
 )
 @options.output
@@ -66,7 +68,10 @@ def command(console: Console, output: Path | None, export_format: str | None, **
     from gmmcli.jobs.export import ExportRequest, export
 
     if export_format is None:
-        export_format = "npz" if output is not None and output.suffix.lower() == ".npz" else "json"
+        export_format = "json" if output is None or not output.suffix else find_format(output.suffix)
+    if export_format is None:
+        known = ", ".join(row.suffix for row in FORMATS.values())
+        raise Usage(f"-o {output}", f"no format has this suffix; known are {known}", "add --format json")
     request = ExportRequest(output=output, export_format=export_format, **given)
     if request.output is None:
         console.stdout()

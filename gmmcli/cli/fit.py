@@ -8,41 +8,9 @@ import click
 from gmmcli.cli import options, render
 from gmmcli.cli.console import Console
 from gmmcli.errors import NotConverged
-
-SETTINGS = (
-    "components",
-    "covariance_type",
-    "init",
-    "restarts",
-    "seed",
-    "params",
-    "reg_covar",
-    "missing",
-    "tol",
-    "accelerate",
-    "keep",
-    "keep_every",
-)
-
-# Each start is made; more would take days.
-MAX_RESTARTS = 1_000_000
-
-
-class Params(click.ParamType[str]):
-    """Letters of w, m, c in any order."""
-
-    name = "params"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the letters in the order wmc."""
-        letters = sorted(value, key="wmc".find)
-        if not letters or set(letters) - set("wmc") or len(set(letters)) < len(letters):
-            self.fail(f'"{value}" is not made of w, m and c, each at most once', param, ctx)
-        return "".join(letters)
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what help shows."""
-        return "wmc"
+from gmmcli.fitting.options import options_of
+from gmmcli.fitting.request import FitRequest
+from gmmcli.fitting.settings import Settings
 
 
 @click.command(
@@ -59,104 +27,8 @@ Examples:
 """,
 )
 @options.model_dir
-@click.option(
-    "-k",
-    "--components",
-    "--num-clusters",
-    "components",
-    type=options.COUNT,
-    metavar="N",
-    help="Components; needed for a new model.",
-)
-@click.option(
-    "--covariance-type",
-    type=click.Choice(["full", "tied", "diag", "spherical"]),
-    help="Shape of the covariances (full).",
-)
-@click.option("--params", type=Params(), help="Update weights, means, covariances: any of the letters (wmc).")
-@click.option(
-    "--init",
-    "--initial-clusters",
-    "init",
-    metavar="auto|kmeans|kmeans++|random|FILE",
-    help="Start: a kind, a table of means, or a JSON export (auto).",
-)
-@click.option(
-    "--restarts",
-    type=options.Count(min=1, max=MAX_RESTARTS),
-    metavar="N",
-    help="Starts, of which the best is kept (1; auto: 8).",
-)
-@click.option(
-    "--seed", "--random-seed", "seed", type=options.COUNT_OR_ZERO, metavar="N", help="Random seed (0)."
-)
-@click.option("--steps", type=options.COUNT_OR_ZERO, metavar="N", help="Make N more steps.")
-@click.option("--max-steps", type=options.COUNT_OR_ZERO, metavar="N", help="Step until the model has made N.")
-@click.option(
-    "--max-iter", type=options.COUNT_OR_ZERO, metavar="N", help="Cap of a run to convergence (1000)."
-)
-@click.option(
-    "--tol",
-    type=options.Number(least=0),
-    help="Estimated gain left at which a run ends, nats per row (1e-6).",
-)
-@click.option(
-    "--accelerate",
-    type=click.Choice(["auto", "none"]),
-    help="Fewer passes in runs to convergence, or plain EM (auto).",
-)
-@click.option(
-    "--reg-covar",
-    type=options.Number(least=0, most=1e6),
-    help="Added to variances, in standard units (1e-6).",
-)
-@options.names("--columns", help="Columns to use: names, #i, #i-#j, globs.")
-@options.names("--exclude", help="Columns not to use.")
-@options.missing("error, or as before")
-@click.option("--fresh", is_flag=True, help="Ignore what the directory holds; start a new model in it.")
-@click.option("--rollback", is_flag=True, help="Continue from the newest undamaged checkpoint.")
-@click.option("--checkpoint-steps", type=options.COUNT, metavar="N", help="Write a checkpoint every N steps.")
-@click.option(
-    "--checkpoint-seconds", type=options.Number(least=0), help="Write a checkpoint every F seconds (600)."
-)
-@click.option(
-    "--keep", type=options.COUNT_OR_ZERO, metavar="N", help="Keep the newest N checkpoints; 0: all (5)."
-)
-@click.option("--keep-every", type=options.COUNT, metavar="N", help="Keep those divisible by N for ever.")
-@click.option(
-    "--time-limit",
-    "time_limit_s",
-    type=options.Number(above=0),
-    help="Stop cleanly after F seconds; exit 3 if not converged.",
-)
-@click.option(
-    "--batch-size",
-    type=options.COUNT,
-    metavar="N",
-    help="Make a step after every N rows; --tol and --max-iter are of passes.",
-)
-@click.option(
-    "--validation",
-    metavar="TABLE",
-    help="Check the model by a table every --checkpoint-steps steps (10); keep the best.",
-)
-@click.option("--patience", type=options.COUNT, metavar="N", help="End after N checks without a gain.")
-@click.option(
-    "--log-every",
-    type=options.COUNT_OR_ZERO,
-    default=100,
-    metavar="N",
-    help="Tell of every N-th step in log.jsonl, and events/ if there; 0: of none (100).",
-)
-@click.option(
-    "--partial", is_flag=True, help="Add TABLE to what the model knows, in --steps N inner steps (1)."
-)
-@click.option(
-    "--decay",
-    type=options.Number(least=0, most=1),
-    help="With --partial: multiply what the model knows by F first (1).",
-)
-@click.option("--require-convergence", is_flag=True, help="Exit 3 where the run did not converge.")
+@options.of(Settings)
+@options.of(FitRequest)
 @options.input_format
 @options.threads
 @options.json_switch
@@ -168,15 +40,16 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     A second fit continues from the newest checkpoint in the model directory.
     """
     from gmmcli.jobs.fit import fit
-    from gmmcli.jobs.fit_request import FitRequest
 
-    settings = {name: given.pop(name) for name in SETTINGS}
+    settings = {name: given.pop(name) for name, _ in options_of(Settings)}
+    table = options.table_request(console, tables, given)
+    asked = {name: value for name, value in given.items() if value is not None}
     request = FitRequest(
         model_dir,
-        options.table_request(console, tables, given),
+        table,
         settings=settings,
         source_date_epoch=options.source_date_epoch(),
-        **given,
+        **asked,
     )
     if as_json:
         console.stdout()

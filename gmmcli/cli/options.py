@@ -1,9 +1,8 @@
 """Options that two verbs or more share, each defined once, and the types that options take."""
 
 import itertools
-import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,66 +11,64 @@ import click
 
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
+from gmmcli.fitting.options import Kind, Option, options_of
 from gmmcli.tables.suffixes import FORMATS
 
 if TYPE_CHECKING:
-    from gmmcli.jobs.reading import TableRequest
+    from gmmcli.tables.operands import TableRequest
 
 T = TypeVar("T")
 
 
-class Number(click.ParamType[float]):
-    """A finite number, at least or above a bound.
+class Value(click.ParamType[Any]):
+    """A value of an option that a row describes.
 
     Parameters
     ----------
-    least : float, optional
-    above : float, optional
-    most : float, optional
+    row : Option
     """
 
-    name = "number"
+    def __init__(self, row: Option) -> None:
+        self.name, self.row = row.kind, row
 
-    def __init__(self, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf) -> None:
-        self.least, self.above, self.most = least, above, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value."""
         try:
-            number = float(value)
-        except ValueError:
-            self.fail(f'not a number: "{value}"', param, ctx)
-        if not math.isfinite(number) or number < self.least or number <= self.above or number > self.most:
-            self.fail(f"out of range: {value}", param, ctx)
-        return number
+            return self.row.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return what help shows."""
-        return "F"
+        return self.row.metavar or METAVARS.get(self.row.kind) or f"[{'|'.join(self.row.words)}]"
 
 
-class NameList(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas; one that holds a comma is quoted as in CSV."""
+METAVARS = {"integer": "N", "number": "F", "names": "LIST"}
 
-    name = "list"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Return the names."""
-        import csv
+def of(kind: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return what adds the options that are fields of a dataclass, in their order."""
 
-        try:
-            names = next(csv.reader([value], skipinitialspace=True), [])
-        except csv.Error:
-            self.fail(f"a line break outside quotes in {value!r}", param, ctx)
-        if not names or not all(names):
-            self.fail(f'an empty name in "{value}"', param, ctx)
-        return tuple(names)
+    def add(command: Callable[..., T]) -> Callable[..., T]:
+        for name, row in reversed(list(options_of(kind))):
+            command = _option(name, row)(command)
+        return command
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what help shows."""
-        return "LIST"
+    return add
+
+
+def _option(name: str, row: Option) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return the option of a row; a list that is given again adds to the first."""
+    if row.kind == "flag":
+        return click.option(*row.names, name, is_flag=True, help=row.help)
+    if row.kind == "names":
+        return click.option(*row.names, name, type=Value(row), multiple=True, callback=_chain, help=row.help)
+    return click.option(*row.names, name, type=Value(row), help=row.help)
+
+
+def _chain(ctx: click.Context, param: click.Parameter, lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return lists as one."""
+    return tuple(itertools.chain(*lists))
 
 
 class PathName(click.Path):
@@ -87,16 +84,14 @@ class PathName(click.Path):
         return super().convert(value, param, ctx)
 
 
-class Count(click.IntRange):
-    """A whole number, at least a bound."""
-
-    name = "whole number"
+def value(kind: Kind, **bounds: Any) -> Value:
+    """Return the type of a value within bounds."""
+    return Value(Option((), "", kind, **bounds))
 
 
 # The year 5138: what comes after has no ISO 8601 form of four digits for long.
 MAX_EPOCH_DIGITS = 11
-COUNT = Count(min=1)
-COUNT_OR_ZERO = Count(min=0)
+COUNT = value("integer", least=1)
 
 model_dir = click.option(
     "-m",
@@ -124,13 +119,8 @@ threads = click.option(
 
 def names(*declarations: str, **attributes: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Return an option that takes names; one that is given again adds to them."""
-    return click.option(
-        *declarations,
-        type=NameList(),
-        multiple=True,
-        callback=lambda ctx, param, lists: tuple(itertools.chain(*lists)),
-        **attributes,
-    )
+    value = Value(Option(declarations, "", "names"))
+    return click.option(*declarations, type=value, multiple=True, callback=_chain, **attributes)
 
 
 def missing(default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -155,10 +145,12 @@ output = click.option(
 
 def table_request(console: Console, tables: tuple[str, ...], given: dict[str, Any]) -> "TableRequest":
     """Return the tables that were asked for; takes their options out of `given`."""
-    from gmmcli.jobs.reading import TableRequest
+    from gmmcli.engine.blas import available_cpus
+    from gmmcli.tables.operands import TableRequest
 
     stdin = console.stdin_for(tables)
-    return TableRequest(tables, stdin, given.pop("input_format"), given.pop("n_threads"))
+    n_threads = given.pop("n_threads") or available_cpus()
+    return TableRequest(tables, stdin, given.pop("input_format"), n_threads)
 
 
 def source_date_epoch() -> int | None:

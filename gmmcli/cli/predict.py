@@ -10,7 +10,7 @@ import click
 from gmmcli.cli import options
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
-from gmmcli.jobs.notice import untold
+from gmmcli.notices import untold
 from gmmcli.tables.suffixes import FORMATS, find_format, is_compressed
 
 BINARY = ("parquet", "arrow")
@@ -53,7 +53,7 @@ Outputs:
 )
 @click.option(
     "--outlier-quantile",
-    type=options.Number(least=0, most=1),
+    type=options.value("number", least=0, most=1),
     default=0.01,
     show_default=True,
     help="Share of the training rows that count as outliers.",
@@ -82,7 +82,11 @@ def command(
             f"gmmcli predict ... | gzip > {shlex.quote(str(output))}",
         )
     if output_format is None:
-        output_format = find_format(str(output)) or "csv"
+        output_format = "csv" if output is None or not output.suffix else find_format(str(output))
+    if output_format is None:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        fact = f"no format has this suffix; known are {known}"
+        raise Usage(f"-o {output}", fact, "add --output-format csv")
     if output is None and output_format in BINARY and console.stdout_is_terminal:
         raise Usage(
             f"--output-format {output_format}", "is not for a terminal", f"add -o out.{output_format}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmmcli.jobs.fit_report import FitReport
+    from gmmcli.fitting.report import FitReport
     from gmmcli.jobs.score import ScoreReport
 
 

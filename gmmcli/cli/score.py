@@ -32,7 +32,7 @@ Examples:
 @click.option("--by", metavar="COLUMN", help="A line per group of rows.")
 @click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: the first N*B rows.")
 @click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
-@click.option("--min-mean-log-likelihood", type=options.Number(), help="Exit 4 below it.")
+@click.option("--min-mean-log-likelihood", type=options.value("number"), help="Exit 4 below it.")
 @options.checkpoint
 @options.missing("as the model was fitted")
 @options.input_format

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core.constants import EPS
 from gmmcli.core.family import covariances_of
+from gmmcli.core.kernel.constants import EPS
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.statistics import Statistics
 

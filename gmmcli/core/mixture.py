@@ -1,7 +1,7 @@
 """The mixture: weights, means and covariances, validated once and never changed."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Booleans: TypeAlias = NDArray[np.bool_]
+# Arrays of K components and d features; "covariances" are shaped as the covariance type says.
+PerComponent: TypeAlias = Annotated[Array, ("K",)]
+PerFeature: TypeAlias = Annotated[Array, ("d",)]
+PerComponentAndFeature: TypeAlias = Annotated[Array, ("K", "d")]
+Covariances: TypeAlias = Annotated[Array, ("covariances",)]
 CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
 COVARIANCE_TYPES: tuple[CovarianceType, ...] = get_args(CovarianceType)
 
@@ -58,9 +63,9 @@ class Mixture:
     copied, but for read-only ones that are no views: who made those keeps no view that can be written to.
     """
 
-    weights: Array
-    means: Array
-    covariances: Array
+    weights: PerComponent
+    means: PerComponentAndFeature
+    covariances: Covariances
     covariance_type: CovarianceType
 
     def __post_init__(self) -> None:

@@ -27,9 +27,27 @@ def sampled_rows(places: Integers, n_rows: int, size: int) -> Integers:
     return places * n_rows // size
 
 
-def summarise(log_densities: Array) -> Array:
-    """Return the quantiles of a sample at the fixed probabilities, shape (1001,), linear between."""
-    return np.quantile(log_densities, probabilities())
+def summarise(log_densities: Array, weights: Array | None = None) -> Array:
+    """Return the quantiles of a sample at the fixed probabilities, shape (1001,), linear between.
+
+    Parameters
+    ----------
+    log_densities : ndarray of shape (n,), float64
+    weights : ndarray of shape (n,), float64, optional
+        Of the sampled rows; only their ratios count. Equal weights are no weights.
+    """
+    if weights is None:
+        return np.quantile(log_densities, probabilities())
+    order = np.argsort(log_densities[weights > 0], kind="stable")
+    values, shares = log_densities[weights > 0][order], weights[weights > 0][order]
+    ends = np.cumsum(shares) * (values.size / shares.sum())
+    # Where each of n equally weighted rows would stand; a value holds all places up to the end of its share.
+    places = probabilities() * (values.size - 1)
+    whole = np.floor(places)
+    low = np.searchsorted(ends, whole * (1 + 1e-12), side="right")
+    high = np.searchsorted(ends, (whole + 1) * (1 + 1e-12), side="right")
+    low, high = np.minimum(low, values.size - 1), np.minimum(high, values.size - 1)
+    return np.asarray(values[low] + (places - whole) * (values[high] - values[low]))
 
 
 def merge(parts: Iterable[tuple[Array, float]]) -> Array:

@@ -6,13 +6,15 @@ unit variance, and squared distances to a centre are the log densities of such a
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core import em, family
-from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture, covariances_shape
+from gmmcli.core import family
+from gmmcli.core.em.loop import Origin, Step, iterate
+from gmmcli.core.em.maximisation import Rules, maximise
+from gmmcli.core.mixture import Array, CovarianceType, Mixture, covariances_shape
+from gmmcli.core.passes import Engine, Table
 from gmmcli.core.quantiles import sample_size, sampled_rows
 
 LLOYD_MAX_PASSES = 20
@@ -25,25 +27,6 @@ SHORT_PASSES = (10, 16, 26)
 START_ROWS = 2**15
 # What `auto` tries, in turn, until it has as many starts as asked for.
 AUTO_KINDS = ("kmeans", "kmeans++")
-AUTO_STARTS = 8
-
-
-class Rows(Protocol):
-    """The rows of a table in standard units, as an engine offers them."""
-
-    @property
-    def n_rows(self) -> int:
-        """Rows in use."""
-
-    @property
-    def n_features(self) -> int:
-        """Features."""
-
-    def expectation(self, mixture: Mixture, *, hard: bool = False) -> em.Expectation:
-        """Return one E over all rows."""
-
-    def take(self, indices: Integers) -> Array:
-        """Return some rows, shape (len(indices), n_features)."""
 
 
 def enough_rows(n_components: int, n_features: int) -> int:
@@ -51,60 +34,109 @@ def enough_rows(n_components: int, n_features: int) -> int:
     return max(START_ROWS, 64 * n_components * (n_features + 1))
 
 
-def draw(rows: Rows, kind: str, covariance_type: CovarianceType, n_components: int, reg_covar: float,
-         rng: np.random.Generator, sample: Rows | None = None) -> Mixture:  # fmt: skip
-    """Return one starting mixture.
+@dataclass(frozen=True, eq=False)
+class Starts:
+    """What starting mixtures are made from, and for.
 
     Parameters
     ----------
-    rows : Rows
-    kind : {"kmeans", "kmeans++", "random"}
+    engine : Engine
+    table : Table
+        Rows that mixtures are learnt from.
+    sample : Table
+        Some of these rows, or all of them, to find centres in.
     covariance_type : str
     n_components : int
-        At most `rows.n_rows`.
-    reg_covar : float
-    rng : numpy.random.Generator
-    sample : Rows, optional
-        Some of the rows, to find centres in; all of them if not given.
+        At most `table.n_rows`.
+    rules : Rules
     """
-    if kind == "random":
-        return around_means(rows, distinct_rows(rows, n_components, rng), covariance_type, reg_covar)
-    sample = sample or rows
-    centers = spread_rows(sample, n_components, rng)
-    if kind == "kmeans":
-        centers = lloyd(sample, centers)
-    return from_partition(rows, centers, covariance_type, reg_covar)
+
+    engine: Engine
+    table: Table
+    sample: Table
+    covariance_type: CovarianceType
+    n_components: int
+    rules: Rules
+
+    def draw(self, kind: str, rng: np.random.Generator) -> Mixture:
+        """Return one starting mixture.
+
+        Parameters
+        ----------
+        kind : {"kmeans", "kmeans++", "random"}
+        rng : numpy.random.Generator
+        """
+        if kind == "random":
+            return self.around_means(distinct_rows(self.table, self.n_components, rng))
+        centers = spread_rows(self.engine, self.sample, self.n_components, rng)
+        if kind == "kmeans":
+            centers = lloyd(self.engine, self.sample, centers)
+        return from_partition(self.engine, self.table, centers, self.covariance_type, self.rules.reg_covar)
+
+    def around_means(self, means: Array) -> Mixture:
+        """Return equal weights, the given means, and for every covariance the table's unbiased one.
+
+        Parameters
+        ----------
+        means : ndarray of shape (n_components, n_features), float64
+            In standard units.
+        """
+        (K, d), kind, n = means.shape, self.covariance_type, self.table.n_rows
+        whole = from_partition(self.engine, self.table, np.zeros((1, d)), kind, 0.0)
+        # Divisor n − 1 for weights that are rescaled to sum to n.
+        unbiased = family.add_to_variances(
+            whole.covariances * (n / max(n - 1, 1)), self.rules.reg_covar, kind
+        )
+        if kind != "tied":
+            unbiased = np.broadcast_to(unbiased, (K, *unbiased.shape[1:]))
+        return Mixture(np.full(K, 1 / K), means, unbiased, kind)
+
+    def choose(self, kinds: Sequence[str], seed: int, tell: Callable[[int, str], None]) -> Mixture:
+        """Draw one start of each kind, each from its own random stream; keep the best, in canonical order.
+
+        Parameters
+        ----------
+        kinds : sequence of str
+        seed : int
+        tell : callable
+            Called with the number of each start, from 1, and its kind.
+        """
+
+        def drawn() -> Iterator[Mixture]:
+            for i, kind in enumerate(kinds):
+                tell(i + 1, kind)
+                yield self.draw(kind, np.random.default_rng([seed, i]))
+
+        chosen = next(drawn()) if len(kinds) == 1 else self.best_of(drawn())
+        return in_canonical_order(chosen)
+
+    def best_of(self, mixtures: Iterable[Mixture]) -> Mixture:
+        """Return the mixture that a short EM from each start finds most likely.
+
+        Notes
+        -----
+        Each runs until it has converged to 1e-3 nats per row, or for 50 passes; after the tenth and the 25th
+        pass the less likely half is given up.
+        """
+        runs = [iterate(Origin(mixture), self.engine, self.table, self.rules) for mixture in mixtures]
+        if not runs:
+            raise ValueError("best_of needs at least one start")
+        for passes in SHORT_PASSES:
+            reached = [(_follow(run, passes), run) for run in runs]
+            # A stable sort: of equals, the first start wins.
+            reached.sort(key=lambda step_and_run: step_and_run[0].likelihoods[-1], reverse=True)
+            runs = [
+                itertools.chain([step], () if step.has_converged(SHORT_GAIN) else run)
+                for step, run in reached[: -(-len(reached) // 2)]
+            ]
+        return reached[0][0].mixture
 
 
-def best_of(rows: Rows, starts: Iterable[Mixture], params: str, reg_covar: float) -> Mixture:
-    """Return the mixture that a short EM from each start finds most likely.
-
-    Notes
-    -----
-    Each runs until it has converged to 1e-3 nats per row, or for 50 passes; but after the
-    tenth and the 25th pass the less likely half is given up.
-    """
-    rules = em.Rules(params, reg_covar)
-    runs = [em.iterate(em.begin(mixture, rows.expectation), rows.expectation, rules) for mixture in starts]
-    if not runs:
-        raise ValueError("best_of needs at least one start")
-    for passes in SHORT_PASSES:
-        reached = [(_follow(run, passes), run) for run in runs]
-        reached.sort(
-            key=lambda pair_and_run: pair_and_run[0].likelihoods[-1], reverse=True
-        )  # of equals, the first
-        runs = [
-            itertools.chain([pair], () if pair.has_converged(SHORT_GAIN) else run)
-            for pair, run in reached[: -(-len(reached) // 2)]
-        ]
-    return reached[0][0].mixture
-
-
-def _follow(run: Iterator[em.Pair], passes: int) -> em.Pair:
-    """Return the pair that a run reaches: at its end, at convergence, or after so many passes."""
-    for pair in itertools.islice(run, passes):
-        last = pair
-        if pair.has_converged(SHORT_GAIN):
+def _follow(run: Iterator[Step], passes: int) -> Step:
+    """Return the step that a run reaches: at its end, at convergence, or after so many passes."""
+    for step in itertools.islice(run, passes):
+        last = step
+        if step.has_converged(SHORT_GAIN):
             break
     return last
 
@@ -113,14 +145,6 @@ def kinds_of(init: str, restarts: int) -> tuple[str, ...]:
     """Return the kind of every start."""
     kinds: Sequence[str] = AUTO_KINDS if init == "auto" else (init,)
     return tuple(kinds[i % len(kinds)] for i in range(restarts))
-
-
-def choose(rows: Rows, kinds: Sequence[str], seed: int, params: str, reg_covar: float,
-           make: Callable[[str, np.random.Generator], Mixture]) -> Mixture:  # fmt: skip
-    """Draw one start of each kind, each from its own random stream; keep the best, in canonical order."""
-    starts = (make(kind, np.random.default_rng([seed, i])) for i, kind in enumerate(kinds))
-    chosen = next(starts) if len(kinds) == 1 else best_of(rows, starts, params, reg_covar)
-    return in_canonical_order(chosen)
 
 
 def in_canonical_order(mixture: Mixture) -> Mixture:
@@ -140,7 +164,7 @@ def spheres(centers: Array) -> Mixture:
     return Mixture(np.full(K, 1 / K), centers, np.ones(K), "spherical")
 
 
-def distinct_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Array:
+def distinct_rows(table: Table, n_components: int, rng: np.random.Generator) -> Array:
     """Return K rows drawn at random, all different where the table has that many; else repeated.
 
     Returns
@@ -148,9 +172,9 @@ def distinct_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Ar
     ndarray of shape (n_components, n_features), float64
     """
     found: dict[bytes, Array] = {}
-    order = rng.permutation(rows.n_rows)
-    for first in range(0, rows.n_rows, 4096):
-        for row in rows.take(order[first : first + 4096]):
+    order = rng.permutation(table.n_rows)
+    for first in range(0, table.n_rows, 4096):
+        for row in table.take(order[first : first + 4096]).X.T:
             found.setdefault((row + 0.0).tobytes(), row)  # −0 + 0 is 0: equal rows, equal bytes
             if len(found) == n_components:
                 return np.array(list(found.values()))
@@ -158,7 +182,7 @@ def distinct_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Ar
     return np.array([repeated[i % len(repeated)] for i in range(n_components)])
 
 
-def spread_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Array:
+def spread_rows(engine: Engine, table: Table, n_components: int, rng: np.random.Generator) -> Array:
     """Return K rows, each drawn with probability proportional to its squared distance from those before.
 
     Rows are drawn from the sample of at most 2²⁰ whose log densities an E returns.
@@ -171,13 +195,13 @@ def spread_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Arra
     -----
     The seeds of k-means++; Arthur and Vassilvitskii (2007). One pass of n·d work per component.
     """
-    m = sample_size(rows.n_rows)
+    m = sample_size(table.n_rows)
     places = [int(rng.integers(m))]
     squared = np.full(m, np.inf)
     while len(places) < n_components:
-        center = rows.take(sampled_rows(np.array(places[-1:]), rows.n_rows, m))
-        peak = -0.5 * rows.n_features * family.LOG_2PI
-        distances = 2 * (peak - rows.expectation(spheres(center)).log_densities)
+        center = table.take(sampled_rows(np.array(places[-1:]), table.n_rows, m)).X.T
+        peak = -0.5 * table.n_features * family.LOG_2PI
+        distances = 2 * (peak - engine.expectation(table, spheres(center)).log_densities)
         # Rows equal to the centre come out as rounding, not as zero.
         distances[distances < 1e-12 * (1 + (center**2).sum())] = 0.0
         np.minimum(squared, distances, out=squared)
@@ -187,10 +211,10 @@ def spread_rows(rows: Rows, n_components: int, rng: np.random.Generator) -> Arra
         else:
             drawn = int(rng.integers(m))
         places.append(min(drawn, m - 1))
-    return rows.take(sampled_rows(np.array(places), rows.n_rows, m))
+    return table.take(sampled_rows(np.array(places), table.n_rows, m)).X.T
 
 
-def lloyd(rows: Rows, centers: Array) -> Array:
+def lloyd(engine: Engine, table: Table, centers: Array) -> Array:
     """Move every centre to the mean of the rows nearest to it until they rest.
 
     Returns
@@ -199,8 +223,8 @@ def lloyd(rows: Rows, centers: Array) -> Array:
         A centre that no row is nearest to stays where it is.
     """
     for _ in range(LLOYD_MAX_PASSES):
-        statistics = rows.expectation(spheres(centers), hard=True).statistics
-        moved = em.maximise(statistics, spheres(centers), "m").means
+        statistics = engine.expectation(table, spheres(centers), hard=True).statistics
+        moved = maximise(statistics, spheres(centers), Rules("m")).means
         shift = ((moved - centers) ** 2).sum()
         centers = moved
         if shift <= LLOYD_TOLERANCE:
@@ -208,30 +232,12 @@ def lloyd(rows: Rows, centers: Array) -> Array:
     return centers
 
 
-def from_partition(rows: Rows, centers: Array, covariance_type: CovarianceType, reg_covar: float) -> Mixture:
+def from_partition(
+    engine: Engine, table: Table, centers: Array, covariance_type: CovarianceType, reg_covar: float
+) -> Mixture:
     """Give every row to its nearest centre, ties shared, and take one M-step."""
     K, d = centers.shape
     unit = family.add_to_variances(np.zeros(covariances_shape(covariance_type, K, d)), 1.0, covariance_type)
     nearest = Mixture(np.full(K, 1 / K), centers, unit, covariance_type)
-    return em.maximise(rows.expectation(nearest, hard=True).statistics, nearest, reg_covar=reg_covar)
-
-
-def around_means(rows: Rows, means: Array, covariance_type: CovarianceType, reg_covar: float) -> Mixture:
-    """Return equal weights, the given means, and for every covariance the table's unbiased one.
-
-    Parameters
-    ----------
-    rows : Rows
-    means : ndarray of shape (n_components, n_features), float64
-        In standard units.
-    covariance_type : str
-    reg_covar : float
-        Added to the variances.
-    """
-    K, d = means.shape
-    whole = from_partition(rows, np.zeros((1, d)), covariance_type, 0.0)
-    n = rows.n_rows
-    unbiased = family.add_to_variances(whole.covariances * (n / max(n - 1, 1)), reg_covar, covariance_type)
-    if covariance_type != "tied":
-        unbiased = np.broadcast_to(unbiased, (K, *unbiased.shape[1:]))
-    return Mixture(np.full(K, 1 / K), means, unbiased, covariance_type)
+    found = engine.expectation(table, nearest, hard=True)
+    return maximise(found.statistics, nearest, Rules(reg_covar=reg_covar))

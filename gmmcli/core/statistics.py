@@ -10,7 +10,14 @@ from typing import Self
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, CovarianceType, covariances_shape
+from gmmcli.core.mixture import (
+    Array,
+    Covariances,
+    CovarianceType,
+    PerComponent,
+    PerComponentAndFeature,
+    covariances_shape,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +44,10 @@ class Statistics:
     covariance_type : {"full", "tied", "diag", "spherical"}
     """
 
-    counts: Array
-    sums: Array
-    squares: Array
-    reference: Array
+    counts: PerComponent
+    sums: PerComponentAndFeature
+    squares: Covariances
+    reference: PerComponentAndFeature
     log_likelihood: float
     log_max_posterior: float
     rows: int

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture
+from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, PerFeature
+from gmmcli.core.rows import Rows
 
 # Beyond 10^±150 the square of a scale, and with it a covariance in the table's units, leaves the doubles.
 MAX_LOG10_SCALE = 150.0
@@ -29,8 +30,8 @@ class Units:
         In the table's units; `scale` is positive.
     """
 
-    center: Array
-    scale: Array
+    center: PerFeature
+    scale: PerFeature
 
     @property
     def log_jacobian(self) -> float:
@@ -105,23 +106,31 @@ class Spread:
     span: Array
 
     @classmethod
-    def of(cls, X: Array) -> "Spread":
-        """Measure one block.
+    def of(cls, rows: Rows) -> "Spread":
+        """Measure some rows.
 
         Parameters
         ----------
-        X : ndarray of shape (n_features, n_rows), float64
-            Finite, at least one row.
+        rows : Rows
+            Finite, in the table's units; at least one row of positive weight.
         """
+        X, weights = rows.X, rows.weights
+        if weights is not None:  # rows of weight 0 are as good as absent
+            X, weights = X[:, weights > 0], weights[weights > 0]
         low, high = X.min(axis=1), X.max(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             span = _power_of_two(high - low)
             step = np.where(span > 0, span, 1.0)
             relative = (X - low[:, None]) / step[:, None]
-            mean = relative.mean(axis=1, keepdims=True)
-            relative -= mean
-            squares = np.einsum("ij,ij->i", relative, relative)
-            return cls(float(X.shape[1]), low + mean[:, 0] * step, low, high, squares, span)
+            if weights is None:
+                mean = relative.mean(axis=1, keepdims=True)
+                relative -= mean
+                squares = np.einsum("ij,ij->i", relative, relative)
+            else:
+                mean = relative @ weights[:, None] / weights.sum()
+                relative -= mean
+                squares = np.einsum("ij,ij,j->i", relative, relative, weights)
+            return cls(rows.total_weight, low + mean[:, 0] * step, low, high, squares, span)
 
     def __add__(self, other: "Spread") -> "Spread":
         """Return the spread of both sets of rows."""
@@ -174,19 +183,19 @@ def uses_common_scale(covariance_type: CovarianceType) -> bool:
     return covariance_type == "spherical"
 
 
-def measure(blocks: Iterable[Array]) -> Spread:
+def measure(blocks: Iterable[Rows]) -> Spread:
     """Measure the columns of a table in one pass.
 
     Parameters
     ----------
-    blocks : iterable of ndarray of shape (n_features, n_rows), float64
-        At least one row in all.
+    blocks : iterable of Rows
+        At least one row of positive weight in all.
 
     Notes
     -----
     Means and centred squares of blocks are merged (Chan, Golub and LeVeque, 1983), never E[x²] − E[x]².
     """
-    spreads = (Spread.of(block) for block in blocks if block.shape[1])
+    spreads = (Spread.of(block) for block in blocks if block.total_weight)
     total = next(spreads)
     for spread in spreads:
         total = total + spread

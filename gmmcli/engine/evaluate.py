@@ -4,20 +4,25 @@ A matrix product may round a column differently at another place in its matrix. 
 at the place in a slab of fixed length that its number in the operand gives it.
 """
 
+import queue
 from collections.abc import Collection
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from gmmcli.core.block import Workspace
-from gmmcli.core.kernel import Kernel
+from gmmcli.core.kernel.block import Workspace
+from gmmcli.core.kernel.kernel import Kernel
+from gmmcli.core.kernel.posterior import PER_COMPONENT, evaluate
 from gmmcli.core.mixture import Array, Integers, Mixture
-from gmmcli.core.posterior import PER_COMPONENT, evaluate
 from gmmcli.core.units import FURTHEST_SD, Units
-from gmmcli.engine.threads import run_in_order
+from gmmcli.engine.memory import adjoining
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class Evaluator:
-    """A mixture and the threads that apply it.
+    """A mixture and the threads that apply it. A context manager: leaving it ends the threads.
 
     Parameters
     ----------
@@ -25,7 +30,7 @@ class Evaluator:
         In standard units.
     units : Units
     wanted : collection of str
-        Quantities of `gmmcli.core.posterior`.
+        Quantities of `gmmcli.core.kernel.posterior`.
     n_threads : int
 
     Raises
@@ -34,10 +39,18 @@ class Evaluator:
     """
 
     def __init__(self, mixture: Mixture, units: Units, wanted: Collection[str], n_threads: int) -> None:
-        self._kernel = Kernel(mixture)
-        self._units = units
-        self._wanted = tuple(wanted)
+        self._kernel, self._units, self._wanted = Kernel(mixture), units, tuple(wanted)
         self._n_threads = n_threads
+        self._pool: ThreadPoolExecutor | None = None
+        # Workspaces that no thread is using; made when they are first needed.
+        self._idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
     def evaluate(self, X: Array, first_row: int) -> dict[str, Array | Integers]:
         """Return the wanted quantities of consecutive rows.
@@ -62,24 +75,35 @@ class Evaluator:
         if "assignment" in found:
             found["assignment"] = np.empty(n, dtype=np.int64)
         length = self._kernel.layout.tile_rows
-        first_block = first_row // length
 
-        def process(i: int, work: Workspace) -> None:
-            start = (first_block + i) * length - first_row
+        def evaluate_tile(start: int) -> None:
             begin, end = max(start, 0), min(start + length, n)
-            self._evaluate_block(X[:, begin:end], first_row + begin, slice(begin, end), work, found)
+            self._evaluate_rows(X[:, begin:end], first_row + begin, slice(begin, end), found)
 
-        n_blocks = -(-(first_row + n) // length) - first_block if n else 0
-        run_in_order(n_blocks, self._kernel.workspace, process, lambda _: None, self._n_threads)
+        starts = range(-(first_row % length), n, length) if n else ()
+        if self._n_threads == 1 or len(starts) < 2:
+            for start in starts:
+                evaluate_tile(start)
+        else:
+            from concurrent.futures import ThreadPoolExecutor  # takes a small table longer than its rows
+
+            self._pool = self._pool or ThreadPoolExecutor(self._n_threads)
+            for _ in self._pool.map(evaluate_tile, starts):
+                pass
         return found
 
-    def _evaluate_block(
-        self, X: Array, first_row: int, where: slice, work: Workspace, found: dict[str, Array | Integers]
+    def _evaluate_rows(
+        self, X: Array, first_row: int, where: slice, found: dict[str, Array | Integers]
     ) -> None:
         """Evaluate rows at their places in slabs, write their quantities where they belong."""
+        try:
+            work = self._idle.get_nowait()
+        except queue.Empty:
+            work = Workspace(self._kernel.mixture, self._kernel.layout, adjoining)
         Z = self._units.standardise(X.copy())
         np.nan_to_num(Z, copy=False, nan=0.0)
         np.clip(Z, -FURTHEST_SD, FURTHEST_SD, out=Z)
         block = work.load(Z, first_row % self._kernel.layout.slab_rows)
         for name, values in evaluate(self._kernel, block, self._wanted).items():
             found[name][..., where] = values
+        self._idle.put(work)

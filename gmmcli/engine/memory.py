@@ -1,94 +1,38 @@
-"""Memory that a process shares with those forked from it."""
+"""Memory that suits the processor: what a kernel works in."""
 
+import contextlib
+import math
 import mmap
-import weakref
+from collections.abc import Iterator
 
 import numpy as np
 
 from gmmcli.core.mixture import Array
 
+# Bytes of a cache line, and of a large page. On machines with other sizes they do no harm.
+LINE, LARGE_PAGE = 64, 2**21
 
-def shared_array(size: int) -> Array:
-    """Return an array of zeros that processes forked later write to as well.
+
+def adjoining(*shapes: tuple[int, ...]) -> Iterator[Array]:
+    """Yield arrays of zeros in one piece of memory, each of them where a cache line begins: an `Allocate`.
+
+    The memory is new, and large pages are asked for: few page faults, and none that copies what a process
+    forked before still shares.
 
     Raises
     ------
-    OSError
-        The system gives no memory.
+    MemoryError
     """
-    return _array(_shared_memory(size), size)
-
-
-class SharedArrays:
-    """A few shared arrays of one size: filled, lent, and filled again when nobody holds them any more.
-
-    What is filled anew in memory of its own has to be found by the system page by page, each time: for an
-    array of a number per row that takes as long as a tenth of a pass.
-
-    Parameters
-    ----------
-    size : int
-        Numbers in each.
-    count : int
-        One of them is never lent: where the others are, its content is copied.
-
-    Notes
-    -----
-    The system is asked for each when it is first filled, or for all by `share`: a few rows need but one.
-    """
-
-    def __init__(self, size: int, count: int) -> None:
-        self._size = size
-        self._memory: list[mmap.mmap | None] = [None] * count
-        self._borrowers: list[weakref.ref[Array] | None] = [None] * count
-
-    def share(self) -> None:
-        """Make all of them ready to be seen by processes that are forked after this.
-
-        Raises
-        ------
-        OSError
-            The system gives no memory. What is never filled takes none.
-        """
-        for i in range(len(self._memory)):
-            self.at(i)
-
-    def find_free(self) -> int:
-        """Return which array may be filled next."""
-        for i, borrower in enumerate(self._borrowers[1:], start=1):
-            if borrower is None or borrower() is None:
-                return i
-        return 0
-
-    def at(self, i: int) -> Array:
-        """Return an array to be filled.
-
-        Raises
-        ------
-        OSError
-            The system gives no memory.
-        """
-        memory = self._memory[i]
-        if memory is None:
-            memory = self._memory[i] = _shared_memory(self._size)
-        return _array(memory, self._size)
-
-    def lend(self, i: int) -> Array:
-        """Return the content of an array, read-only; it stays as it is while anybody holds a part of it."""
-        if not i:
-            return self.at(0).copy()
-        # Memory that is no array stays the base of every view, so that none outlives what is lent.
-        lent = self.at(i)
-        lent.setflags(write=False)
-        self._borrowers[i] = weakref.ref(lent)
-        return lent
-
-
-def _shared_memory(size: int) -> mmap.mmap:
-    """Return memory for some numbers."""
-    return mmap.mmap(-1, 8 * max(size, 1))
-
-
-def _array(memory: mmap.mmap, size: int) -> Array:
-    """Return memory as an array."""
-    return np.frombuffer(memory, dtype=np.float64, count=size)
+    sizes = [-(-8 * math.prod(shape) // LINE) * LINE for shape in shapes]
+    try:
+        memory = mmap.mmap(-1, sum(sizes) + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system may be built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    begin = -np.frombuffer(memory, dtype=np.uint8).__array_interface__["data"][0] % LARGE_PAGE
+    for shape, size in zip(shapes, sizes, strict=True):
+        flat = np.frombuffer(memory, dtype=np.float64, count=math.prod(shape), offset=begin)
+        yield flat.reshape(shape)
+        begin += size

@@ -1,4 +1,4 @@
-"""The model as other programs get it, and the table of formats."""
+"""The model as other programs get it."""
 
 from dataclasses import dataclass
 
@@ -29,18 +29,3 @@ class PortableModel:
     log_likelihood: float
     rows: int
     total_weight: float
-
-
-# Format: (suffix, whether it is text that a terminal can show).
-FORMATS: dict[str, tuple[str, bool]] = {"json": (".json", True), "npz": (".npz", False)}
-
-
-def encode(model: PortableModel, export_format: str) -> bytes:
-    """Return the model in one of FORMATS."""
-    if export_format == "json":
-        from gmmcli.export import model_json
-
-        return model_json.encode(model)
-    from gmmcli.export import model_npz
-
-    return model_npz.encode(model)

@@ -9,16 +9,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gmmcli.core.em import PARAMS
-from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.errors import GmmError, Usage
-from gmmcli.jobs.notice import Notice
-from gmmcli.jobs.origin import WORDS
+from gmmcli.fitting.init_file import WORDS
+from gmmcli.fitting.options import Option, options_of
+from gmmcli.fitting.settings import Settings
+from gmmcli.notices import Notice
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import hold
 
+# Arguments of the constructor that are settings of the model.
+SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
 LOG = logging.getLogger("gmmcli")
 _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
 
@@ -29,12 +29,19 @@ def in_a_line(value: Any) -> str:
     return text if len(text) <= 60 and "\n" not in text else f"of type {type(value).__name__}"
 
 
-def check_whole(least: int, **values: Any) -> None:
-    """Raise `Usage` where an argument is neither None nor a whole number of at least so much."""
+def check_integer(least: int, **values: Any) -> None:
+    """Raise `Usage` where an argument is neither None nor an integer >= `least`."""
     for name, value in values.items():
-        is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if value is not None and (not is_whole or value < least):
-            raise Usage(name, f"{in_a_line(value)} is no whole number of at least {least}")
+        _check(Option((), "", least=least), name, value)
+
+
+def _check(row: Option, name: str, value: Any) -> None:
+    """Raise `Usage` where an argument is neither None nor what a row allows."""
+    if value is not None:
+        try:
+            row.checked(value, in_a_line(value))
+        except ValueError as error:
+            raise Usage(name, str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,11 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.save_checkpoints_steps is not None and self.save_checkpoints_secs is not None:
             raise Usage("save_checkpoints_steps", "excludes save_checkpoints_secs")
-        check_whole(1, save_checkpoints_steps=self.save_checkpoints_steps, keep_every=self.keep_every)
-        check_whole(
+        check_integer(1, save_checkpoints_steps=self.save_checkpoints_steps, keep_every=self.keep_every)
+        check_integer(
             0, save_summary_steps=self.save_summary_steps, keep_checkpoint_max=self.keep_checkpoint_max
         )
-        _check_number("save_checkpoints_secs", self.save_checkpoints_secs)
+        _check(Option((), "", "number", least=0), "save_checkpoints_secs", self.save_checkpoints_secs)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def refuse(fact: str, **values: Any) -> None:
 def check_monitors(monitors: Any) -> None:
     """Raise `Usage` where monitors are no sequence of callables."""
     if monitors is not None and not (isinstance(monitors, Sequence) and all(map(callable, monitors))):
-        raise Usage("monitors", f"{in_a_line(monitors)} is no list of callables")
+        raise Usage("monitors", f"{in_a_line(monitors)} must be a list of callables")
 
 
 def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
@@ -129,43 +136,21 @@ def validate(params: Mapping[str, Any]) -> None:
     Raises
     ------
     Usage
-        One makes no sense.
+        A value cannot be used.
     """
-    check_whole(1, **{name: params[name] for name in ("num_clusters", "restarts", "n_threads")})
-    check_whole(0, random_seed=params["random_seed"])
+    check_integer(1, n_threads=params["n_threads"])
     for name in ("num_clusters", "random_seed"):
         if params[name] is None:
             raise Usage(name, "is not given")
-    letters = params["params"]
-    is_made_of_them = isinstance(letters, str) and letters and set(letters) <= set(PARAMS)
-    if not is_made_of_them or len(set(letters)) < len(letters):
-        raise Usage("params", f"{in_a_line(letters)} is not made of w, m and c, each at most once")
-    for name, known in (
-        ("covariance_type", COVARIANCE_TYPES),
-        ("missing", (None, "error", "drop")),
-        ("accelerate", (None, "auto", "none")),
-    ):
-        if not isinstance(params[name], str | None) or params[name] not in known:
-            raise Usage(name, f"{in_a_line(params[name])} is none of {', '.join(filter(None, known))}")
-    _check_number("tol", params["tol"])
-    _check_number("reg_covar", params["reg_covar"], most=1e6)
+    for name, row in SETTINGS.items():
+        _check(row, name, params[name])
     if not isinstance(params["config"], RunConfig | None):
-        raise Usage("config", f"{in_a_line(params['config'])} is no RunConfig")
+        raise Usage("config", f"must be a RunConfig, not {in_a_line(params['config'])}")
     if not isinstance(params["model_dir"], str | PathLike | None):
-        raise Usage("model_dir", f"{in_a_line(params['model_dir'])} is no path")
+        raise Usage("model_dir", f"must be a path, not {in_a_line(params['model_dir'])}")
     given = params["initial_clusters"]
     if params["restarts"] is not None and not (isinstance(given, str) and given in WORDS):
-        raise Usage("restarts", "given means are one start", "leave it away")
-
-
-def _check_number(name: str, value: Any, most: float = np.inf) -> None:
-    """Raise `Usage` where an argument is neither None nor a finite number of at least 0."""
-    if value is None:
-        return
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= most or value == np.inf:
-        bounds = "of at least 0" if most == np.inf else f"from 0 to {most:g}"
-        raise Usage(name, f"{in_a_line(value)} is no number {bounds}")
+        raise Usage("restarts", "given means are one start", "omit it")
 
 
 def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMemory:
@@ -221,7 +206,7 @@ def generation_of(checkpoint_path: Any, model_dir: str) -> int:
         It is neither, or the file of another model.
     """
     if not isinstance(checkpoint_path, (str, PathLike)):
-        check_whole(1, checkpoint_path=checkpoint_path)
+        check_integer(1, checkpoint_path=checkpoint_path)
         return int(checkpoint_path)
     path = Path(checkpoint_path)
     found = _CHECKPOINT.fullmatch(path.name)

@@ -1,21 +1,22 @@
 """GMM: the estimator of tf.contrib.factorization in Python, a thin face over the jobs of the command line."""
 
 from collections.abc import Callable, Iterator, Sequence
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 
-from gmmcli.core.em import PARAMS
+from gmmcli.core.em.maximisation import PARAMS
 from gmmcli.errors import Usage
 from gmmcli.gmm.arguments import (
     LOG,
+    SETTINGS,
     Monitor,
     RunConfig,
     Step,
+    check_integer,
     check_monitors,
-    check_whole,
     first_rows,
     in_a_line,
     is_any_done,
@@ -28,6 +29,19 @@ from gmmcli.gmm.exports import Exports
 from gmmcli.gmm.scikit import ScikitNames
 from gmmcli.jobs import inspect as inspection
 from gmmcli.tables.held import InMemory
+
+# Settings that are arguments by name only: the others are the original's.
+ORIGINAL = ("num_clusters", "random_seed", "params", "initial_clusters", "covariance_type")
+KEYWORDS = {name: row for name, row in SETTINGS.items() if name not in ORIGINAL}
+# Arguments of scikit-learn's GaussianMixture, and what they are called here.
+FAMILIAR = {
+    "n_components": "num_clusters",
+    "random_state": "random_seed",
+    "n_init": "restarts",
+    "init_params": "initial_clusters",
+    "means_init": "initial_clusters",
+    "max_iter": "an argument of fit, max_steps",
+}
 
 
 class GMM(ScikitNames, Exports):
@@ -55,17 +69,6 @@ class GMM(ScikitNames, Exports):
         "kmeans++"; the path of a table of means or of a JSON export; or the means to start from.
     covariance_type : {"full", "tied", "diag", "spherical"}
     config : RunConfig, optional
-    restarts : int, optional
-        Starts of the named kind, of which the best is kept: 1; 8 for "auto".
-    tol : float, optional
-        A run to convergence ends where what is expected to remain, and the last gain, are below it: 1e-6
-        nats per row.
-    reg_covar : float, optional
-        Added to variances, in units of the columns' variances: 1e-6.
-    missing : {"error", "drop"}, optional
-        What becomes of rows with a missing value or NaN: "error".
-    accelerate : {"auto", "none"}, optional
-        Whether runs to convergence extrapolate, or make plain steps of EM: "auto".
     n_threads : int, optional
         Processes of a fit, threads elsewhere; as many as there are CPUs if not given.
 
@@ -81,7 +84,7 @@ class GMM(ScikitNames, Exports):
 
     def __init__(
         self,
-        num_clusters: int,
+        num_clusters: int | None = None,
         model_dir: str | PathLike[str] | None = None,
         random_seed: int = 0,
         params: str = PARAMS,
@@ -89,13 +92,13 @@ class GMM(ScikitNames, Exports):
         covariance_type: str = "full",
         config: RunConfig | None = None,
         *,
-        restarts: int | None = None,
-        tol: float | None = None,
-        reg_covar: float | None = None,
-        missing: str | None = None,
-        accelerate: str | None = None,
         n_threads: int | None = None,
+        **settings: Any,
     ) -> None:
+        if unknown := settings.keys() - KEYWORDS.keys():
+            name = min(unknown)
+            hint = f": here it is {FAMILIAR[name]}" if name in FAMILIAR else ""
+            raise TypeError(f"GMM() got an unexpected keyword argument {name!r}{hint}")
         super().__init__(
             {
                 "num_clusters": num_clusters,
@@ -105,11 +108,7 @@ class GMM(ScikitNames, Exports):
                 "initial_clusters": initial_clusters,
                 "covariance_type": covariance_type,
                 "config": config,
-                "restarts": restarts,
-                "tol": tol,
-                "reg_covar": reg_covar,
-                "missing": missing,
-                "accelerate": accelerate,
+                **{name: settings.get(name) for name in KEYWORDS},
                 "n_threads": n_threads,
             }
         )
@@ -153,8 +152,8 @@ class GMM(ScikitNames, Exports):
         """
         if steps is not None and max_steps is not None:
             raise Usage("steps", "excludes max_steps", "give one of them")
-        check_whole(0, steps=steps, max_steps=max_steps)
-        check_whole(1, batch_size=batch_size)
+        check_integer(0, steps=steps, max_steps=max_steps)
+        check_integer(1, batch_size=batch_size)
         check_monitors(monitors)
         self._learn(x, y, input_fn, monitors, steps=steps, max_steps=max_steps, batch_size=batch_size)
         return self
@@ -189,8 +188,8 @@ class GMM(ScikitNames, Exports):
         """
         if steps is None:
             raise Usage("steps", "None has no end", "give a number")
-        check_whole(0, steps=steps)
-        check_whole(1, batch_size=batch_size)
+        check_integer(0, steps=steps)
+        check_integer(1, batch_size=batch_size)
         check_monitors(monitors)
         operand = operand_of(x, y, input_fn)
         parts = [operand] if batch_size is None else split(operand, batch_size)
@@ -320,7 +319,7 @@ class GMM(ScikitNames, Exports):
         if metrics is not None and not isinstance(metrics, dict):
             raise Usage("metrics", f"{in_a_line(metrics)} is no dict of callables")
         refuse("has nothing to feed or to hook here", feed_fn=feed_fn, hooks=hooks)
-        check_whole(1, batch_size=batch_size, steps=steps)
+        check_integer(1, batch_size=batch_size, steps=steps)
         generation = self._generation(checkpoint_path)
         operand = first_rows(operand_of(x, y, input_fn), batch_size, steps)
         found = self._measure(operand, generation)
@@ -359,3 +358,16 @@ class GMM(ScikitNames, Exports):
         """Return distances, shape (n_samples, num_clusters), and assignments of all rows."""
         found = self._evaluate(operand, ("distances", "assignment"), generation)
         return {self.ALL_SCORES: found["distances"], self.ASSIGNMENTS: found["assignment"]}
+
+
+def _describe_settings() -> None:
+    """Put the settings that are keywords into the signature and the docstring."""
+    instance, first, *others, n_threads, _ = signature(GMM.__init__).parameters.values()
+    first = first.replace(default=Parameter.empty, annotation=int)
+    keywords = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Any) for name in KEYWORDS]
+    GMM.__init__.__signature__ = Signature([instance, first, *others, *keywords, n_threads])  # type: ignore[attr-defined]
+    rows = [f"    {name} : {row.kind}, optional\n        {row.help}\n" for name, row in KEYWORDS.items()]
+    GMM.__doc__ = (GMM.__doc__ or "").replace("    n_threads : ", "".join(rows) + "    n_threads : ", 1)
+
+
+_describe_settings()

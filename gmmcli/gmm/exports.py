@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from gmmcli.gmm.arguments import check_whole, refuse
+from gmmcli.gmm.arguments import check_integer, refuse
 from gmmcli.gmm.fitted import Fitted
 from gmmcli.jobs.export import ExportRequest, export
 
@@ -110,7 +110,7 @@ class Exports(Fitted):
         as_text: bool = False,
     ) -> str:
         """Write an export, return its directory."""
-        check_whole(1, exports_to_keep=exports_to_keep)
+        check_integer(1, exports_to_keep=exports_to_keep)
         stored = self._load(self._generation(checkpoint_path))
         request = ExportRequest(
             self._directory(),

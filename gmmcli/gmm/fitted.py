@@ -10,8 +10,13 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from gmmcli.core.em import PARAMS
+from gmmcli.engine.blas import available_cpus
 from gmmcli.errors import NotFitted, NotFound, TableUnusable, Usage
+from gmmcli.fitting.init_file import WORDS
+from gmmcli.fitting.options import options_of
+from gmmcli.fitting.report import FitReport
+from gmmcli.fitting.request import FitRequest
+from gmmcli.fitting.settings import Settings
 from gmmcli.gmm.arguments import (
     LOG,
     Monitor,
@@ -28,16 +33,14 @@ from gmmcli.gmm.arguments import (
 from gmmcli.jobs import inspect as inspection
 from gmmcli.jobs.evaluation import evaluate_table
 from gmmcli.jobs.fit import fit
-from gmmcli.jobs.fit_report import FitReport
-from gmmcli.jobs.fit_request import FitRequest
-from gmmcli.jobs.origin import WORDS
-from gmmcli.jobs.reading import TableRequest, reading
+from gmmcli.jobs.reading import reading
 from gmmcli.jobs.score import ScoreRequest, score
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir, Stored
 from gmmcli.tables.columns import select_features
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import write_means
+from gmmcli.tables.operands import TableRequest
 
 
 class Fitted:
@@ -165,7 +168,7 @@ class Fitted:
 
     def _table(self, operand: str | InMemory) -> TableRequest:
         """Return the request for a table."""
-        return TableRequest((operand,), n_threads=self._params["n_threads"])
+        return TableRequest((operand,), n_threads=self._params["n_threads"] or available_cpus())
 
     def _evaluate(
         self, operand: str | InMemory, wanted: Collection[str], generation: int | None = None
@@ -234,16 +237,12 @@ class Fitted:
 
     def _settings(self, is_new: bool) -> dict[str, Any]:
         """Return what the estimator says of a run; None is "as the model has it"."""
-        params, config = self._params, self.config
-        settings = {name: params[name] for name in ("tol", "reg_covar", "missing", "accelerate")}
-        settings |= {"keep": config.keep_checkpoint_max, "keep_every": config.keep_every}
-        settings |= {
-            "components": int(params["num_clusters"]),
-            "covariance_type": params["covariance_type"],
-            "params": "".join(letter for letter in PARAMS if letter in params["params"]),
-        }
-        if is_new:
-            settings |= {"restarts": params["restarts"], "seed": int(params["random_seed"])}
+        config = self.config
+        settings: dict[str, Any] = {"keep": config.keep_checkpoint_max, "keep_every": config.keep_every}
+        for name, row in options_of(Settings):
+            value = None if row.python is None else self._params[row.python]
+            if value is not None and (is_new or row.role != "start") and row.kind != "text":
+                settings[name] = row.checked(value, "")
         return settings
 
     def _check_rows(self, operand: str | InMemory) -> None:

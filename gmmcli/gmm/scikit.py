@@ -6,7 +6,7 @@ import numpy as np
 
 from gmmcli.core.mixture import Array, Integers
 from gmmcli.core.sampling import draw
-from gmmcli.gmm.arguments import check_whole, operand_of
+from gmmcli.gmm.arguments import check_integer, operand_of
 from gmmcli.gmm.fitted import Fitted
 
 
@@ -51,7 +51,7 @@ class ScikitNames(Fitted):
         components : ndarray of shape (n_samples,)
             The component that each row was drawn from.
         """
-        check_whole(0, n_samples=n_samples, random_seed=random_seed)
+        check_integer(0, n_samples=n_samples, random_seed=random_seed)
         seed = self._params["random_seed"] if random_seed is None else random_seed
         return draw(self._load().checkpoint.mixture, n_samples, seed)
 

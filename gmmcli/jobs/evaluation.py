@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from gmmcli.core.kernel.posterior import PER_COMPONENT
 from gmmcli.core.mixture import Array, Booleans, Integers
-from gmmcli.core.posterior import PER_COMPONENT
 from gmmcli.engine.evaluate import Evaluator
-from gmmcli.jobs.reading import TableRequest, reading
-from gmmcli.jobs.settings import Settings
+from gmmcli.fitting.settings import Settings
+from gmmcli.jobs.reading import reading
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables.blocks import check_complete
 from gmmcli.tables.columns import match_features
+from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.source import Batch
 
 
@@ -25,7 +26,7 @@ class Evaluated:
     ----------
     batch : Batch
     found : dict of ndarray
-        Quantities of `gmmcli.core.posterior`; those of incomplete rows mean nothing.
+        Quantities of `gmmcli.core.kernel.posterior`; those of incomplete rows mean nothing.
     incomplete : ndarray of shape (n_rows,), bool
     """
 
@@ -66,7 +67,7 @@ def evaluate_table(
     request : TableRequest
     checkpoint : Checkpoint
     wanted : collection of str
-        Quantities of `gmmcli.core.posterior`.
+        Quantities of `gmmcli.core.kernel.posterior`.
     missing : str, optional
         As the model was fitted, if not given.
 
@@ -86,8 +87,10 @@ def evaluate_table(
         name: [np.empty((K, 0) if name in PER_COMPONENT else 0, np.int64 if name == "assignment" else None)]
         for name in wanted
     }
-    evaluator = Evaluator(checkpoint.state, checkpoint.units, wanted, request.n_workers)
-    with reading(request) as tables:
+    with (
+        reading(request) as tables,
+        Evaluator(checkpoint.state, checkpoint.units, wanted, request.n_threads) as evaluator,
+    ):
         features = match_features(tables, checkpoint.features)
         batches = tables.iter_batches(features)
         for rows in evaluate_batches(evaluator, batches, features, missing_of(missing, checkpoint)):

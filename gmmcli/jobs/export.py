@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from gmmcli.atomic import create_new, open_atomic, sync_directory
 from gmmcli.errors import CannotCreate, Usage, reporting
-from gmmcli.export.portable import FORMATS, PortableModel, encode
-from gmmcli.jobs.fitness import fitness_of
+from gmmcli.export.formats import FORMATS, encode
+from gmmcli.export.portable import PortableModel
 from gmmcli.jobs.target import refuse_input, refuse_inside
 from gmmcli.store.model_dir import ModelDir
 
@@ -58,11 +58,11 @@ class ExportRequest:
             ):
                 if given:
                     raise Usage(option, "goes with --export-dir", "add --export-dir BASE")
-        suffix, is_text = FORMATS[self.export_format]
-        if self.as_text and not is_text:
+        row = FORMATS[self.export_format]
+        if self.as_text and not row.is_text:
             raise Usage("--as-text", f"{self.export_format} has no text form", "--format json")
-        if not is_text and self.output is None and self.export_dir is None:
-            raise Usage(f"--format {self.export_format}", "is not text", f"add -o model{suffix}")
+        if not row.is_text and self.output is None and self.export_dir is None:
+            raise Usage(f"--format {self.export_format}", "is not text", f"add -o model{row.suffix}")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def export(request: ExportRequest) -> ExportReport:
 def _portable(request: ExportRequest) -> PortableModel:
     """Return the model as other programs get it."""
     checkpoint = ModelDir(request.model_dir).load(request.checkpoint).checkpoint
-    fitness = fitness_of(checkpoint)
+    fitness = checkpoint.fitness
     return PortableModel(
         checkpoint.mixture,
         checkpoint.features,
@@ -140,7 +140,7 @@ def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Pat
         aside = base / f".export-{secrets.token_hex(8)}"
         aside.mkdir()
         try:
-            _write_new(aside / f"model{FORMATS[request.export_format][0]}", content)
+            _write_new(aside / f"model{FORMATS[request.export_format].suffix}", content)
             for destination, source in request.assets_extra:
                 _write_new(aside / EXTRA / destination, _read(source))
             for folder, _, _ in os.walk(aside):

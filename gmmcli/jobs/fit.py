@@ -1,28 +1,31 @@
 """fit: estimate a mixture, or continue one."""
 
+import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 
-from gmmcli.engine.local import blas_kernel
-from gmmcli.errors import NotConverged
-from gmmcli.jobs import interrupt
-from gmmcli.jobs.fit_report import FitReport, Outcome, in_words, make_report, tell_of_ending
-from gmmcli.jobs.fit_request import FitRequest
-from gmmcli.jobs.journal import Journal, journal_of
-from gmmcli.jobs.learner import Learner, is_same_table
-from gmmcli.jobs.model import Model, choose_features, open_model
-from gmmcli.jobs.notice import Notice, Notify, Progress, columns_late
-from gmmcli.jobs.publisher import Publisher
+from gmmcli import interrupt
+from gmmcli.engine.blas import blas_kernel
+from gmmcli.engine.local import LocalEngine
+from gmmcli.errors import CovarianceNotPositive, NotConverged, NumericalFailure, Stopped
+from gmmcli.fitting.checkpoints import Checkpoints
+from gmmcli.fitting.diagnosis import dependent_columns, reseeded, singular
+from gmmcli.fitting.journal import Journal, journal_of
+from gmmcli.fitting.plan import Plan, choose_features, make_plan
+from gmmcli.fitting.progress import telling
+from gmmcli.fitting.report import FitReport, Outcome, make_report, tell_of_ending
+from gmmcli.fitting.request import FitRequest
+from gmmcli.fitting.rows import TrainingRows, read_rows
+from gmmcli.fitting.run import Observer, Stopping, TimeUp, follow, run
+from gmmcli.fitting.starts import begin
+from gmmcli.fitting.validation import Validation
 from gmmcli.jobs.reading import reading
-from gmmcli.jobs.run import TimeUp
-from gmmcli.jobs.training_table import TrainingTable, load_training_table
-from gmmcli.jobs.validation import DEFAULT_STEPS, Validation
 from gmmcli.jobs.versions import versions
+from gmmcli.notices import Notice, Notify, Progress
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
-from gmmcli.tables.columns import match_features
+from gmmcli.tables.columns import columns_late, match_features
 from gmmcli.tables.source import Tables
 
 
@@ -33,16 +36,16 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
     ----------
     request : FitRequest
     notify : callable
-        Told of every warning as it arises.
+        Called with every warning as it arises.
     progress : callable
-        Told where the run stands, at every start and every pair.
+        Called with every start and every step, in words.
 
     Raises
     ------
     GmmError
         Of every kind; the directory holds what it held before, or more.
     Stopped
-        A signal came; the last complete pair has been published.
+        A signal came; the last whole step was published.
     """
     started = time.monotonic()
     request.check()
@@ -62,15 +65,14 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
             has_curves=request.log_every > 0,
         ) as writer,
     ):
-        model = open_model(writer, request.settings, fresh=request.fresh, rollback=request.rollback)
-        names = [str(operand) for operand in request.table.operands] or ["-"]
-        with journal_of(writer, model, names, request.log_every) as journal:
-            features = choose_features(tables, model, request, tell)
-            if model.stored is not None and _is_there_already(request, model.stored):
-                outcome = Outcome(model.stored, model.stored, model.settings, "steps", passes=0)
+        plan = make_plan(request, writer)
+        with journal_of(writer, plan) as journal:
+            plan = choose_features(plan, tables, tell)
+            if plan.stored is not None and plan.has_all_steps:
+                outcome = Outcome(plan.stored, plan.stored, plan.settings, "steps", passes=0)
             else:
                 check = _make_check(request.time_limit_s, started)
-                outcome = _learn(request, writer, model, tables, features, journal, check, progress, tell)
+                outcome = _learn(plan, writer, tables, journal, check, tell, progress)
             _finish(writer, outcome, tell)
             seconds = time.monotonic() - started
             report = make_report(str(request.model_dir), outcome, tuple(notices), seconds)
@@ -79,66 +81,74 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
 
 
 def _learn(
-    request: FitRequest,
+    plan: Plan,
     writer: Writer,
-    model: Model,
     tables: Tables,
-    features: tuple[str, ...],
     journal: Journal,
     check: Callable[[], None],
-    progress: Progress,
     tell: Notify,
+    progress: Progress,
 ) -> Outcome:
     """Read the tables, and learn from them."""
+    engine = LocalEngine(plan.request.table.n_threads, check)
     try:
-        table = load_training_table(
-            tables,
-            features,
-            model.settings,
-            model.units,
-            request.table.n_workers,
-            check,
-            tell,
-            progress,
-            skip_empty_columns=model.features is None,
-        )
-        if model.features is None and not request.columns:
-            _tell_of_late_columns(tables, tell)
-        validation = _validation(request, model, table, journal, check, tell, progress)
+        rows = _read(plan, tables, check, tell, progress)
+        held_out = _read_validation(plan, rows, check, tell, progress)
     except TimeUp as error:
         raise _out_of_time("the tables were read", "a longer --time-limit") from error
-    publisher = Publisher(writer, model, table, validation)
-    learner = Learner(request, model, table, publisher, validation, journal, progress, tell)
-    try:
-        with table.engine, nullcontext() if validation is None else validation.engine:
-            ending = learner.run()
-    except TimeUp as error:
-        if request.partial:
-            raise _out_of_time("the rows were added", "a longer --time-limit") from error
-        if model.stored is None:
-            raise _out_of_time("the start was chosen", "--init random, or a longer --time-limit") from error
-        raise _out_of_time("the first step was made", "a longer --time-limit") from error
-    return publisher.outcome(ending, learner.passes)
+    checkpoints: Checkpoints | None = None
+    with engine.attached(rows.table, *([] if held_out is None else [held_out.table])):
+        try:
+            start = begin(plan, rows, engine, tell, progress)
+            validation = None
+            if held_out is not None:
+                validation = Validation(plan, rows, held_out, engine, journal.check)
+            checkpoints = Checkpoints(writer, plan, rows, start, validation)
+            stopping = Stopping.of(plan, start.origin, rows.table.n_rows)
+            observers: list[Observer] = [telling(plan, rows, journal, progress), stopping]
+            observers += [] if validation is None else [validation]
+            passes_before = engine.n_passes(rows.table)
+            ending = None if validation is None else validation.ending_of_earlier_runs(start.origin)
+            if ending is None:
+                steps = run(plan, start.origin, engine, rows.table, reseeded(tell))
+                ending = follow(steps, observers, checkpoints)
+            checkpoints.finish(ending)
+            return checkpoints.outcome(ending, engine.n_passes(rows.table) - passes_before)
+        except TimeUp as error:
+            raise _too_early(plan) from error
+        except Stopped as stopped:
+            _tell_of_signal(stopped, plan.stored if checkpoints is None else checkpoints.newest, tell)
+            raise
+        except CovarianceNotPositive as error:
+            step = 0 if checkpoints is None else checkpoints.next_step
+            raise _explained(error, step, plan, rows, engine) from error
 
 
-def _tell_of_late_columns(tables: Tables, tell: Notify) -> None:
-    """Warn of columns of numbers that came too late to be learnt from."""
-    if tables.late is not None:
+def _read(
+    plan: Plan, tables: Tables, check: Callable[[], None], tell: Notify, progress: Progress
+) -> TrainingRows:
+    """Read the tables to learn from; warn of columns of numbers that came too late to be learnt from."""
+    is_first = plan.given_features is None
+    rows = read_rows(
+        tables, plan.features, plan.settings, plan.units, check, tell, progress, skip_empty_columns=is_first
+    )
+    if is_first and not plan.request.columns and tables.late is not None:
         numeric = [name for name, is_number in tables.late.columns.items() if is_number]
         if numeric:
             tell(columns_late(tables.late, numeric))
+    return rows
 
 
-def _out_of_time(moment: str, hint: str) -> NotConverged:
-    """Return the error of a run whose time was up too early for a checkpoint."""
-    return NotConverged("--time-limit", f"reached before {moment}: nothing written", hint)
-
-
-def _is_there_already(request: FitRequest, stored: Stored) -> bool:
-    """Tell whether a counted run has no step to make; with a validation table `Learner` knows more."""
-    if request.max_steps is None or request.validation is not None:
-        return False
-    return stored.checkpoint.global_step >= request.max_steps
+def _read_validation(
+    plan: Plan, rows: TrainingRows, check: Callable[[], None], tell: Notify, progress: Progress
+) -> TrainingRows | None:
+    """Read the table that the run is checked by, if there is one."""
+    request = plan.request
+    if request.validation is None:
+        return None
+    with reading(replace(request.table, operands=(request.validation,), stdin=None)) as tables:
+        features = match_features(tables, rows.features, request.model_dir)
+        return read_rows(tables, features, plan.settings, rows.units, check, tell, progress)
 
 
 def _make_check(limit_s: float | None, started: float) -> Callable[[], None]:
@@ -152,35 +162,44 @@ def _make_check(limit_s: float | None, started: float) -> Callable[[], None]:
     return check
 
 
-def _validation(
-    request: FitRequest,
-    model: Model,
-    table: TrainingTable,
-    journal: Journal,
-    check: Callable[[], None],
-    tell: Notify,
-    progress: Progress,
-) -> Validation | None:
-    """Read the table that the run is checked by, if there is one."""
-    if request.validation is None:
-        return None
-    with reading(replace(request.table, operands=(request.validation,), stdin=None)) as tables:
-        features = match_features(tables, table.features, request.model_dir)
-        workers, units = request.table.n_workers, table.units
-        held_out = load_training_table(
-            tables, features, model.settings, units, workers, check, tell, progress, skip_empty_columns=False
-        )
-    is_known = model.stored is not None and is_same_table(model.stored.checkpoint, table)
-    before = model.stored.checkpoint.run if model.stored is not None and is_known else {}
-    every = DEFAULT_STEPS if request.checkpoint_steps is None else request.checkpoint_steps
-    return Validation(held_out, every, request.patience, before, journal.check)
+def _too_early(plan: Plan) -> NotConverged:
+    """Return the error of a run whose time was up before its first step."""
+    if plan.request.partial:
+        return _out_of_time("the rows were added", "a longer --time-limit")
+    if plan.is_new:
+        return _out_of_time("the start was chosen", "--init random, or a longer --time-limit")
+    return _out_of_time("the first step was made", "a longer --time-limit")
+
+
+def _out_of_time(moment: str, hint: str) -> NotConverged:
+    """Return the error of a run whose time was up too early for a checkpoint."""
+    return NotConverged("--time-limit", f"reached before {moment}: nothing written", hint)
+
+
+def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:
+    """Say what a signal leaves behind."""
+    name, left = signal.Signals(stopped.signum).name, "nothing written"
+    if newest is not None:
+        left = f"checkpoint {newest.generation} has {newest.checkpoint.global_step} steps"
+    tell(Notice("stopped", f"stopped by {name}: {left}", is_warning=False))
+
+
+def _explained(
+    error: CovarianceNotPositive, step: int, plan: Plan, rows: TrainingRows, engine: LocalEngine
+) -> NumericalFailure:
+    """Return the error of a singular covariance with its columns, step and cause."""
+    try:
+        dependent = dependent_columns(engine, rows.table, plan.settings.covariance_type)
+    except TimeUp:  # the error that ended the run is reported all the same
+        dependent = []
+    return singular(error, step, rows.features, dependent, may_exclude=plan.is_new)
 
 
 def _finish(writer: Writer, outcome: Outcome, tell: Notify) -> None:
-    """Tell what the run came to, and leave the newest checkpoint newer than the tables."""
+    """Report how the run ended, and leave the newest checkpoint newer than the tables."""
     for text in writer.warnings:
         tell(Notice("file_system", text))
     if not outcome.has_published:
-        tell(Notice("nothing_to_do", f"nothing to do: {in_words(outcome)}", is_warning=False))
+        tell(Notice("nothing_to_do", f"nothing to do: {outcome.steps_in_words}", is_warning=False))
         writer.touch_newest()
     tell_of_ending(outcome, tell)

@@ -6,12 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gmmcli.core import incremental
+from gmmcli.core.criteria import Fitness
 from gmmcli.core.family import covariances_of
 from gmmcli.core.mixture import Array, Mixture
-from gmmcli.core.selection import Fitness
 from gmmcli.errors import CheckpointCorrupt, NotFound
-from gmmcli.jobs.fitness import fitness_of
 from gmmcli.store import verify
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
 from gmmcli.store.model_dir import ModelDir, Stored
@@ -47,7 +45,7 @@ class InspectReport:
     @property
     def is_approximate(self) -> bool:
         """Whether its statistics, and with them the fitness, were gathered under several mixtures."""
-        return incremental.is_approximate(self.checkpoint.run)
+        return self.checkpoint.memory.approximate
 
     @property
     def provenance(self) -> Provenance:
@@ -83,7 +81,7 @@ def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
     """
     stored = ModelDir(model_dir).load(generation)
     checkpoint = stored.checkpoint
-    return InspectReport(str(model_dir), stored, content_digest(checkpoint), fitness_of(checkpoint))
+    return InspectReport(str(model_dir), stored, content_digest(checkpoint), checkpoint.fitness)
 
 
 def list_generations(model_dir: Path) -> list[int]:

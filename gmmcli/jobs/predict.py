@@ -12,12 +12,14 @@ from gmmcli.core.mixture import Booleans
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
-from gmmcli.jobs.notice import Notify, Progress, columns_late, rows_dropped, untold
-from gmmcli.jobs.reading import TableRequest, reading
+from gmmcli.jobs.reading import reading
 from gmmcli.jobs.target import refuse_input, refuse_input_as_stdout
+from gmmcli.notices import Notify, Progress, untold
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
-from gmmcli.tables.columns import match_features, select_extra
+from gmmcli.tables.blocks import rows_dropped
+from gmmcli.tables.columns import columns_late, match_features, select_extra
+from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.sink import Sink, open_sink
 from gmmcli.tables.source import Tables
 
@@ -105,10 +107,14 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress = untold
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
         _refuse_clashes(passed, columns.names, tables)
-        evaluator = Evaluator(checkpoint.state, checkpoint.units, columns.wanted, request.table.n_workers)
         missing = missing_of(request.missing, checkpoint, str(request.model_dir))
         n_rows = n_dropped = 0
-        with open_sink(request.output, request.output_format, stdout=request.stdout) as sink:
+        with (
+            Evaluator(
+                checkpoint.state, checkpoint.units, columns.wanted, request.table.n_threads
+            ) as evaluator,
+            open_sink(request.output, request.output_format, stdout=request.stdout) as sink,
+        ):
             batches = tables.iter_batches(features, passed)
             for rows in evaluate_batches(evaluator, batches, features, missing):
                 n_dropped += int(rows.incomplete.sum())

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from gmmcli.core import agreement
+from gmmcli.core.criteria import Fitness
 from gmmcli.core.mixture import Array, Booleans, Integers
-from gmmcli.core.selection import Fitness
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
 from gmmcli.jobs.metrics import LABEL_METRICS
-from gmmcli.jobs.notice import Notice, Notify, Progress, rows_dropped, untold
-from gmmcli.jobs.reading import TableRequest, reading
+from gmmcli.jobs.reading import reading
+from gmmcli.notices import Notice, Notify, Progress, untold
 from gmmcli.store.model_dir import ModelDir
-from gmmcli.tables.blocks import rechunk
+from gmmcli.tables.blocks import rechunk, rows_dropped
 from gmmcli.tables.columns import encode_texts, match_features, select_column
+from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.source import Batch
 
 # None where a group has no label to agree with.
@@ -89,14 +90,16 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
     missing = missing_of(request.missing, checkpoint, str(request.model_dir))
     notices: list[Notice] = []
     n_rows = n_dropped = 0
-    with reading(request.table) as tables:
+    with (
+        reading(request.table) as tables,
+        Evaluator(
+            checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), request.table.n_threads
+        ) as evaluator,
+    ):
         features = match_features(tables, checkpoint.features, request.model_dir)
         labels = request.labels and select_column(tables, request.labels)
         by = request.by and select_column(tables, request.by)
         extra = tuple(dict.fromkeys(name for name in (labels, by) if name is not None))
-        evaluator = Evaluator(
-            checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), request.table.n_workers
-        )
         K = checkpoint.state.n_components
         whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
         batches = _first_rows(rechunk(tables.iter_batches(features, extra)), request)

@@ -1,6 +1,6 @@
-"""A checkpoint, its bytes, and the digest of what it says.
+"""A checkpoint, its bytes, and the digest of its content.
 
-Everything that a run needs to go on as if it had never stopped. Knows the layout and what the numbers mean;
+It holds everything that a run needs to continue as if it had never stopped. Knows what the numbers mean;
 knows nothing of directories.
 """
 
@@ -8,20 +8,33 @@ import hashlib
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from gmmcli.core.mixture import COVARIANCE_TYPES, Array, CovarianceType, Mixture
+from gmmcli.core.criteria import Fitness
+from gmmcli.core.em.memory import Memory
+from gmmcli.core.mixture import COVARIANCE_TYPES, Array, Mixture
 from gmmcli.core.statistics import Statistics
-from gmmcli.core.units import Units
+from gmmcli.core.units import FURTHEST_SD, MAX_LOG10_SCALE, Units, find_extreme_variance
 from gmmcli.errors import CheckpointCorrupt, FormatUnknown, TableUnusable
-from gmmcli.store import container, layout, user_block, values
-from gmmcli.store.layout import Damage, Items
+from gmmcli.store import container, layout, run_state, schema, user_block, values
+from gmmcli.store.layout import Damage, Items, Rule
+from gmmcli.store.schema import stored
 
 MAX_HISTORY = 1000
 MAX_STOPPING = 3
 N_QUANTILES = 1001
+# Beyond these sums over rows leave the doubles where they are added, squared or divided.
+MOST_WEIGHT = 1e18
+_MOST = {
+    "counts": MOST_WEIGHT,
+    "sums": 1e120,
+    "squares": 1e220,
+    "reference": FURTHEST_SD,
+    "log_likelihood": 1e300,
+    "log_max_posterior": 1e300,
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -41,10 +54,14 @@ class OperandRecord:
         64 hexadecimal digits.
     """
 
-    name: str
-    size_bytes: int
-    rows: int
-    digest: str
+    name: str = stored("names")
+    size_bytes: int = stored("sizes")
+    rows: int = stored("rows")
+    digest: str = stored("digests")
+
+    def __post_init__(self) -> None:
+        name = self.name.encode("utf-8", "backslashreplace").decode()
+        object.__setattr__(self, "name", name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +116,8 @@ class Checkpoint:
         The last ones, in nats and standard units.
     stopping : ndarray of shape (n,), n ≤ 3, float64
         The last mean log-likelihoods of this table.
-    run : mapping of str to ndarray of rank 1 to 3, float64
-        Run state of other features; names of [a-z0-9_], at most 64.
+    memory : Memory
+        What the run knew beside its mixture.
     random_state : str
         JSON text, empty if there is none.
     operands : tuple of OperandRecord
@@ -111,23 +128,23 @@ class Checkpoint:
     provenance : Provenance, optional
     """
 
-    state: Mixture
-    mixture: Mixture
-    units: Units
-    statistics: Statistics
-    features: tuple[str, ...]
-    weights_column: str | None
-    global_step: int
-    converged: bool
-    settings: Mapping[str, object]
-    log_likelihoods: Array
-    stopping: Array
-    run: Mapping[str, Array] = field(default_factory=dict)
-    random_state: str = ""
-    operands: tuple[OperandRecord, ...] = ()
-    absorbed_digests: tuple[str, ...] = ()
-    quantiles: Array = field(default_factory=lambda: np.empty(0))
-    provenance: Provenance | None = None
+    state: Mixture = stored("/state", counts=True, omit="covariance_type")
+    mixture: Mixture = stored("/mixture", counts=True)
+    units: Units = stored("/units", counts=True)
+    statistics: Statistics = stored("/statistics", counts=True, omit="covariance_type")
+    features: tuple[str, ...] = stored("/schema/features", counts=True)
+    weights_column: str | None = stored("/schema/weights_column", counts=True)
+    global_step: int = stored("/training/global_step", counts=True)
+    converged: bool = stored("/training/converged", counts=True)
+    settings: Mapping[str, object] = stored("/training/settings")
+    log_likelihoods: Array = stored("/training/log_likelihoods")
+    stopping: Array = stored("/training/stopping", counts=True)
+    memory: Memory = stored("/training/run", default_factory=Memory)
+    random_state: str = stored("/training/random_state", default="")
+    operands: tuple[OperandRecord, ...] = stored("/data", default=())
+    absorbed_digests: tuple[str, ...] = stored("/data/absorbed_digests", default=())
+    quantiles: Array = stored("/data/quantiles", default_factory=lambda: np.empty(0))
+    provenance: Provenance | None = stored("/", default=None)
 
     @property
     def log_likelihood(self) -> float:
@@ -138,6 +155,31 @@ class Checkpoint:
     def mean_log_likelihood(self) -> float:
         """The same, per unit weight."""
         return self.log_likelihood / self.statistics.total_weight
+
+    @property
+    def fitness(self) -> Fitness:
+        """How well the mixture explains its own table, in the table's units."""
+        statistics = self.statistics
+        return Fitness(
+            self.log_likelihood,
+            statistics.log_max_posterior,
+            statistics.rows,
+            statistics.total_weight,
+            self.mixture.n_parameters,
+        )
+
+
+LEAVES = tuple(schema.leaves(Checkpoint))
+RULES = {leaf.path: leaf.rule for leaf in LEAVES} | {"/format": Rule("text", 0, 0)}
+_RUN = "/training/run/"
+
+
+def rules_of_minor(minor: int) -> Mapping[str, Rule]:
+    """Return the rules of the items of format 1.`minor`: 1.0 stored the memory of a run as bare numbers."""
+    if minor:
+        return RULES
+    others = {path: rule for path, rule in RULES.items() if not path.startswith(_RUN)}
+    return others | {_RUN + name: Rule("float", 1, 3, required=False) for name in run_state.NAMES}
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
@@ -153,7 +195,10 @@ def encode(checkpoint: Checkpoint) -> bytes:
     """
     if checkpoint.provenance is None:
         raise ValueError("a checkpoint needs its provenance to become a file")
-    items = {**_collect(checkpoint), **_provenance_items(checkpoint.provenance)}
+    items = _collect(checkpoint)
+    items["/format"] = values.from_text(layout.FORMAT)
+    items["/format_version"] = values.from_text(layout.FORMAT_VERSION)
+    items["/training/log_likelihoods"] = items["/training/log_likelihoods"][-MAX_HISTORY:]
     return user_block.seal(container.write(items))
 
 
@@ -177,7 +222,7 @@ def decode(data: bytes, subject: str) -> Checkpoint:
     """
     try:
         user_block.check(data)
-        return _restore(container.read(data))
+        return _restore(container.read(data, rules_of_minor))
     except layout.UnknownFormat as unknown:
         raise FormatUnknown(subject, str(unknown), "pip install --upgrade gmmcli") from unknown
     except Damage as damage:
@@ -190,8 +235,8 @@ def content_digest(checkpoint: Checkpoint) -> str:
     The items are, in byte order of their paths: covariances, means, weights and covariance_type of
     /mixture; features and (where there is one) weights_column of /schema; covariances, means and weights
     of /state; counts, log_likelihood, log_max_posterior, reference, rows, squares, sums and total_weight of
-    /statistics; converged, global_step, everything in run, and stopping of /training; center and scale of
-    /units.
+    /statistics; converged, global_step, the memory of the run as format 1.0 stores it, and stopping of
+    /training; center and scale of /units.
     Each enters as its UTF-8 path, NUL, numpy's type string, rank and shape as uint64, then its values in C
     order; all little-endian. Scalars have rank 0: int64 `<i8`, float64 `<f8`, flags as uint8 `|u1`, texts
     as UTF-8 `|S<bytes>` (an empty one is one NUL). Names of features are as wide as the longest.
@@ -201,79 +246,22 @@ def content_digest(checkpoint: Checkpoint) -> str:
     TableUnusable
         As `encode`.
     """
+    items = {path: item for path, item in _collect(checkpoint).items() if RULES[path].counts}
+    items |= {_RUN + name: array for name, array in run_state.to_arrays(checkpoint.memory).items()}
     digest = hashlib.sha256()
-    for path, item in sorted(_collect(checkpoint).items()):
-        rule = layout.find_rule(path)
-        if rule is not None and rule.counts:
-            digest.update(path.encode() + b"\0" + item.dtype.str.encode())
-            digest.update(struct.pack(f"<{1 + item.ndim}Q", item.ndim, *item.shape))
-            digest.update(np.ascontiguousarray(item).tobytes())
+    for path, item in sorted(items.items()):
+        digest.update(path.encode() + b"\0" + item.dtype.str.encode())
+        digest.update(struct.pack(f"<{1 + item.ndim}Q", item.ndim, *item.shape))
+        digest.update(np.ascontiguousarray(item).tobytes())
     return digest.hexdigest()
 
 
 def _collect(checkpoint: Checkpoint) -> Items:
-    """Return everything but the provenance as items."""
-    statistics, operands = checkpoint.statistics, checkpoint.operands
-    items = {
-        "/mixture/covariance_type": values.from_text(checkpoint.mixture.covariance_type),
-        "/units/center": values.from_floats(checkpoint.units.center),
-        "/units/scale": values.from_floats(checkpoint.units.scale),
-        **{f"/statistics/{name}": values.from_floats(getattr(statistics, name)) for name in _STATISTICS},
-        "/statistics/log_likelihood": values.from_floats(statistics.log_likelihood),
-        "/statistics/rows": values.from_integers(statistics.rows),
-        "/statistics/log_max_posterior": values.from_floats(statistics.log_max_posterior),
-        "/statistics/total_weight": values.from_floats(statistics.total_weight),
-        **_schema_items(checkpoint),
-        "/training/global_step": values.from_integers(checkpoint.global_step),
-        "/training/converged": np.array(checkpoint.converged, layout.DTYPES["flag"]),
-        "/training/settings": values.from_json(checkpoint.settings),
-        "/training/log_likelihoods": values.from_floats(checkpoint.log_likelihoods[-MAX_HISTORY:]),
-        "/training/stopping": values.from_floats(checkpoint.stopping),
-        "/training/random_state": values.from_text(checkpoint.random_state),
-        **{f"/training/run/{name}": values.from_floats(array) for name, array in checkpoint.run.items()},
-        "/data/names": values.from_texts(tuple(_printable(operand.name) for operand in operands)),
-        "/data/sizes": values.from_integers([operand.size_bytes for operand in operands]),
-        "/data/rows": values.from_integers([operand.rows for operand in operands]),
-        "/data/digests": values.from_texts(tuple(operand.digest for operand in operands)),
-        "/data/absorbed_digests": values.from_texts(checkpoint.absorbed_digests),
-        "/data/quantiles": values.from_floats(checkpoint.quantiles),
-    }
-    for group, mixture in (("/state", checkpoint.state), ("/mixture", checkpoint.mixture)):
-        items.update((f"{group}/{name}", values.from_floats(getattr(mixture, name))) for name in _MIXTURE)
-    return items
-
-
-_MIXTURE = ("weights", "means", "covariances")
-_STATISTICS = ("counts", "sums", "squares", "reference")
-
-
-def _schema_items(checkpoint: Checkpoint) -> Items:
-    """Return the names of the columns as items."""
+    """Return everything as items; texts that are for people only may lose what is not Unicode."""
     try:
-        items = {"/schema/features": values.from_texts(checkpoint.features)}
-        if checkpoint.weights_column is not None:
-            items["/schema/weights_column"] = values.from_text(checkpoint.weights_column)
+        return schema.collect(checkpoint, LEAVES)
     except Damage as damage:
         raise TableUnusable("column names", str(damage)) from damage
-    return items
-
-
-def _provenance_items(provenance: Provenance) -> Items:
-    """Return the attributes of the root."""
-    texts = {
-        "/format": layout.FORMAT,
-        "/format_version": layout.FORMAT_VERSION,
-        "/parent_sha256": provenance.parent_sha256,
-        "/lineage": provenance.lineage,
-        "/created": provenance.created,
-        "/blas_kernel": provenance.blas_kernel,
-    }
-    items = {path: values.from_text(text) for path, text in texts.items()}
-    return {
-        **items,
-        "/generation": values.from_integers(provenance.generation),
-        "/versions": values.from_json(provenance.versions),
-    }
 
 
 def _restore(items: Items) -> Checkpoint:
@@ -281,119 +269,46 @@ def _restore(items: Items) -> Checkpoint:
     covariance_type = values.to_text(items["/mixture/covariance_type"])
     if covariance_type not in COVARIANCE_TYPES:
         raise Damage(f"covariance_type is {covariance_type!r}")
-    weights_column = items.get("/schema/weights_column")
-    prefix = "/training/run/"
-    checkpoint = Checkpoint(
-        state=_restore_mixture(items, "/state", covariance_type),
-        mixture=_restore_mixture(items, "/mixture", covariance_type),
-        units=Units(items["/units/center"], items["/units/scale"]),
-        statistics=_restore_statistics(items, covariance_type),
-        features=values.to_texts(items["/schema/features"]),
-        weights_column=None if weights_column is None else values.to_text(weights_column),
-        global_step=int(items["/training/global_step"]),
-        converged=bool(items["/training/converged"]),
-        settings=values.to_json(items["/training/settings"]),
-        log_likelihoods=items["/training/log_likelihoods"],
-        stopping=items["/training/stopping"],
-        run={path.removeprefix(prefix): items[path] for path in sorted(items) if path.startswith(prefix)},
-        random_state=values.to_text(items["/training/random_state"]),
-        operands=_restore_operands(items),
-        absorbed_digests=values.to_texts(items["/data/absorbed_digests"]),
-        quantiles=items["/data/quantiles"],
-        provenance=_restore_provenance(items),
-    )
+    given: dict[str, object] = {"covariance_type": covariance_type}
+    if values.to_text(items["/format_version"]) == "1.0":
+        given["memory"] = run_state.from_arrays(
+            {path.removeprefix(_RUN): items.pop(path) for path in list(items) if path.startswith(_RUN)}
+        )
+    checkpoint: Checkpoint = schema.restore(Checkpoint, items, LEAVES, given)
     _check_agreement(checkpoint)
     return checkpoint
 
 
-def _restore_mixture(items: Items, group: str, covariance_type: CovarianceType) -> Mixture:
-    """Return one of the two mixtures."""
-    try:
-        return Mixture(
-            weights=items[f"{group}/weights"],
-            means=items[f"{group}/means"],
-            covariances=items[f"{group}/covariances"],
-            covariance_type=covariance_type,
-        )
-    except ValueError as error:
-        raise Damage(f"{group}: {error}") from error
-
-
-def _restore_statistics(items: Items, covariance_type: CovarianceType) -> Statistics:
-    """Return the statistics."""
-    return Statistics(
-        counts=items["/statistics/counts"],
-        sums=items["/statistics/sums"],
-        squares=items["/statistics/squares"],
-        reference=items["/statistics/reference"],
-        log_likelihood=float(items["/statistics/log_likelihood"]),
-        log_max_posterior=float(items["/statistics/log_max_posterior"]),
-        rows=int(items["/statistics/rows"]),
-        total_weight=float(items["/statistics/total_weight"]),
-        covariance_type=covariance_type,
-    )
-
-
-def _restore_operands(items: Items) -> tuple[OperandRecord, ...]:
-    """Return the records of the operands."""
-    names, digests = values.to_texts(items["/data/names"]), values.to_texts(items["/data/digests"])
-    sizes, rows = items["/data/sizes"].tolist(), items["/data/rows"].tolist()
-    if not len(names) == len(digests) == len(sizes) == len(rows):
-        raise Damage(
-            f"/data has {len(names)} names, {len(sizes)} sizes, {len(rows)} rows, {len(digests)} digests"
-        )
-    return tuple(map(OperandRecord, names, sizes, rows, digests))
-
-
-def _restore_provenance(items: Items) -> Provenance:
-    """Return the attributes of the root."""
-    versions = values.to_json(items["/versions"])
-    return Provenance(
-        generation=int(items["/generation"]),
-        parent_sha256=values.to_text(items["/parent_sha256"]),
-        lineage=values.to_text(items["/lineage"]),
-        created=values.to_text(items["/created"]),
-        versions={name: str(version) for name, version in versions.items()},
-        blas_kernel=values.to_text(items["/blas_kernel"]),
-        format_version=values.to_text(items["/format_version"]),
-    )
-
-
 def _check_agreement(checkpoint: Checkpoint) -> None:
-    """Check that the parts have the shapes that each other's shapes ask for."""
-    state, statistics, units = checkpoint.state, checkpoint.statistics, checkpoint.units
+    """Check that the parts fit each other."""
+    state, statistics = checkpoint.state, checkpoint.statistics
     K, d = state.means.shape
-    expected = {
-        "mixture means": (checkpoint.mixture.means.shape, (K, d)),
-        "center": (units.center.shape, (d,)),
-        "scale": (units.scale.shape, (d,)),
-        "counts": (statistics.counts.shape, (K,)),
-        "sums": (statistics.sums.shape, (K, d)),
-        "reference": (statistics.reference.shape, (K, d)),
-        "squares": (statistics.squares.shape, state.covariances.shape),
-        "features": ((len(checkpoint.features),), (d,)),
-    }
-    for name, (found, wanted) in expected.items():
-        if found != wanted:
-            raise Damage(f"{name} has shape {found}, not {wanted}")
+    schema.check_shapes(checkpoint, LEAVES, {"K": K, "d": d, "covariances": state.covariances.shape})
+    if len(checkpoint.features) != d:
+        raise Damage(f"{len(checkpoint.features)} features, but means of {d}")
     if checkpoint.quantiles.size not in (0, N_QUANTILES):
         raise Damage(f"{checkpoint.quantiles.size} quantiles, not {N_QUANTILES} or none")
     if checkpoint.log_likelihoods.size > MAX_HISTORY or checkpoint.stopping.size > MAX_STOPPING:
         raise Damage(f"more than {MAX_HISTORY} log-likelihoods or {MAX_STOPPING} of the stopping state")
-    if not statistics.total_weight > 0:
-        raise Damage(f"total_weight is {statistics.total_weight}")
-    if not np.isfinite(units.center).all() or not ((units.scale > 0) & np.isfinite(units.scale)).all():
-        raise Damage("the units are not finite with positive scales")
-    for name in (*_STATISTICS, "log_likelihood", "log_max_posterior", "total_weight"):
-        if not np.isfinite(getattr(statistics, name)).all():
-            raise Damage(f"{name} of the statistics must be finite")
     if checkpoint.global_step < 0 or statistics.rows < 0:
         raise Damage(f"global_step {checkpoint.global_step} or rows {statistics.rows} is negative")
     for digest in (*checkpoint.absorbed_digests, *(operand.digest for operand in checkpoint.operands)):
         if not _SHA256.fullmatch(digest):
             raise Damage(f"{digest!r} is not a SHA-256")
+    _check_numbers(checkpoint)
 
 
-def _printable(text: str) -> str:
-    """Return a path with the bytes that are not Unicode as backslashes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _check_numbers(checkpoint: Checkpoint) -> None:
+    """Check that no number is so large or small that computing with it leaves the doubles."""
+    state, statistics, scale = checkpoint.state, checkpoint.statistics, checkpoint.units.scale
+    if not ((scale >= 10.0**-MAX_LOG10_SCALE) & (scale <= 10.0**MAX_LOG10_SCALE)).all():
+        raise Damage(f"the units have a scale that is not within 1e±{MAX_LOG10_SCALE:g}")
+    if (np.abs(state.means) > FURTHEST_SD).any():
+        raise Damage(f"/state has a mean beyond {FURTHEST_SD:g}")
+    if find_extreme_variance(state.covariances, state.covariance_type) is not None:
+        raise Damage("/state has a variance out of bounds")
+    if not 0 < statistics.total_weight <= MOST_WEIGHT:
+        raise Damage(f"total_weight is {statistics.total_weight}")
+    for name, most in _MOST.items():
+        if (np.abs(getattr(statistics, name)) > most).any():
+            raise Damage(f"{name} of the statistics is beyond {most:g}")

@@ -7,7 +7,8 @@ number is read. Knows nothing of what the items mean.
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import h5py
 import numpy as np
@@ -23,6 +24,9 @@ MAX_ATTRIBUTE_BYTES = 1 << 24
 _CHUNK_BYTES = 1 << 20
 # By how much a file in memory is larger than its items while it grows, and what HDF5 works in.
 _GROWTH, _ROOM_BYTES = 1.25, 1 << 23
+# What tells the format of a file.
+_VERSION = {path: Rule("text", 0, 0) for path in ("/format", "/format_version")}
+Rules: TypeAlias = Mapping[str, Rule]
 _FILTERS = frozenset((h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32))
 
 
@@ -51,8 +55,14 @@ def write(items: Items) -> io.BytesIO:
     return image
 
 
-def read(data: bytes) -> Items:
+def read(data: bytes, rules_of_minor: Callable[[int], Rules]) -> Items:
     """Return the items of a whole checkpoint file.
+
+    Parameters
+    ----------
+    data : bytes
+    rules_of_minor : callable
+        Returns the rules of the items of a minor version.
 
     Raises
     ------
@@ -65,7 +75,7 @@ def read(data: bytes) -> Items:
     _ask_for(len(data))
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            return _read_items(file.id, len(data))
+            return _read_items(file.id, len(data), rules_of_minor)
     except Damage:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -101,30 +111,31 @@ def _tagged(item: AnyArray) -> AnyArray:
     return item.astype(h5py.string_dtype("utf-8", item.dtype.itemsize))
 
 
-def _read_items(file: h5py.h5f.FileID, size_bytes: int) -> Items:
+def _read_items(file: h5py.h5f.FileID, size_bytes: int, rules_of_minor: Callable[[int], Rules]) -> Items:
     """Admit everything, then read it."""
     root = h5g.open(file, b"/")
-    skip_unknown = _check_version(root)
+    minor = _check_version(root)
+    rules, skip_unknown = rules_of_minor(minor), minor > layout.MINOR
     items: Items = {}
     datasets: dict[str, h5d.DatasetID] = {}
     budget_bytes = MAX_EXPANSION * size_bytes
     for group, path in _iter_groups(root):
-        items.update(_read_attributes(group, path))
-        for name, rule in _iter_known_links(group, path, skip_unknown):
+        items.update(_read_attributes(group, path, rules))
+        for name, rule in _iter_known_links(group, path, rules, skip_unknown):
             dataset = h5o.open(group, name.encode())
             budget_bytes -= _admit(dataset, rule, _join(path, name), budget_bytes)
             datasets[_join(path, name)] = dataset
     _check_one_name_each(datasets)
     items.update((path, _read_dataset(dataset)) for path, dataset in datasets.items())
-    missing = next((path for path, rule in layout.RULES.items() if rule.required and path not in items), None)
+    missing = next((path for path, rule in rules.items() if rule.required and path not in items), None)
     if missing:
         raise Damage(f"has no {missing}")
     return items
 
 
-def _check_version(root: h5g.GroupID) -> bool:
-    """Check format and format_version; return whether unknown datasets are to be skipped."""
-    attributes = _read_attributes(root, "/")
+def _check_version(root: h5g.GroupID) -> int:
+    """Check format and format_version; return the minor version."""
+    attributes = _read_attributes(root, "/", _VERSION)
     for path in ("/format", "/format_version"):
         if path not in attributes:
             raise Damage(f"has no {path}")
@@ -136,7 +147,7 @@ def _check_version(root: h5g.GroupID) -> bool:
         raise Damage(f"format_version is {version!r}")
     if int(major) != layout.MAJOR:
         raise layout.UnknownFormat(f"has format {version}; this version reads {layout.MAJOR}.x")
-    return int(minor) > layout.MINOR
+    return int(minor)
 
 
 def _iter_groups(root: h5g.GroupID) -> Iterator[tuple[h5g.GroupID, str]]:
@@ -169,7 +180,9 @@ def _check_encoding(group: h5g.GroupID, path: str, encoding_type: str) -> None:
         raise layout.UnknownFormat(f"{path} has encoding_version {values.to_text(version)}")
 
 
-def _iter_known_links(group: h5g.GroupID, path: str, skip_unknown: bool) -> Iterator[tuple[str, Rule]]:
+def _iter_known_links(
+    group: h5g.GroupID, path: str, rules: Rules, skip_unknown: bool
+) -> Iterator[tuple[str, Rule]]:
     """Yield the names that should be datasets, with their rules; every link must be a hard one."""
     for link in group:
         name = link.decode("utf-8", "replace")
@@ -178,7 +191,7 @@ def _iter_known_links(group: h5g.GroupID, path: str, skip_unknown: bool) -> Iter
             raise Damage(f"{child} is a soft or external link")
         if child in layout.GROUPS:
             continue
-        rule = layout.find_rule(child)
+        rule = rules.get(child)
         if rule is not None and rule.high > 0:
             yield name, rule
         elif not skip_unknown:
@@ -194,10 +207,10 @@ def _check_one_name_each(datasets: dict[str, h5d.DatasetID]) -> None:
             raise Damage(f"{other} and {path} are the same object")
 
 
-def _read_attributes(group: h5g.GroupID, path: str) -> Items:
+def _read_attributes(group: h5g.GroupID, path: str, rules: Rules) -> Items:
     """Return the known attributes of a group; unknown ones are ignored."""
     items: Items = {}
-    for child, rule in layout.RULES.items():
+    for child, rule in rules.items():
         parent, name = layout.split(child)
         if rule.high == 0 and parent == path:
             value = _read_attribute(group, path, name, rule.kind)

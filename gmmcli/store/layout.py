@@ -1,11 +1,8 @@
-"""What a checkpoint may contain: every group, dataset and attribute, with type and rank.
+"""What a checkpoint may contain: the names and versions of its format, and the rules that an item keeps.
 
-The one list that writing, reading and the content digest share. An item is a path and a numpy array: of
-rank 0 it is an attribute of its group, of a higher rank a dataset. Knows neither HDF5 nor what the numbers
-mean.
+An item is a path and a numpy array: of rank 0 it is an attribute of its group, of a higher rank a dataset.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "gmmcli-checkpoint"
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 FORMAT_VERSION = f"{MAJOR}.{MINOR}"
 ENCODING_VERSION = "1"
 
 AnyArray: TypeAlias = NDArray[Any]
 Items: TypeAlias = dict[str, AnyArray]
+Kind: TypeAlias = Literal["float", "integer", "flag", "text"]
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "float": np.dtype("<f8"),
@@ -63,71 +61,11 @@ class Rule:
     required : bool
     """
 
-    kind: Literal["float", "integer", "flag", "text"]
+    kind: Kind
     low: int
     high: int
-    counts: bool
+    counts: bool = False
     required: bool = True
-
-
-_SCALAR_TEXT = Rule("text", 0, 0, counts=False)
-_RUN_STATE = Rule("float", 1, 3, counts=True, required=False)
-_RUN_NAME = re.compile(r"/training/run/[a-z][a-z0-9_]{0,63}")
-
-
-def _mixture_rules(group: str) -> dict[str, Rule]:
-    """Return the rules of the three arrays of a mixture."""
-    return {
-        f"{group}/covariances": Rule("float", 1, 3, counts=True),
-        f"{group}/means": Rule("float", 2, 2, counts=True),
-        f"{group}/weights": Rule("float", 1, 1, counts=True),
-    }
-
-
-RULES: dict[str, Rule] = {
-    "/blas_kernel": _SCALAR_TEXT,
-    "/created": _SCALAR_TEXT,
-    "/format": _SCALAR_TEXT,
-    "/format_version": _SCALAR_TEXT,
-    "/generation": Rule("integer", 0, 0, counts=False),
-    "/lineage": _SCALAR_TEXT,
-    "/parent_sha256": _SCALAR_TEXT,
-    "/versions": _SCALAR_TEXT,
-    "/data/absorbed_digests": Rule("text", 1, 1, counts=False),
-    "/data/digests": Rule("text", 1, 1, counts=False),
-    "/data/names": Rule("text", 1, 1, counts=False),
-    "/data/quantiles": Rule("float", 1, 1, counts=False),
-    "/data/rows": Rule("integer", 1, 1, counts=False),
-    "/data/sizes": Rule("integer", 1, 1, counts=False),
-    **_mixture_rules("/mixture"),
-    "/mixture/covariance_type": Rule("text", 0, 0, counts=True),
-    "/schema/features": Rule("text", 1, 1, counts=True),
-    "/schema/weights_column": Rule("text", 0, 0, counts=True, required=False),
-    **_mixture_rules("/state"),
-    "/statistics/counts": Rule("float", 1, 1, counts=True),
-    "/statistics/log_likelihood": Rule("float", 0, 0, counts=True),
-    "/statistics/log_max_posterior": Rule("float", 0, 0, counts=True),
-    "/statistics/reference": Rule("float", 2, 2, counts=True),
-    "/statistics/rows": Rule("integer", 0, 0, counts=True),
-    "/statistics/squares": Rule("float", 1, 3, counts=True),
-    "/statistics/sums": Rule("float", 2, 2, counts=True),
-    "/statistics/total_weight": Rule("float", 0, 0, counts=True),
-    "/training/converged": Rule("flag", 0, 0, counts=True),
-    "/training/global_step": Rule("integer", 0, 0, counts=True),
-    "/training/log_likelihoods": Rule("float", 1, 1, counts=False),
-    "/training/random_state": _SCALAR_TEXT,
-    "/training/settings": _SCALAR_TEXT,
-    "/training/stopping": Rule("float", 1, 1, counts=True),
-    "/units/center": Rule("float", 1, 1, counts=True),
-    "/units/scale": Rule("float", 1, 1, counts=True),
-}
-
-
-def find_rule(path: str) -> Rule | None:
-    """Return the rule of an item, or None where format 1.0 has no such item."""
-    if _RUN_NAME.fullmatch(path):
-        return _RUN_STATE
-    return RULES.get(path)
 
 
 def split(path: str) -> tuple[str, str]:

@@ -11,14 +11,14 @@ Locate = Callable[[int], str]
 
 
 class Late(NamedTuple):
-    """Columns that come too late to be some: keys of JSON lines that none of those before the place has.
+    """Keys of JSON lines first seen after the first MiB, from which the columns were inferred.
 
     Parameters
     ----------
     place : str
         Of the first.
     columns : dict of str to bool
-        The first `MOST_LATE` of them, and whether their value there is a number.
+        The first `MOST_LATE` of them, and whether their first value is a number.
     """
 
     place: str
@@ -26,50 +26,6 @@ class Late(NamedTuple):
 
 
 MOST_LATE = 12
-
-
-class Part(NamedTuple):
-    """Rows as a reader finds them, columns by position.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_features, n_rows), float64
-    extra : list of pyarrow.Array
-    locate : callable
-        From a row of the part to "file:line" or "file: row n".
-    late : Late or None
-        Columns that came too late to be some, if there are any.
-    """
-
-    X: Array
-    extra: list[Any]
-    locate: Locate
-    late: Late | None = None
-
-
-class Reader(Protocol):
-    """One operand, opened: its columns, and its rows once."""
-
-    column_names: tuple[str, ...]
-
-    @property
-    def numeric(self) -> frozenset[int]:
-        """Positions of the columns of numbers."""
-
-    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
-        """Return the error that says why a column is not one of numbers; hint at --exclude, or not."""
-
-    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return those of the columns that are not of numbers of which nine cells in ten are."""
-
-    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
-        """Yield the rows, some in each part; the first problem of the table leaves as `TableUnusable`."""
-
-    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
-        """Return a part without rows, its columns typed like any other's."""
-
-    def close(self) -> None:
-        """Let go of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +39,8 @@ class Batch:
     extra : mapping of str to pyarrow.Array
         Passed columns. CSV and TSV: verbatim strings, null where a cell is empty; JSON lines: `JsonText`;
         others: their own type.
+    late : Late or None
+        Keys first seen after those from which the columns were inferred.
     operand : int
         Position among the operands.
     first_row : int
@@ -91,9 +49,10 @@ class Batch:
 
     X: Array
     extra: Mapping[str, Any]
-    operand: int
-    first_row: int
     _locate: Locate
+    late: Late | None = None
+    operand: int = 0
+    first_row: int = 0
 
     @property
     def n_rows(self) -> int:
@@ -117,3 +76,28 @@ class Batch:
     def head(self, n_rows: int) -> "Batch":
         """Return the first rows, at most `n_rows`."""
         return self if n_rows >= self.n_rows else self.slice(0, n_rows)
+
+
+class Reader(Protocol):
+    """One operand, opened: its columns, and its rows once."""
+
+    column_names: tuple[str, ...]
+
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Positions of the columns of numbers."""
+
+    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+        """Return the error that says why a column is not one of numbers; hint at --exclude, or not."""
+
+    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
+        """Return those of the columns that are not of numbers of which nine cells in ten are."""
+
+    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
+        """Yield the rows as those of operand 0; the first problem of the table leaves as `TableUnusable`."""
+
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Batch:
+        """Return a batch without rows, its columns typed like any other's."""
+
+    def close(self) -> None:
+        """Let go of the file."""

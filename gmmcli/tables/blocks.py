@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from gmmcli.core.mixture import Array, Booleans
+from gmmcli.core.rows import Rows
 from gmmcli.errors import TableUnusable
+from gmmcli.notices import Notice
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.digest import digest, make_canonical
@@ -19,34 +21,35 @@ CHUNK_ROWS = 65_536
 
 @dataclass(frozen=True)
 class LoadedOperand:
-    """What one operand was.
+    """One operand in memory.
 
     Parameters
     ----------
     name : str
     size_bytes : int
         -1 where it is not known.
-    rows : int
+    n_rows : int
         All, before any was dropped.
     digest : str
+    pieces : list of Rows
+        The rows without a missing value, in the table's units: CHUNK_ROWS in each but the last; C order.
     """
 
     name: str
     size_bytes: int
-    rows: int
+    n_rows: int
     digest: str
+    pieces: list[Rows]
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """The rows in use, in memory, in the table's units.
+    """A table in memory.
 
     Parameters
     ----------
     features : tuple of str
         Those asked for, less `empty_columns`.
-    chunks : list of list of ndarray of shape (n_features, n_rows), float64
-        For each operand its rows without a missing value, CHUNK_ROWS in each chunk but the last; C order.
     operands : tuple of LoadedOperand
     rows_dropped : int
     empty_columns : tuple of str
@@ -54,7 +57,6 @@ class Loaded:
     """
 
     features: tuple[str, ...]
-    chunks: list[list[Array]]
     operands: tuple[LoadedOperand, ...]
     rows_dropped: int
     empty_columns: tuple[str, ...]
@@ -88,7 +90,7 @@ def load(
         value, or what `Tables.iter_batches` finds.
     GmmError
     """
-    chunks: list[list[Array]] = [[] for _ in tables.operands]
+    pieces: list[list[Array]] = [[] for _ in tables.operands]
     gaps = _Gaps(features, skip_empty_columns)
     for batch in rechunk(tables.iter_batches(features, may_exclude=skip_empty_columns)):
         follow(batch.first_row + batch.n_rows)
@@ -96,23 +98,25 @@ def load(
             gaps.add(batch)
             if missing == "error":
                 gaps.check(is_last=False)
-            chunks[batch.operand].append(make_canonical(batch.X))
+            pieces[batch.operand].append(make_canonical(batch.X))
     if missing == "error":
         gaps.check(is_last=True)
     kept = gaps.kept(tables.name)
     used = tuple(np.array(features, dtype=object)[kept])
     operands = []
     rows_dropped = 0
-    for operand, blocks in zip(tables.operands, chunks, strict=True):
-        rows = sum(block.shape[1] for block in blocks)
+    for operand, blocks in zip(tables.operands, pieces, strict=True):
+        n_rows = sum(block.shape[1] for block in blocks)
         if not kept.all():
             for i, block in enumerate(blocks):
                 blocks[i] = block[kept]
-        operands.append(LoadedOperand(operand.name, operand.size_bytes, rows, digest(used, blocks)))
+        operand_digest = digest(used, blocks)
         if missing == "drop":
             rows_dropped += _drop_incomplete(blocks)
+        found = list(map(Rows, blocks))
+        operands.append(LoadedOperand(operand.name, operand.size_bytes, n_rows, operand_digest, found))
     empty = tuple(name for name in features if name not in used)
-    return Loaded(used, chunks, tuple(operands), rows_dropped, empty)
+    return Loaded(used, tuple(operands), rows_dropped, empty)
 
 
 def check_complete(batch: Batch, features: Sequence[str]) -> None:
@@ -156,7 +160,7 @@ def _join(batches: list[Batch]) -> Batch:
     X = np.concatenate([batch.X for batch in batches], axis=1)
     first = batches[0]
     extra = {name: _concatenate([batch.extra[name] for batch in batches]) for name in first.extra}
-    return Batch(X, extra, first.operand, first.first_row, locate)
+    return Batch(X, extra, locate, operand=first.operand, first_row=first.first_row)
 
 
 def _concatenate(arrays: list[Any]) -> Any:
@@ -238,3 +242,9 @@ def _drop_incomplete(blocks: list[Array]) -> int:
         if n_kept % CHUNK_ROWS:
             blocks[-1] = np.ascontiguousarray(blocks[-1][:, : n_kept % CHUNK_ROWS])
     return n_rows - n_kept
+
+
+def rows_dropped(rows: int, consequence: str = "dropped") -> Notice:
+    """Return the warning about rows with missing values."""
+    text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values: {consequence}"
+    return Notice("rows_dropped", text, details={"rows": rows})

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gmmcli.errors import GmmError, TableUnusable
-from gmmcli.tables.batch import Part
+from gmmcli.tables.batch import Batch
 from gmmcli.tables.stream import ByteStream
 
 CHUNK_BYTES = 1 << 22
@@ -84,12 +84,12 @@ def iter_chunks(
         yield Chunk(rest, line, subject, is_whole=find_end(rest) == len(rest), is_hurried=True)
 
 
-def parse_ahead(parse: Callable[[Chunk], Part], chunks: Iterator[Chunk], n_threads: int) -> Iterator[Part]:
+def parse_ahead(parse: Callable[[Chunk], Batch], chunks: Iterator[Chunk], n_threads: int) -> Iterator[Batch]:
     """Parse chunks by threads, some ahead, and yield the parts in order.
 
     Of several errors the first by position leaves, whichever thread is faster.
     """
-    pending: deque[Future[Part]] = deque()
+    pending: deque[Future[Batch]] = deque()
     problem: GmmError | None = None
     with ThreadPoolExecutor(n_threads, "parse") as pool:
         while True:

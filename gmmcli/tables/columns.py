@@ -12,7 +12,9 @@ import numpy as np
 
 from gmmcli.core.mixture import Integers
 from gmmcli.errors import TableUnusable, Usage
+from gmmcli.notices import Notice
 from gmmcli.tables import wording
+from gmmcli.tables.batch import Late
 from gmmcli.tables.json_text import JsonText, as_texts
 from gmmcli.tables.source import Tables, find_columns
 
@@ -211,3 +213,9 @@ def _check_names(tables: Tables, chosen: list[int]) -> None:
         if count > 1:
             fact = f'{count} columns are named "{wording.shown(names[column])}"'
             raise TableUnusable(tables.name, fact, wording.option("--exclude", names[column]))
+
+
+def columns_late(late: Late, columns: Sequence[str]) -> Notice:
+    """Return the warning about keys first seen after the first MiB."""
+    text = f"{late.place}: not among the keys of the first MiB, left out: {wording.listed(columns)}"
+    return Notice("columns_late", text, details={"columns": list(columns)})

@@ -12,7 +12,7 @@ import numpy as np
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
-from gmmcli.tables.batch import MOST_LATE, Late, Part
+from gmmcli.tables.batch import MOST_LATE, Batch, Late
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.json_text import JsonText, kind_of, texts_of
 from gmmcli.tables.stream import ByteStream
@@ -72,7 +72,7 @@ class JsonLinesReader:
                 found.append(column)
         return found
 
-    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
         """Parse the lines.
 
         Raises
@@ -82,12 +82,12 @@ class JsonLinesReader:
         """
         parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
         chunks = iter_chunks(self._stream, _find_end, self._name, 1)
-        return (part for part in parse_ahead(parse, chunks, self._n_threads) if part.X.shape[1])
+        return (batch for batch in parse_ahead(parse, chunks, self._n_threads) if batch.n_rows)
 
-    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
-        """Return a part without rows."""
-        nothing = [self._types[j].array([]) for j in extra]
-        return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Batch:
+        """Return a batch without rows."""
+        nothing = {self.column_names[j]: self._types[j].array([]) for j in extra}
+        return Batch(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
     def close(self) -> None:
         """Close the stream."""
@@ -103,7 +103,7 @@ class JsonLinesReader:
                     found[position[key]] = (chunk.line_of(offset), value)
         return found
 
-    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:
+    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Batch:
         """Parse a chunk."""
         offsets: list[int] = []
         rows: list[dict[str, Any]] = []
@@ -122,8 +122,9 @@ class JsonLinesReader:
         if problem is not None:
             raise problem
         late = self._find_late(chunk, offsets, rows)
-        passed = self._passed(chunk, offsets, extra)
-        return Part(X, passed, lambda row: chunk.line_of(offsets[row]), late)
+        arrays = self._passed(chunk, offsets, extra)
+        passed = dict(zip((self.column_names[j] for j in extra), arrays, strict=True))
+        return Batch(X, passed, lambda row: chunk.line_of(offsets[row]), late)
 
     def _find_late(self, chunk: Chunk, offsets: list[int], rows: list[dict[str, Any]]) -> Late | None:
         """Find the first keys that no object of the first MiB has."""

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
@@ -36,6 +37,27 @@ class Operand:
     path: Path | None
     size_bytes: int
     held: InMemory | None = None
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """The tables of a command line, and how many threads may work on them.
+
+    Parameters
+    ----------
+    operands : tuple of str or InMemory
+        None, or "-", is stdin.
+    stdin : binary stream or None
+        None where it is closed, or not asked for.
+    input_format : str or None
+        None to recognise it.
+    n_threads : int
+    """
+
+    operands: tuple[str | InMemory, ...] = ()
+    stdin: BinaryIO | None = None
+    input_format: str | None = None
+    n_threads: int = 1
 
 
 def expand(words: Sequence[str | InMemory]) -> tuple[Operand, ...]:

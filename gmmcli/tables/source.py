@@ -1,6 +1,7 @@
 """Tables: operands in, batches of rows out, whatever the format. Knows no mixture."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +9,7 @@ from typing import BinaryIO
 
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
 from gmmcli.tables import wording
-from gmmcli.tables.batch import Batch, Late, Part, Reader
+from gmmcli.tables.batch import Batch, Late, Reader
 from gmmcli.tables.formats import open_reader
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.operands import STDIN, Operand, expand
@@ -123,10 +124,9 @@ class Tables:
                 found = find_columns(reader.column_names, features, operand.name)
                 passed = find_columns(reader.column_names, extra, operand.name)
                 first_row = 0
-                for part in _at_least_one(reader, found, passed, may_exclude):
-                    self.late = self.late or part.late
-                    texts = dict(zip(extra, part.extra, strict=True))
-                    batch = Batch(part.X, texts, index, first_row, part.locate)
+                for found_rows in _at_least_one(reader, found, passed, may_exclude):
+                    self.late = self.late or found_rows.late
+                    batch = replace(found_rows, operand=index, first_row=first_row)
                     first_row += batch.n_rows
                     yield from _divide(batch, max_rows or batch.n_rows)
             finally:
@@ -231,12 +231,14 @@ def _open_file(operand: Operand, stdin: BinaryIO | None) -> BinaryIO:
         raise from_os_error(operand.name, error) from error
 
 
-def _at_least_one(reader: Reader, features: list[int], extra: list[int], may_exclude: bool) -> Iterator[Part]:
-    """Yield the parts of a reader, or an empty one."""
+def _at_least_one(
+    reader: Reader, features: list[int], extra: list[int], may_exclude: bool
+) -> Iterator[Batch]:
+    """Yield the batches of a reader, or an empty one."""
     is_empty = True
-    for part in reader.parts(features, extra, may_exclude):
+    for batch in reader.batches(features, extra, may_exclude):
         is_empty = False
-        yield part
+        yield batch
     if is_empty:
         yield reader.empty(features, extra)
 

@@ -17,9 +17,9 @@ from pyarrow import csv
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import delimited, wording
-from gmmcli.tables.batch import Part
+from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
-from gmmcli.tables.delimited import Record
+from gmmcli.tables.delimited import Grammar, Record
 from gmmcli.tables.operands import STDIN
 from gmmcli.tables.stream import ByteStream
 
@@ -48,7 +48,7 @@ class TextReader:
     def __init__(self, stream: ByteStream, name: str, delimiter: bytes, n_threads: int) -> None:
         self._stream = stream
         self._name = name
-        self._grammar = delimited.grammar(delimiter)
+        self._grammar = Grammar(delimiter)
         self._n_threads = n_threads
         self._first_line = 1
         self._header_bytes = 0
@@ -75,7 +75,7 @@ class TextReader:
                     n_numbers[column] += number is not None and not math.isnan(number)
         return [column for column in columns if n_numbers[column] >= max(9 * n_others[column], 1)]
 
-    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
         """Parse the records.
 
         Raises
@@ -85,12 +85,12 @@ class TextReader:
         """
         parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
         chunks = iter_chunks(self._stream, self._grammar.find_end, self._name, self._first_line)
-        return (part for part in parse_ahead(parse, chunks, self._n_threads) if part.X.shape[1])
+        return (batch for batch in parse_ahead(parse, chunks, self._n_threads) if batch.n_rows)
 
-    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
-        """Return a part without rows."""
-        nothing = [pa.array([], pa.string()) for _ in extra]
-        return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Batch:
+        """Return a batch without rows."""
+        nothing = {self.column_names[j]: pa.array([], pa.string()) for j in extra}
+        return Batch(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
     def close(self) -> None:
         """Close the stream."""
@@ -101,7 +101,7 @@ class TextReader:
         while (record := self._first_record()).is_blank:
             self._take(record)
         header = Chunk(self._stream.held[: record.end], self._first_line, self._name)
-        _check_bytes(header, record)
+        _check_bytes(header, record, self._grammar.delimiter)
         self._check_names(record.fields)
         self._take(record)
         return tuple(field.decode() for field in record.fields)
@@ -195,16 +195,17 @@ class TextReader:
         has_hexadecimals = b"0x" in data or b"0X" in data
         return [j for j in every if has_hexadecimals or not _is_plainly_numeric(table.column(j))]
 
-    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Part:
+    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Batch:
         """Parse a chunk."""
         X = self._read_numbers(chunk.data, features) if chunk.is_whole and _is_plain(chunk.data) else None
         if X is None:
             X = self._read_slowly(chunk, features, may_exclude)
-        texts = []
+        texts: dict[str, Any] = {}
         if extra and X.shape[1]:
             table = self._read_arrow(chunk.data, extra, pa.string(), ("",))
-            texts = [column.combine_chunks() for column in table.columns]
-        return Part(X, texts, partial(self._locate, chunk))
+            columns = [column.combine_chunks() for column in table.columns]
+            texts = dict(zip((self.column_names[j] for j in extra), columns, strict=True))
+        return Batch(X, texts, partial(self._locate, chunk))
 
     def _read_numbers(self, data: bytes, features: Sequence[int]) -> Array | None:
         """Return the features' cells, or None where Arrow cannot tell or something is not finite."""
@@ -245,7 +246,7 @@ class TextReader:
         is_plain = _is_plain(chunk.data)
         for record in self._grammar.iter_records(chunk.data):
             if not is_plain:
-                _check_bytes(chunk, record)
+                _check_bytes(chunk, record, self._grammar.delimiter)
             if self._is_skipped(record):
                 continue
             if len(record.fields) != len(self.column_names):
@@ -309,7 +310,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _check_bytes(chunk: Chunk, record: Record) -> None:
+def _check_bytes(chunk: Chunk, record: Record, delimiter: bytes) -> None:
     """Raise `TableUnusable` where a record holds bytes that are not text."""
     data = chunk.data[record.start : record.end]
     if b"\0" in data:
@@ -321,7 +322,7 @@ def _check_bytes(chunk: Chunk, record: Record) -> None:
             "not UTF-8",
             f"iconv -f LATIN1 -t UTF-8 {wording.quoted(chunk.subject)}",
         )
-    if delimited.has_bare_return(data):
+    if delimited.has_bare_return(data, delimiter):
         place = chunk.line_of(record.start)
         raise TableUnusable(place, "a carriage return without a newline", "tr '\\r' '\\n'")
 

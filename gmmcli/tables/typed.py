@@ -10,7 +10,7 @@ import pyarrow as pa
 from gmmcli.core.mixture import Array
 from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
 from gmmcli.tables import wording
-from gmmcli.tables.batch import Part
+from gmmcli.tables.batch import Batch
 from gmmcli.tables.stream import ByteStream
 
 BATCH_ROWS = 65_536
@@ -69,7 +69,7 @@ class TypedReader:
         """Return none: a column is of the type that it says."""
         return []
 
-    def parts(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Part]:
+    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
         """Read the rows.
 
         Raises
@@ -86,16 +86,16 @@ class TypedReader:
                 # Offsets that lie, and text that is none, must be found here: later they are believed.
                 batch.validate(full=True)
                 if batch.num_rows:
-                    yield self._part(batch, features, extra, first_row)
+                    yield self._batch(batch, features, extra, first_row)
                     first_row += batch.num_rows
 
-    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Part:
-        """Return a part without rows."""
-        nothing = [pa.array([], self._schema.field(column).type) for column in extra]
-        return Part(np.empty((len(features), 0)), nothing, lambda row: self._name)
+    def empty(self, features: Sequence[int], extra: Sequence[int]) -> Batch:
+        """Return a batch without rows."""
+        nothing = {self.column_names[j]: pa.array([], self._schema.field(j).type) for j in extra}
+        return Batch(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
-    def _part(self, batch: Any, features: Sequence[int], extra: Sequence[int], first_row: int) -> Part:
-        """Turn a record batch into a part."""
+    def _batch(self, batch: Any, features: Sequence[int], extra: Sequence[int], first_row: int) -> Batch:
+        """Return the rows of a record batch."""
 
         def locate(row: int) -> str:
             return f"{self._name}: row {first_row + row + 1}"
@@ -111,7 +111,7 @@ class TypedReader:
             row = int(np.flatnonzero(infinite.any(axis=0))[0])
             name = self.column_names[features[int(np.flatnonzero(infinite[:, row])[0])]]
             raise TableUnusable(locate(row), f"{wording.column(name)}: infinite value")
-        return Part(X, [values(column) for column in extra], locate)
+        return Batch(X, {self.column_names[column]: values(column) for column in extra}, locate)
 
 
 def open_parquet(stream: ByteStream, name: str, n_threads: int) -> TypedReader:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.fitting.request import FitRequest
 from gmmcli.jobs.fit import fit
-from gmmcli.jobs.fit_request import FitRequest
 from gmmcli.jobs.inspect import inspect
-from gmmcli.jobs.reading import TableRequest
 from gmmcli.store.verify import check
+from gmmcli.tables.operands import TableRequest
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"

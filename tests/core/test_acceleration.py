@@ -5,16 +5,19 @@ from itertools import islice, pairwise
 
 import numpy as np
 import pytest
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import acceleration, em, start
-from gmmcli.core.acceleration import pack, unpack
+from gmmcli.core.em import acceleration, loop
+from gmmcli.core.em.acceleration import pack, unpack
+from gmmcli.core.em.loop import Origin
+from gmmcli.core.em.maximisation import Rules, maximise
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.engine.local import LocalEngine
+from gmmcli.core.start import Starts
 from gmmcli.errors import CovarianceNotPositive
 
 TOL = 1e-6
-RULES = em.Rules("wmc", 0.0, TOL)
+RULES = Rules("wmc", 0.0, TOL)
 
 
 def standardised(X):
@@ -35,29 +38,35 @@ def several(seed, K=5, d=5, n=5000, distance=2.0):
 
 
 class Run:
-    """A table, a start, and a count of passes."""
+    """A table, a start, and an engine that counts passes."""
 
     def __init__(self, X, K, covariance_type="full", seed=0, kind="kmeans"):
-        self.engine = LocalEngine([[np.ascontiguousarray(X.T)]], 1)
-        self.start = start.draw(self.engine, kind, covariance_type, K, 0.0, np.random.default_rng(seed))
+        self._rows = OneTable([[np.ascontiguousarray(X.T)]])
+        self.table = self._rows.table
+        starts = Starts(self._rows.engine, self.table, self.table, covariance_type, K, RULES)
+        self.start = starts.draw(kind, np.random.default_rng(seed))
         self.likelihoods = []
 
-    def expectation(self, mixture):
+    def expectation(self, table, mixture, *, hard=False):
         """Make a pass, and remember its likelihood."""
-        found = self.engine.expectation(mixture)
+        found = self._rows.engine.expectation(table, mixture, hard=hard)
         self.likelihoods.append(found.mean_log_likelihood)
         return found
 
-    def pairs(self, accelerated):
-        """Return the pairs of a run without end."""
-        iterate = acceleration.iterate if accelerated else em.iterate
-        return iterate(em.begin(self.start, self.expectation), self.expectation, RULES)
+    def steps(self, accelerated):
+        """Return the steps of a run without end."""
+        iterate = acceleration.iterate if accelerated else loop.iterate
+        return iterate(Origin(self.start), self, self.table, RULES)
 
     def to_convergence(self, accelerated):
-        """Return the last pair, and the likelihood of each pass."""
+        """Return the last step, and the likelihood of each pass."""
         self.likelihoods = []
-        last = next(pair for pair in self.pairs(accelerated) if pair.has_converged(TOL))
+        last = next(step for step in self.steps(accelerated) if step.has_converged(TOL))
         return last, self.likelihoods
+
+
+def to_bytes(cycle):
+    return [value.tobytes() if name == "base" else value for name, value in vars(cycle).items()]
 
 
 def passes_until(likelihoods, target):
@@ -131,7 +140,7 @@ def test_the_plateau_of_a_random_start_is_crossed(seed, d):
 
 
 @pytest.mark.parametrize("accelerated", [False, True])
-def test_the_likelihood_of_pairs_never_falls_on_500_random_tables(accelerated):
+def test_the_likelihood_of_steps_never_falls_on_500_random_tables(accelerated):
     """Without a floor, of every type, until convergence or a covariance without an inverse."""
     n_steps = 0
     for seed in range(500):
@@ -141,8 +150,8 @@ def test_the_likelihood_of_pairs_never_falls_on_500_random_tables(accelerated):
         before = -np.inf
         try:
             run = Run(standardised(X), K, COVARIANCE_TYPES[seed % 4], seed)
-            for pair in islice(run.pairs(accelerated), 60):
-                likelihood = pair.expectation.mean_log_likelihood
+            for step in islice(run.steps(accelerated), 60):
+                likelihood = step.expectation.mean_log_likelihood
                 assert likelihood >= before - 1e-9 * abs(before), seed
                 before = likelihood
                 n_steps += 1
@@ -152,25 +161,22 @@ def test_the_likelihood_of_pairs_never_falls_on_500_random_tables(accelerated):
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-def test_a_run_that_goes_on_from_any_of_its_pairs_ends_with_the_same_bytes(covariance_type):
+def test_a_run_that_goes_on_from_any_of_its_steps_ends_with_the_same_bytes(covariance_type):
     """Whatever phase of a cycle it was stopped in."""
     run = Run(*several(1, 4, 2, 600), covariance_type)
-    whole = list(islice(run.pairs(accelerated=True), 45))
-    assert any("cycle_base" in pair.run for pair in whole)
+    whole = list(islice(run.steps(accelerated=True), 45))
+    assert any(step.memory.cycle.base.size for step in whole)
     assert len(run.likelihoods) > 45  # a jump was not taken, or took a step more
 
     for stop in range(0, 44, 3):
-        pair = whole[stop]
-        before = {"step": pair.step, "likelihoods": pair.likelihoods[:-1], "run": pair.run}
-        first = em.begin(pair.mixture, run.expectation, **before)
-        rest = acceleration.iterate(first, run.expectation, RULES)
+        step = whole[stop]
+        origin = Origin(step.mixture, step.number, step.likelihoods[:-1], step.memory)
+        rest = acceleration.iterate(origin, run, run.table, RULES)
         for found, expected in zip(islice(rest, 45 - stop), whole[stop:], strict=True):
-            assert found.step == expected.step
+            assert found.number == expected.number
             assert found.likelihoods == expected.likelihoods
             assert found.mixture.covariances.tobytes() == expected.mixture.covariances.tobytes()
-            assert {name: a.tobytes() for name, a in found.run.items()} == {
-                name: a.tobytes() for name, a in expected.run.items()
-            }
+            assert to_bytes(found.memory.cycle) == to_bytes(expected.memory.cycle)
 
 
 @pytest.mark.parametrize("params", ["wmc", "w", "mc", "c"])
@@ -214,27 +220,26 @@ def test_a_run_does_not_pass_over_its_last_step(covariance_type):
     """Although a jump may take two."""
     run = Run(*several(1, 4, 2, 600), covariance_type)
     for last_step in range(6, 26):
-        first = em.begin(run.start, run.expectation)
-        pairs = acceleration.iterate(first, run.expectation, RULES, last_step=last_step)
-        assert any(pair.step == last_step for pair in islice(pairs, last_step + 1))
+        steps = acceleration.iterate(Origin(run.start), run, run.table, RULES, last_step=last_step)
+        assert any(step.number == last_step for step in islice(steps, last_step + 1))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_m_is_a_step(seed, monkeypatch):
     """Those of trials that were rejected, too."""
     run = Run(*several(seed, 5, 3, 500))
-    n_made, maximise = 0, em.maximise
+    n_made = 0
 
     def count(*arguments):
         nonlocal n_made
         n_made += 1
         return maximise(*arguments)
 
-    monkeypatch.setattr(em, "maximise", count)
-    pairs = list(islice(run.pairs(accelerated=True), 120))
-    n_lost = sum(later.step - pair.step > 1 for pair, later in pairwise(pairs))
+    monkeypatch.setattr(acceleration, "maximise", count)
+    steps = list(islice(run.steps(accelerated=True), 120))
+    n_lost = sum(later.number - step.number > 1 for step, later in pairwise(steps))
 
-    assert pairs[-1].step == n_made
+    assert steps[-1].number == n_made
     assert n_lost > 3
 
 
@@ -243,9 +248,9 @@ def test_a_jump_starves_no_component(seed, distance):
     """Where plain EM leaves each of them rows enough, a jump that does not is not taken."""
     run = Run(*several(seed, 5, 4, 200, distance))
     for accelerated in (False, True):
-        for pair in islice(run.pairs(accelerated), 150):
-            assert (pair.expectation.statistics.counts >= 5).all()
-            if pair.has_converged(TOL):
+        for step in islice(run.steps(accelerated), 150):
+            assert (step.expectation.statistics.counts >= 5).all()
+            if step.has_converged(TOL):
                 break
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from oracles.random_mixtures import random_mixture
 
-from gmmcli.core.block import choose_layout
-from gmmcli.core.constants import Constants
+from gmmcli.core.kernel.block import choose_layout
+from gmmcli.core.kernel.constants import Constants
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture, covariances_shape
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oracles import partitions
 
 from gmmcli.core import agreement, quantiles
-from gmmcli.core.selection import Fitness
+from gmmcli.core.criteria import Fitness
 
 N_VALUES = 4
 labellings = st.integers(2, 25).flatmap(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from oracles.one_table import OneTable
 from oracles.random_mixtures import in_shape_of, random_mixture
 
 from gmmcli.core import family
@@ -18,14 +19,13 @@ from gmmcli.core.degenerate import (
     restricted,
 )
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine.local import LocalEngine
 
 KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
-def engine_over(X: np.ndarray) -> LocalEngine:
+def engine_over(X: np.ndarray) -> OneTable:
     """Return one that makes passes over rows, (d, n)."""
-    return LocalEngine([[X]], n_workers=1)
+    return OneTable([[X]])
 
 
 def in_type(mixture: Mixture, covariance_type: str) -> Mixture:

@@ -6,38 +6,45 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em
-from gmmcli.core.constants import EPS
-from gmmcli.core.kernel import Kernel
+from gmmcli.core.em.loop import Origin, Step, iterate
+from gmmcli.core.em.maximisation import Rules, maximise
+from gmmcli.core.em.stopping import has_converged, remaining_gain
+from gmmcli.core.kernel.block import Workspace
+from gmmcli.core.kernel.constants import EPS
+from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.passes import Expectation
+from gmmcli.core.rows import Rows
 
 
-def expectation_over(X):
-    """Return one E over a block, as an engine would."""
+class OneBlock:
+    """An engine whose table is one block, and the mixtures that it has seen."""
 
-    def expectation(mixture):
+    def __init__(self):
+        self.seen = []
+
+    def expectation(self, X, mixture, *, hard=False):
+        """Return one E over the block."""
+        self.seen.append(mixture)
         kernel = Kernel(mixture)
-        sums, log_density = kernel.expectation(X, kernel.workspace())
-        return em.Expectation(kernel.statistics(sums, X @ X.T), log_density)
-
-    return expectation
+        sums, log_density = kernel.expectation(Rows(X), Workspace(mixture, kernel.layout), hard=hard)
+        return Expectation(kernel.statistics(sums, X @ X.T), log_density)
 
 
-PLAIN = em.Rules()
+PLAIN = Rules()
 
 
-def first_pairs(n_pairs, mixture, X, rules=PLAIN, **before):
-    expectation = expectation_over(X)
-    pairs = em.iterate(em.begin(mixture, expectation, **before), expectation, rules)
-    return [next(pairs) for _ in range(n_pairs)]
+def first_steps(n_steps, mixture, X, rules=PLAIN, **before):
+    steps = iterate(Origin(mixture, **before), OneBlock(), X, rules)
+    return [next(steps) for _ in range(n_steps)]
 
 
-def bytes_of(pair):
-    mixture, statistics = pair.mixture, pair.expectation.statistics
+def bytes_of(step):
+    mixture, statistics = step.mixture, step.expectation.statistics
     arrays = (
         mixture.weights, mixture.means, mixture.covariances,
         statistics.counts, statistics.sums, statistics.squares, statistics.reference,
-        np.array(pair.likelihoods), pair.expectation.log_densities,
+        np.array(step.likelihoods), step.expectation.log_densities,
     )  # fmt: skip
     return [array.tobytes() for array in arrays]
 
@@ -69,7 +76,7 @@ def test_the_remaining_gain_is_extrapolated_from_three_likelihoods(case):
     """Aitken's estimate, with its special cases one by one."""
     likelihoods, expected = REMAINING_GAIN[case]
 
-    found = em.remaining_gain(likelihoods)
+    found = remaining_gain(likelihoods)
 
     assert found == (None if expected is None else pytest.approx(expected, rel=1e-12))
 
@@ -79,19 +86,17 @@ def test_the_estimate_is_exact_for_a_geometric_approach(ratio, limit):
     """Where the distance to the limit shrinks by a constant factor, the estimate is that distance."""
     likelihoods = [limit - ratio**i for i in range(3)]
 
-    assert em.remaining_gain(likelihoods) == pytest.approx(ratio**2, rel=1e-9)
+    assert remaining_gain(likelihoods) == pytest.approx(ratio**2, rel=1e-9)
 
 
 def test_a_slow_climb_has_not_converged_where_its_gain_is_below_tol():
     """A gain of 1e-7 per step that shrinks by 0.999 leaves 1e-4, which is above a tol of 1e-6."""
-    statistics = expectation_over(np.zeros((1, 1)))(
-        Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), "spherical")
-    )
+    mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), "spherical")
     likelihoods = tuple(np.cumsum([-1.0, 1e-7, 0.999e-7]))
-    pair = em.Pair(Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), "spherical"), statistics, 2, likelihoods)
+    step = Step(mixture, OneBlock().expectation(np.zeros((1, 1)), mixture), 2, likelihoods)
 
-    assert not pair.has_converged(1e-6)
-    assert pair.has_converged(1e-3)
+    assert not step.has_converged(1e-6)
+    assert step.has_converged(1e-3)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +113,13 @@ def test_a_slow_climb_has_not_converged_where_its_gain_is_below_tol():
 )
 def test_a_run_has_converged_where_neither_the_rest_nor_the_last_gain_counts(gains, expected):
     """Of a tolerance of 1e-6."""
-    assert em.has_converged(np.cumsum([-4.0, *gains]).tolist(), 1e-6) is expected
+    assert has_converged(np.cumsum([-4.0, *gains]).tolist(), 1e-6) is expected
 
 
 def test_what_is_rounding_alone_is_no_gain_however_small_the_tolerance():
     """But there is no end below a tolerance of 0."""
-    assert em.has_converged([-4.0, -3.5, -3.5 + 1e-14], 1e-15)
-    assert not em.has_converged([-4.0, -3.5, -3.5], 0.0)
+    assert has_converged([-4.0, -3.5, -3.5 + 1e-14], 1e-15)
+    assert not has_converged([-4.0, -3.5, -3.5], 0.0)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -123,43 +128,39 @@ def test_one_component_converges_after_its_second_step(covariance_type):
     rng = np.random.default_rng(1)
     start = random_mixture(rng, covariance_type, 1, 3)
 
-    pairs = first_pairs(3, start, rng.normal(size=(3, 200)))
+    steps = first_steps(3, start, rng.normal(size=(3, 200)))
 
-    assert [pair.has_converged(1e-6) for pair in pairs] == [False, False, True]
-    assert pairs[2].remaining_gain == 0.0
+    assert [step.has_converged(1e-6) for step in steps] == [False, False, True]
+    assert steps[2].remaining_gain == 0.0
 
 
 def test_a_run_is_e_then_m_and_e_for_ever():
-    """Each pair holds a mixture and its own E; no pass is made that was not asked for."""
+    """Each step holds a mixture and its own E; no pass is made that was not asked for."""
     rng = np.random.default_rng(2)
     start = random_mixture(rng, "full", 2, 2)
     X = random_rows(rng, start, 300)
-    seen = []
+    engine = OneBlock()
 
-    def expectation(mixture):
-        seen.append(mixture)
-        return expectation_over(X)(mixture)
+    steps = iterate(Origin(start, 7), engine, X, PLAIN)
+    first, second = next(steps), next(steps)
 
-    pairs = em.iterate(em.begin(start, expectation, step=7), expectation, em.Rules())
-    first, second = next(pairs), next(pairs)
-
-    assert [p.step for p in (first, second)] == [7, 8]
-    assert seen == [first.mixture, second.mixture]
+    assert [step.number for step in (first, second)] == [7, 8]
+    assert engine.seen == [first.mixture, second.mixture]
     assert first.mixture is start
-    by_hand = em.maximise(first.expectation.statistics, start)
+    by_hand = maximise(first.expectation.statistics, start, PLAIN)
     assert second.mixture.means.tobytes() == by_hand.means.tobytes()
     assert second.likelihoods == (first.likelihoods[0], second.expectation.mean_log_likelihood)
 
 
-def test_a_pair_remembers_the_likelihoods_of_the_last_three():
+def test_a_step_remembers_the_likelihoods_of_the_last_three():
     """More would be stored with every checkpoint, and never looked at."""
     rng = np.random.default_rng(4)
     start = random_mixture(rng, "diag", 2, 2)
 
-    pairs = first_pairs(5, start, random_rows(rng, start, 100))
+    steps = first_steps(5, start, random_rows(rng, start, 100))
 
-    every = [pair.expectation.mean_log_likelihood for pair in pairs]
-    assert [pair.likelihoods for pair in pairs] == [tuple(every[max(i - 2, 0) : i + 1]) for i in range(5)]
+    every = [step.expectation.mean_log_likelihood for step in steps]
+    assert [step.likelihoods for step in steps] == [tuple(every[max(i - 2, 0) : i + 1]) for i in range(5)]
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -169,14 +170,14 @@ def test_three_steps_and_four_more_are_seven_byte_for_byte(covariance_type, para
     rng = np.random.default_rng(3)
     start = random_mixture(rng, covariance_type, 3, 2)
     X = random_rows(rng, start, 200)
-    rules = em.Rules(params, 1e-6)
+    rules = Rules(params, 1e-6)
 
-    whole = first_pairs(8, start, X, rules)
+    whole = first_steps(8, start, X, rules)
     stop = whole[3]
-    resumed = first_pairs(5, stop.mixture, X, rules, step=stop.step, likelihoods=stop.likelihoods[:-1])
+    resumed = first_steps(5, stop.mixture, X, rules, number=stop.number, likelihoods=stop.likelihoods[:-1])
 
-    assert resumed[-1].step == whole[-1].step == 7
-    assert [bytes_of(pair) for pair in resumed] == [bytes_of(pair) for pair in whole[3:]]
+    assert resumed[-1].number == whole[-1].number == 7
+    assert [bytes_of(step) for step in resumed] == [bytes_of(step) for step in whole[3:]]
 
 
 @given(
@@ -193,7 +194,7 @@ def test_the_likelihood_never_falls_between_plain_steps(seed, covariance_type, n
     start = random_mixture(rng, covariance_type, n_components, d)
     X = np.concatenate([random_rows(rng, start, 60, 0.3), rng.normal(size=(d, 40))], axis=1)
 
-    likelihoods = [pair.likelihoods[-1] for pair in first_pairs(9, start, X, em.Rules(params))]
+    likelihoods = [step.likelihoods[-1] for step in first_steps(9, start, X, Rules(params))]
 
     falls = -np.diff(likelihoods)
     assert (falls <= 1e-9 * np.abs(likelihoods[:-1])).all()

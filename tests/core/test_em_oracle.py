@@ -5,19 +5,23 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 from oracles import slow_em
+from oracles.kernels import workspace_of
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em
-from gmmcli.core.kernel import Kernel
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules, empty_components, maximise
+from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine.local import LocalEngine
+from gmmcli.core.rows import Rows
 
+PLAIN = Rules()
 SUBSETS = ["".join(s) for s in chain.from_iterable(combinations("wmc", n) for n in range(4))]
 
 
 def fast(X, mixture, row_weights=None, *, hard=False):
     kernel = Kernel(mixture)
-    sums, log_density = kernel.expectation(X, kernel.workspace(), row_weights, hard=hard)
+    sums, log_density = kernel.expectation(Rows(X, row_weights), workspace_of(kernel), hard=hard)
     scatter = (X if row_weights is None else X * row_weights) @ X.T
     return kernel.statistics(sums, scatter), sums, log_density
 
@@ -53,7 +57,7 @@ def test_one_e_and_one_m_are_those_of_the_definitions(mixture, X, weighted, hard
     assert sums.log_max_posterior == pytest.approx(float(slow.log_max_posterior), rel=1e-9, abs=1e-12)
     np.testing.assert_allclose(log_density, slow.log_density.astype(float), rtol=1e-10)
     np.testing.assert_allclose(statistics.counts, slow.resp.sum(axis=1).astype(float), rtol=1e-10)
-    assert_close(em.maximise(statistics, mixture), slow_em.maximise(X, slow.resp, mixture))
+    assert_close(maximise(statistics, mixture, PLAIN), slow_em.maximise(X, slow.resp, mixture))
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied"])
@@ -69,7 +73,7 @@ def test_covariances_are_symmetric_to_the_last_bit(covariance_type, n_tight, d):
     X = random_rows(rng, mixture, 300)
 
     statistics = fast(X, mixture)[0] + fast(X[:, :100], mixture)[0].scaled(0.3)
-    found = em.maximise(statistics, mixture, "wc").covariances, em.maximise(statistics, mixture).covariances
+    found = (maximise(statistics, mixture, Rules(params)).covariances for params in ("wc", "wmc"))
 
     assert Kernel(mixture).is_centred.any() == (n_tight > 0)
     for covariances in found:
@@ -95,7 +99,7 @@ def test_integer_weights_equal_repeated_rows(mixture, X):
     repeated, _, _ = fast(np.repeat(X, row_weights, axis=1), mixture)
 
     assert weighted.log_likelihood == pytest.approx(repeated.log_likelihood, rel=1e-12)
-    assert_close(em.maximise(weighted, mixture), em.maximise(repeated, mixture), 1e-12)
+    assert_close(maximise(weighted, mixture, PLAIN), maximise(repeated, mixture, PLAIN), 1e-12)
 
 
 @pytest.mark.parametrize("params", SUBSETS)
@@ -103,7 +107,7 @@ def test_frozen_blocks_stay_bit_for_bit_and_the_rest_is_right(mixture, X, params
     """Every subset of w, m, c; covariances are taken about the means in force, frozen or new."""
     statistics, _, _ = fast(X, mixture)
 
-    found = em.maximise(statistics, mixture, params, reg_covar=1e-3)
+    found = maximise(statistics, mixture, Rules(params, 1e-3))
 
     slow = slow_em.expectation(X, mixture)
     assert_close(found, slow_em.maximise(X, slow.resp, mixture, params, 1e-3))
@@ -115,24 +119,24 @@ def test_frozen_blocks_stay_bit_for_bit_and_the_rest_is_right(mixture, X, params
 @pytest.mark.parametrize("params", SUBSETS)
 def test_thirty_steps_are_those_of_the_slow_oracle(mixture, X, params):
     """What is frozen is the same to the last bit, what is free to 1e-10: after 1, 3 and 30 steps."""
-    slow, expectation = mixture, LocalEngine([[X]], 1).expectation
-    pairs = em.iterate(em.begin(mixture, expectation), expectation, em.Rules(params, 1e-6))
-    next(pairs)
+    slow, rows = mixture, OneTable([[X]])
+    steps = iterate(Origin(mixture), rows.engine, rows.table, Rules(params, 1e-6))
+    next(steps)
 
-    for step, pair in zip(range(1, 31), pairs, strict=False):
+    for number, step in zip(range(1, 31), steps, strict=False):
         slow = slow_em.maximise(X, slow_em.expectation(X, slow).resp, slow, params, 1e-6)
-        if step in (1, 3, 30):
-            assert_close(pair.mixture, slow, 1e-10)
+        if number in (1, 3, 30):
+            assert_close(step.mixture, slow, 1e-10)
             for letter, name in zip("wmc", ("weights", "means", "covariances"), strict=True):
                 if letter not in params:
-                    assert getattr(pair.mixture, name).tobytes() == getattr(mixture, name).tobytes()
+                    assert getattr(step.mixture, name).tobytes() == getattr(mixture, name).tobytes()
 
 
 def test_the_regularisation_is_added_once_to_every_variance(mixture, X):
     """Variances grow by it, covariances do not."""
     statistics, _, _ = fast(X, mixture)
 
-    plain, regularised = (em.maximise(statistics, mixture, reg_covar=r) for r in (0.0, 0.25))
+    plain, regularised = (maximise(statistics, mixture, Rules(reg_covar=r)) for r in (0.0, 0.25))
 
     added = regularised.covariances - plain.covariances
     is_matrix = mixture.covariance_type in ("full", "tied")
@@ -147,9 +151,9 @@ def test_an_empty_component_keeps_mean_and_covariance_and_gets_weight_zero(mixtu
     far = Mixture(mixture.weights, means, mixture.covariances, mixture.covariance_type)
 
     statistics, _, _ = fast(X, far)
-    found = em.maximise(statistics, far)
+    found = maximise(statistics, far, PLAIN)
 
-    assert em.empty_components(statistics) == [1]
+    assert empty_components(statistics) == [1]
     assert found.weights[1] == 0.0
     assert found.weights.sum() == pytest.approx(1.0, abs=1e-15)
     assert found.means[1].tobytes() == means[1].tobytes()
@@ -184,7 +188,7 @@ def test_clusters_of_1e_7_of_their_distance_get_the_right_parameters(covariance_
     mixture = Mixture(np.full(3, 1 / 3), centers + sd, start, covariance_type)
 
     for _ in range(3):
-        mixture = em.maximise(fast(X, mixture)[0], mixture)
+        mixture = maximise(fast(X, mixture)[0], mixture, PLAIN)
 
     truth = slow_em.maximise(X, (label == np.arange(3)[:, None]).astype(np.longdouble), mixture)
     assert_close(mixture, truth, 1e-6)

@@ -1,22 +1,33 @@
 """New rows are added to what is known of earlier ones, to what the definitions say."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import slow_em
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em, incremental, quantiles
+from gmmcli.core import quantiles
+from gmmcli.core.em.incremental import absorb
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules, maximise
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.core.statistics import Statistics
-from gmmcli.engine.local import LocalEngine
 
 KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
-def engine_over(X):
-    return LocalEngine([[np.ascontiguousarray(X)]], 1)
+def table_of(X):
+    return OneTable([[np.ascontiguousarray(X)]])
+
+
+def absorbed(mixture, stored, rows, n_steps):
+    """Return the step after so many M, begun with the stored statistics and the rows."""
+    steps = absorb(Origin(mixture), rows.engine, rows.table, Rules(), stored)
+    return next(islice(steps, n_steps, None))
 
 
 @pytest.fixture
@@ -32,9 +43,10 @@ def problem(covariance_type):
 def test_a_step_maximises_old_and_new_statistics_together(problem, decay):
     """As the slow oracle does, which sees both batches at once and weighs the earlier one."""
     mixture, old, new = problem
-    stored = engine_over(old).expectation(mixture).statistics.scaled(decay)
+    stored = table_of(old).expectation(mixture).statistics.scaled(decay)
 
-    found, statistics, _ = incremental.absorb(mixture, stored, engine_over(new).expectation, steps=1)
+    step = absorbed(mixture, stored, table_of(new), 1)
+    found, statistics = step.mixture, step.expectation.statistics
 
     both = np.concatenate([old, new], axis=1)
     weights = np.concatenate([np.full(old.shape[1], decay), np.ones(new.shape[1])])
@@ -48,17 +60,19 @@ def test_a_step_maximises_old_and_new_statistics_together(problem, decay):
 def test_further_steps_look_at_the_new_rows_again_and_at_no_others(problem):
     """The earlier statistics stay those of the mixture of their time."""
     mixture, old, new = problem
-    stored, engine = engine_over(old).expectation(mixture).statistics, engine_over(new)
+    stored, rows = table_of(old).expectation(mixture).statistics, table_of(new)
 
-    found, statistics, last = incremental.absorb(mixture, stored, engine.expectation, steps=3)
+    step = absorbed(mixture, stored, rows, 3)
 
     expected = mixture
     for _ in range(3):
-        expected = em.maximise(stored + engine.expectation(expected).statistics, expected)
-    assert found.means.tobytes() == expected.means.tobytes()
-    of_new = engine.expectation(expected).statistics
-    assert last.statistics.log_likelihood == of_new.log_likelihood
+        expected = maximise(stored + rows.expectation(expected).statistics, expected, Rules())
+    assert step.mixture.means.tobytes() == expected.means.tobytes()
+    of_new, statistics = rows.expectation(expected), step.expectation.statistics
+    assert step.expectation.log_densities.tobytes() == of_new.log_densities.tobytes()
+    of_new = of_new.statistics
     assert statistics.log_likelihood == stored.log_likelihood + of_new.log_likelihood
+    assert step.likelihoods == (step.expectation.mean_log_likelihood,)
     np.testing.assert_allclose(statistics.counts, stored.counts + of_new.counts, rtol=1e-14)
 
 
@@ -66,15 +80,11 @@ def test_further_steps_look_at_the_new_rows_again_and_at_no_others(problem):
 def test_without_earlier_rows_it_is_em(problem):
     """The statistics of no rows are the neutral element."""
     mixture, _, new = problem
-    engine, none = engine_over(new), Statistics.empty(mixture.covariance_type, 3, 2)
+    rows, none = table_of(new), Statistics.empty(mixture.covariance_type, 3, 2)
 
-    found, _, _ = incremental.absorb(mixture, none, engine.expectation, steps=4)
+    found = absorbed(mixture, none, rows, 4).mixture
 
-    expected = next(
-        pair
-        for pair in em.iterate(em.begin(mixture, engine.expectation), engine.expectation, em.Rules())
-        if pair.step == 4
-    ).mixture
+    expected = next(islice(iterate(Origin(mixture), rows.engine, rows.table, Rules()), 4, None)).mixture
     assert found.covariances.tobytes() == expected.covariances.tobytes()
 
 

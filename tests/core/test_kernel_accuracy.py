@@ -5,19 +5,21 @@ import weakref
 import numpy as np
 import pytest
 from oracles import slow_em
+from oracles.kernels import workspace_of
 from oracles.random_mixtures import in_shape_of, random_covariance, random_mixture, random_rows
 
-from gmmcli.core import block, constants, kernel
-from gmmcli.core.block import SLAB_ROWS, choose_layout, prefers_centred
-from gmmcli.core.constants import EPS, EXPANDED_ERROR
 from gmmcli.core.family import expanded_length
-from gmmcli.core.kernel import Kernel
+from gmmcli.core.kernel import block, constants, kernel
+from gmmcli.core.kernel.block import SLAB_ROWS, choose_layout, prefers_centred
+from gmmcli.core.kernel.constants import EPS, EXPANDED_ERROR
+from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.rows import Rows
 
 
 def log_densities(X, mixture):
     ready = Kernel(mixture)
-    return ready.expectation(X, ready.workspace())[1]
+    return ready.expectation(Rows(X), workspace_of(ready))[1]
 
 
 def expand_whatever_it_costs(monkeypatch):
@@ -205,7 +207,7 @@ def test_wide_blocks_are_expanded_a_group_at_a_time(d, K):
     mixture = Mixture(np.full(K, 1 / K), np.zeros((K, d)), np.broadcast_to(np.eye(d), (K, d, d)), "full")
 
     ready = Kernel(mixture)
-    work = ready.workspace()
+    work = workspace_of(ready)
 
     whole = 8 * expanded_length("full", d) * ready.layout.tile_rows
     assert not ready.is_centred.any()
@@ -219,7 +221,7 @@ def test_groups_together_say_what_the_reference_says():
     X = random_rows(rng, mixture, 70)
 
     ready = Kernel(mixture)
-    sums, found = ready.expectation(X, ready.workspace())
+    sums, found = ready.expectation(Rows(X), workspace_of(ready))
     statistics, resp = ready.statistics(sums), slow_em.expectation(X, mixture).resp
 
     assert not ready.is_centred.any()
@@ -256,8 +258,8 @@ def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_
     with_zero = Mixture(weights, mixture.means, mixture.covariances, covariance_type)
 
     ready = Kernel(with_zero)
-    work = ready.workspace()
-    sums, found = ready.expectation(X, work)
+    work = workspace_of(ready)
+    sums, found = ready.expectation(Rows(X), work)
 
     assert np.isfinite(found).all()
     assert all(np.isfinite(array).all() for array in sums.arrays)
@@ -273,7 +275,7 @@ def test_distances_are_exact_next_to_a_mean(covariance_type):
     X = np.concatenate([mixture.means.T + 1e-9, mixture.means.T, random_rows(rng, mixture, 20)], axis=1)
 
     ready = Kernel(mixture)
-    found = ready.distances(ready.workspace().load(X))
+    found = ready.distances(workspace_of(ready).load(X))
 
     exact = np.sqrt(slow_em.distances(X, mixture)).astype(float)
     np.testing.assert_allclose(found, exact, rtol=1e-12, atol=0)
@@ -319,8 +321,8 @@ def test_the_rule_holds_where_squares_of_precisions_leave_the_doubles(covariance
 def test_the_arrays_of_a_workspace_go_with_it():
     """At once, not when the collector of cycles comes by: they are the largest there are beside the table."""
     ready = Kernel(random_mixture(np.random.default_rng(10), "full", 3, 4))
-    work = ready.workspace()
-    ready.expectation(np.zeros((4, 10)), work)
+    work = workspace_of(ready)
+    ready.expectation(Rows(np.zeros((4, 10))), work)
     watched = weakref.ref(work)
 
     del work

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.one_table import OneTable
 
-from gmmcli.core import em, start, units
+from gmmcli.core import units
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules
 from gmmcli.core.family import covariances_of
+from gmmcli.core.rows import Rows
+from gmmcli.core.start import Starts
 from gmmcli.engine.evaluate import Evaluator
-from gmmcli.engine.local import LocalEngine
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "tf_gmm_test.json").read_text())
 REG_COVAR = 1e-6
@@ -25,16 +29,16 @@ class Original:
 
     def __init__(self, X):
         self.X = X
-        self.units = units.measure([X]).units(common=False)
-        self.engine = LocalEngine([[self.units.standardise(X.copy())]], 2)
+        self.units = units.measure([Rows(X)]).units(common=False)
+        self.rows = OneTable([[self.units.standardise(X.copy())]], 2)
 
     def after(self, steps, means, covariance_type):
         """Return the mixture in standard units after some steps from given means."""
         standard = (np.array(means) - self.units.center) / self.units.scale
-        mixture = start.around_means(self.engine, standard, covariance_type, REG_COVAR)
-        first = em.begin(mixture, self.engine.expectation)
-        pairs = em.iterate(first, self.engine.expectation, em.Rules(reg_covar=REG_COVAR))
-        return next(islice(pairs, steps, None))
+        engine, table, rules = self.rows.engine, self.rows.table, Rules(reg_covar=REG_COVAR)
+        starts = Starts(engine, table, table, covariance_type, len(means), rules)
+        run = iterate(Origin(starts.around_means(standard)), engine, table, rules)
+        return next(islice(run, steps, None))
 
     def infer(self, mixture, X):
         """Return assignments and the sum of the Mahalanobis distances to them."""
@@ -61,14 +65,14 @@ def test_parameters_are_those_of_the_original(original, name, steps, begin, cova
     """Means to 1e-5, covariances to 1e-4 of their largest entry, likelihood to 1e-6."""
     golden = GOLDEN[name]
 
-    pair = original.after(steps, GOLDEN[begin], covariance_type)
+    step = original.after(steps, GOLDEN[begin], covariance_type)
 
-    found = original.units.to_table(pair.mixture)
+    found = original.units.to_table(step.mixture)
     expected = np.array(golden["covs"])
     np.testing.assert_allclose(found.weights, golden["weights"], rtol=1e-5)
     np.testing.assert_allclose(found.means, golden["means"], rtol=1e-5)
     np.testing.assert_allclose(found.covariances, expected, rtol=0, atol=1e-4 * expected.max())
-    total = pair.expectation.statistics.log_likelihood - original.X.shape[1] * original.units.log_jacobian
+    total = step.expectation.statistics.log_likelihood - original.X.shape[1] * original.units.log_jacobian
     assert total == pytest.approx(golden["sum_loglik"], rel=1e-6)
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from oracles import slow_em
+from oracles.kernels import workspace_of
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import posterior
-from gmmcli.core.kernel import Kernel
+from gmmcli.core.kernel import posterior
+from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 
 EVERYTHING = (*posterior.PER_ROW, *posterior.PER_COMPONENT)
@@ -14,7 +15,7 @@ EVERYTHING = (*posterior.PER_ROW, *posterior.PER_COMPONENT)
 
 def evaluate(mixture, X, wanted=EVERYTHING):
     kernel = Kernel(mixture)
-    return posterior.evaluate(kernel, kernel.workspace().load(X), wanted)
+    return posterior.evaluate(kernel, workspace_of(kernel).load(X), wanted)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

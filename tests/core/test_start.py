@@ -6,28 +6,37 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em, start, units
+from gmmcli.core import start, units
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules, maximise
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine.local import LocalEngine
+from gmmcli.core.rows import Rows
+from gmmcli.core.start import Starts
 
 KINDS = ("kmeans", "kmeans++", "random")
 
 
 def rows_of(table):
-    """Return an engine over rows given one by one."""
-    return LocalEngine([[np.ascontiguousarray(np.array(table, dtype=float).T)]], 1)
+    """Return a table of rows given one by one."""
+    return OneTable([[np.ascontiguousarray(np.array(table, dtype=float).T)]])
+
+
+def starts_of(rows, covariance_type, n_components, reg_covar):
+    return Starts(rows.engine, rows.table, rows.table, covariance_type, n_components, Rules("wmc", reg_covar))
+
+
+def draw(rows, kind, covariance_type, n_components, reg_covar, seed):
+    starts = starts_of(rows, covariance_type, n_components, reg_covar)
+    return starts.draw(kind, np.random.default_rng(seed))
 
 
 @pytest.fixture
 def rows():
     rng = np.random.default_rng(1)
-    return LocalEngine([[random_rows(rng, random_mixture(rng, "full", 4, 3), 500, 0.2)]], 1)
-
-
-def whole_table(rows):
-    return rows.take(np.arange(rows.n_rows))
+    return OneTable([[random_rows(rng, random_mixture(rng, "full", 4, 3), 500, 0.2)]])
 
 
 def bytes_of(mixture):
@@ -38,9 +47,7 @@ def bytes_of(mixture):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_the_seed_decides_a_start_to_the_last_bit(rows, kind, covariance_type):
     """The same seed gives the same bytes, another seed another start."""
-    one, again, other = (
-        start.draw(rows, kind, covariance_type, 3, 1e-6, np.random.default_rng(seed)) for seed in (5, 5, 6)
-    )
+    one, again, other = (draw(rows, kind, covariance_type, 3, 1e-6, seed) for seed in (5, 5, 6))
 
     assert bytes_of(one) == bytes_of(again)
     assert bytes_of(one) != bytes_of(other)
@@ -49,9 +56,9 @@ def test_the_seed_decides_a_start_to_the_last_bit(rows, kind, covariance_type):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_random_start_stands_on_distinct_rows_with_the_tables_covariance(rows, covariance_type):
     """Means are rows; weights are equal; covariances are unbiased, plus the regularisation."""
-    found = start.draw(rows, "random", covariance_type, 5, 0.5, np.random.default_rng(2))
+    found = draw(rows, "random", covariance_type, 5, 0.5, 2)
 
-    table = whole_table(rows)
+    table = rows.all_rows()
     covariance = np.cov(table.T) + 0.5 * np.eye(3)
     expected = {
         "full": np.stack([covariance] * 5),
@@ -69,7 +76,7 @@ def test_a_random_start_stands_on_distinct_rows_with_the_tables_covariance(rows,
 def test_the_covariance_around_given_means_does_not_depend_on_them(rows, covariance_type):
     """It is the table's, about the table's own mean."""
     near, far = (
-        start.around_means(rows, np.full((2, 3), mean), covariance_type, 0.0).covariances
+        starts_of(rows, covariance_type, 2, 0.0).around_means(np.full((2, 3), mean)).covariances
         for mean in (0.0, 50.0)
     )
 
@@ -78,7 +85,7 @@ def test_the_covariance_around_given_means_does_not_depend_on_them(rows, covaria
 
 def test_a_table_of_one_row_has_covariance_zero_not_nan():
     """The divisor n − 1 is never 0."""
-    found = start.around_means(rows_of([[2.0, 3.0]]), np.array([[2.0, 3.0]]), "full", 1e-6)
+    found = starts_of(rows_of([[2.0, 3.0]]), "full", 1, 1e-6).around_means(np.array([[2.0, 3.0]]))
 
     np.testing.assert_allclose(found.covariances, 1e-6 * np.eye(2)[None], rtol=1e-9)
 
@@ -87,14 +94,14 @@ def test_distinct_rows_looks_past_duplicates():
     """Three values among a thousand rows are all found, and found once."""
     table = [[0.0, 0.0]] * 998 + [[1.0, 0.0], [2.0, 0.0]]
 
-    found = start.distinct_rows(rows_of(table), 3, np.random.default_rng(3))
+    found = start.distinct_rows(rows_of(table).table, 3, np.random.default_rng(3))
 
     assert sorted(map(tuple, found)) == [(0.0, 0.0), (1.0, 0.0), (2.0, 0.0)]
 
 
 def test_fewer_distinct_rows_than_components_are_repeated_in_turn():
     """Two values for five components: each comes at least twice."""
-    found = start.distinct_rows(rows_of([[0.0], [1.0]] * 50), 5, np.random.default_rng(4))
+    found = start.distinct_rows(rows_of([[0.0], [1.0]] * 50).table, 5, np.random.default_rng(4))
 
     assert sorted(np.unique(found[:, 0], return_counts=True)[1].tolist()) == [2, 3]
 
@@ -103,7 +110,7 @@ def test_minus_zero_is_not_another_row():
     """−0.0 and 0.0 are equal, so they count once, whichever is drawn first."""
     rows = rows_of([[-0.0], [0.0], [1.0]])
 
-    found = [start.distinct_rows(rows, 2, np.random.default_rng(seed))[:, 0] for seed in range(10)]
+    found = [start.distinct_rows(rows.table, 2, np.random.default_rng(seed))[:, 0] for seed in range(10)]
 
     assert all(set(means.tolist()) == {0.0, 1.0} for means in found)
 
@@ -113,7 +120,9 @@ def test_seeds_of_kmeans_plus_plus_avoid_rows_that_are_taken(seed):
     """With as many distinct rows as seeds, every one of them is drawn."""
     table = np.repeat(np.array([[0.0, 0.0], [1e-3, 0.0], [5.0, 5.0], [-3.0, 1.0]]), 25, axis=0)
 
-    found = start.spread_rows(rows_of(table), 4, np.random.default_rng(seed))
+    rows = rows_of(table)
+
+    found = start.spread_rows(rows.engine, rows.table, 4, np.random.default_rng(seed))
 
     assert len(np.unique(found, axis=0)) == 4
 
@@ -122,9 +131,7 @@ def test_seeds_of_kmeans_plus_plus_avoid_rows_that_are_taken(seed):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_more_components_than_distinct_rows_still_give_a_mixture(kind, covariance_type):
     """Duplicated centres share their rows; every number is finite."""
-    found = start.draw(
-        rows_of([[0.0, 1.0], [1.0, 0.0]] * 20), kind, covariance_type, 4, 1e-3, np.random.default_rng(6)
-    )
+    found = draw(rows_of([[0.0, 1.0], [1.0, 0.0]] * 20), kind, covariance_type, 4, 1e-3, 6)
 
     assert found.n_components == 4
     assert found.weights.sum() == pytest.approx(1.0, abs=1e-12)
@@ -134,7 +141,10 @@ def test_more_components_than_distinct_rows_still_give_a_mixture(kind, covarianc
 def test_the_distribution_of_seeds_is_that_of_squared_distances():
     """From 0, the row at 3 is drawn nine times as often as the row at 1."""
     rows = rows_of([[0.0]] * 1 + [[1.0]] + [[3.0]])
-    drawn = [tuple(start.spread_rows(rows, 2, np.random.default_rng(seed))[:, 0]) for seed in range(600)]
+    drawn = [
+        tuple(start.spread_rows(rows.engine, rows.table, 2, np.random.default_rng(seed))[:, 0])
+        for seed in range(600)
+    ]
 
     after_zero = [pair[1] for pair in drawn if pair[0] == 0.0]
 
@@ -147,7 +157,7 @@ def test_rows_equally_near_to_several_centres_are_shared_equally():
     """The middle row counts half for either side."""
     rows = rows_of([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
 
-    found = start.from_partition(rows, np.array([[-1.0, 0.0], [1.0, 0.0]]), "diag", 0.5)
+    found = start.from_partition(rows.engine, rows.table, np.array([[-1.0, 0.0], [1.0, 0.0]]), "diag", 0.5)
 
     assert found.weights.tolist() == [0.5, 0.5]
     np.testing.assert_allclose(found.means, [[-2 / 3, 0.0], [2 / 3, 0.0]], rtol=1e-15)
@@ -160,8 +170,8 @@ def test_the_objective_of_lloyd_never_rises(seed, n_components):
     """No step takes the rows further from their nearest centres; the last centres are means of their rows."""
     rng = np.random.default_rng(seed)
     rows = rows_of(rng.normal(size=(80, 2)))
-    centers = rows.take(rng.permutation(80)[:n_components])
-    table = whole_table(rows)
+    centers = rows.table.take(rng.permutation(80)[:n_components]).X.T
+    table = rows.all_rows()
 
     def objective(centers):
         return ((table[:, None] - centers) ** 2).sum(axis=2).min(axis=1).sum()
@@ -169,9 +179,9 @@ def test_the_objective_of_lloyd_never_rises(seed, n_components):
     objectives = [objective(centers)]
     for _ in range(6):
         statistics = rows.expectation(start.spheres(centers), hard=True).statistics
-        centers = em.maximise(statistics, start.spheres(centers), "m").means
+        centers = maximise(statistics, start.spheres(centers), Rules("m")).means
         objectives.append(objective(centers))
-    final = start.lloyd(rows, centers)
+    final = start.lloyd(rows.engine, rows.table, centers)
 
     assert (np.diff(objectives) <= 1e-12 * objectives[0]).all()
     assert objective(final) <= objectives[-1] * (1 + 1e-12)
@@ -187,7 +197,7 @@ def test_a_centre_that_no_row_is_nearest_to_stays():
     """Lloyd neither moves it nor turns it into NaN."""
     rows = rows_of([[0.0], [1.0], [2.0]])
 
-    found = start.lloyd(rows, np.array([[1.0], [500.0]]))
+    found = start.lloyd(rows.engine, rows.table, np.array([[1.0], [500.0]]))
 
     assert found.tolist() == [[1.0], [500.0]]
 
@@ -221,11 +231,12 @@ def test_canonical_order_leaves_a_tied_covariance_alone():
 
 def test_best_of_returns_the_start_that_becomes_most_likely(rows):
     """A start that is stuck on a local optimum loses, wherever it stands in the list."""
-    good = start.draw(rows, "kmeans", "full", 4, 1e-6, np.random.default_rng(7))
-    stuck = start.around_means(rows, np.zeros((4, 3)), "full", 1e-6)  # equal components never part
+    starts = starts_of(rows, "full", 4, 1e-6)
+    good = draw(rows, "kmeans", "full", 4, 1e-6, 7)
+    stuck = starts.around_means(np.zeros((4, 3)))  # equal components never part
 
-    for starts in ([good, stuck], [stuck, good]):
-        best = start.best_of(rows, starts, "wmc", 1e-6)
+    for mixtures in ([good, stuck], [stuck, good]):
+        best = starts.best_of(mixtures)
 
         likelihood = rows.expectation(best).mean_log_likelihood
         assert likelihood > rows.expectation(stuck).mean_log_likelihood + 0.1
@@ -235,7 +246,7 @@ def test_best_of_returns_the_start_that_becomes_most_likely(rows):
 def test_best_of_nothing_is_refused(rows):
     """An empty list of starts is a mistake of the caller."""
     with pytest.raises(ValueError, match="at least one start"):
-        start.best_of(rows, [], "wmc", 1e-6)
+        starts_of(rows, "full", 4, 1e-6).best_of([])
 
 
 def test_auto_takes_turns_and_the_other_kinds_repeat():
@@ -246,16 +257,18 @@ def test_auto_takes_turns_and_the_other_kinds_repeat():
 
 def test_every_start_has_a_random_stream_of_its_own(rows):
     """The third start does not depend on how many numbers the first two drew."""
-    seen = {}
+    seen, told = {}, []
 
-    def make(kind, rng):
-        seen.setdefault(kind, []).append(rng.random())
-        return start.draw(rows, "random", "full", 2, 1e-6, rng)
+    class Watched(Starts):
+        def draw(self, kind, rng):
+            seen[kind] = rng.random()
+            return super().draw("random", rng)
 
-    start.choose(rows, ("a", "b", "c"), 9, "wmc", 1e-6, make)
+    starts = Watched(rows.engine, rows.table, rows.table, "full", 2, Rules("wmc", 1e-6))
+    starts.choose(("a", "b", "c"), 9, lambda number, kind: told.append((number, kind)))
 
-    expected = [np.random.default_rng([9, i]).random() for i in range(3)]
-    assert [seen[kind][0] for kind in "abc"] == expected
+    assert [seen[kind] for kind in "abc"] == [np.random.default_rng([9, i]).random() for i in range(3)]
+    assert told == [(1, "a"), (2, "b"), (3, "c")]
 
 
 # Best known log-likelihoods, in the table's units, found by many starts of several programs.
@@ -271,20 +284,14 @@ FAITHFUL = [
 
 def optimum(X, covariance_type, n_components):
     """Return the log-likelihood that `auto` leads to."""
-    u = units.measure([X]).units(common=units.uses_common_scale(covariance_type))
-    rows = LocalEngine([[u.standardise(X.copy())]], 1)
-    mixture = start.choose(
-        rows,
-        start.kinds_of("auto", start.AUTO_STARTS),
-        0,
-        "wmc",
-        0.0,
-        lambda kind, rng: start.draw(rows, kind, covariance_type, n_components, 0.0, rng),
-    )
-    for pair in islice(em.iterate(em.begin(mixture, rows.expectation), rows.expectation, em.Rules()), 2000):
-        if pair.has_converged(1e-8):
+    u = units.measure([Rows(X)]).units(common=units.uses_common_scale(covariance_type))
+    rows = OneTable([[u.standardise(X.copy())]])
+    starts = starts_of(rows, covariance_type, n_components, 0.0)
+    mixture = starts.choose(start.kinds_of("auto", 8), 0, lambda number, kind: None)
+    for step in islice(iterate(Origin(mixture), rows.engine, rows.table, Rules()), 2000):
+        if step.has_converged(1e-8):
             break
-    return pair.expectation.statistics.log_likelihood - rows.n_rows * u.log_jacobian
+    return step.expectation.statistics.log_likelihood - rows.table.n_rows * u.log_jacobian
 
 
 @pytest.mark.parametrize(("covariance_type", "n_components", "expected"), FAITHFUL)

@@ -5,12 +5,14 @@ from itertools import islice
 import numpy as np
 import pytest
 from oracles import slow_em
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em, stepwise
+from gmmcli.core.em import stepwise
+from gmmcli.core.em.loop import Origin
+from gmmcli.core.em.maximisation import Rules
+from gmmcli.core.em.memory import Batches
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.core.stepwise import Running
-from gmmcli.engine.local import LocalEngine
 
 KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 N = 100
@@ -22,38 +24,33 @@ def mixture(covariance_type):
 
 
 @pytest.fixture
-def engine(mixture):
+def rows(mixture):
     X = random_rows(np.random.default_rng(2), mixture, N)
-    return LocalEngine([[X[:, :33]], [X[:, 33:90], X[:, 90:]]], 1)
+    return OneTable([[X[:, :33]], [X[:, 33:90], X[:, 90:]]])
 
 
-def rows_of(engine):
-    return engine.take(np.arange(N)).T
-
-
-def pairs_of(engine, mixture, batch_rows, last_step=None, **before):
-    first = em.begin(mixture, engine.expectation, **before)
-    rules = em.Rules(reg_covar=1e-3)
-    return stepwise.iterate(first, engine.expectation, rules, engine, batch_rows, last_step)
+def steps_of(rows, mixture, batch_rows, last_step=None, **before):
+    rules = Rules(reg_covar=1e-3)
+    return stepwise.iterate(Origin(mixture, **before), rows.engine, rows.table, rules, batch_rows, last_step)
 
 
 @KINDS
 @pytest.mark.parametrize("batch_rows", [30, 100, 1000])
-def test_steps_are_those_of_the_definition(engine, mixture, batch_rows):
+def test_steps_are_those_of_the_definition(rows, mixture, batch_rows):
     """S ← (1 − γ) S + γ s, s scaled from the batch to the table, and M: with weights on all rows so far."""
-    X, expected = rows_of(engine), mixture
+    X, expected = rows.all_rows().T, mixture
     n = min(batch_rows, N)
     resp = slow_em.expectation(X, mixture).resp
     seen, first = [(X, resp)], 0
     for t in range(4):
-        rows = np.arange(first, first + n) % N
+        places = np.arange(first, first + n) % N
         gamma = (t + 10) ** -0.7
         seen = [(Y, (1 - gamma) * r) for Y, r in seen]
-        seen.append((X[:, rows], gamma * N / n * slow_em.expectation(X[:, rows], expected).resp))
+        seen.append((X[:, places], gamma * N / n * slow_em.expectation(X[:, places], expected).resp))
         Y, r = (np.concatenate(parts, axis=1) for parts in zip(*seen, strict=True))
         expected, first = slow_em.maximise(Y, r, expected, "wmc", 1e-3), (first + n) % N
 
-    found = next(pair for pair in pairs_of(engine, mixture, batch_rows, last_step=4) if pair.step == 4)
+    found = next(step for step in steps_of(rows, mixture, batch_rows, last_step=4) if step.number == 4)
 
     for name in ("weights", "means", "covariances"):
         exact = getattr(expected, name).astype(float)
@@ -61,55 +58,57 @@ def test_steps_are_those_of_the_definition(engine, mixture, batch_rows):
 
 
 @KINDS
-def test_a_pair_is_yielded_after_every_pass_with_its_own_likelihood(engine, mixture):
+def test_a_step_is_yielded_after_every_pass_with_its_own_likelihood(rows, mixture):
     """That of a full E; three of them tell of convergence."""
-    pairs = list(islice(pairs_of(engine, mixture, 30), 4))
+    steps = list(islice(steps_of(rows, mixture, 30), 4))
 
-    assert [pair.step for pair in pairs] == [0, 4, 8, 12]
-    assert [len(pair.likelihoods) for pair in pairs] == [1, 2, 3, 3]
-    last = engine.expectation(pairs[-1].mixture)
-    assert pairs[-1].likelihoods[-1] == last.mean_log_likelihood
+    assert [step.number for step in steps] == [0, 4, 8, 12]
+    assert [len(step.likelihoods) for step in steps] == [1, 2, 3, 3]
+    last = rows.expectation(steps[-1].mixture)
+    assert steps[-1].likelihoods[-1] == last.mean_log_likelihood
 
 
 @KINDS
 @pytest.mark.parametrize("cut", [4, 6, 7])
-def test_a_run_that_is_cut_anywhere_ends_with_the_same_bytes(engine, mixture, cut):
-    """At the end of a pass or within one: the run state says where to go on."""
-    whole = next(pair for pair in pairs_of(engine, mixture, 30, last_step=16) if pair.step == 16)
+def test_a_run_that_is_cut_anywhere_ends_with_the_same_bytes(rows, mixture, cut):
+    """At the end of a pass or within one: the memory of a step says where to continue."""
+    whole = next(step for step in steps_of(rows, mixture, 30, last_step=16) if step.number == 16)
 
-    part = next(pair for pair in pairs_of(engine, mixture, 30, last_step=cut) if pair.step == cut)
-    before = part.likelihoods[:-1]
-    rest = pairs_of(engine, part.mixture, 30, last_step=16, step=part.step, likelihoods=before, run=part.run)
-    again = next(pair for pair in rest if pair.step == 16)
+    part = next(step for step in steps_of(rows, mixture, 30, last_step=cut) if step.number == cut)
+    before = {"number": cut, "likelihoods": part.likelihoods[:-1], "memory": part.memory}
+    rest = steps_of(rows, part.mixture, 30, last_step=16, **before)
+    again = next(step for step in rest if step.number == 16)
 
     assert again.mixture.covariances.tobytes() == whole.mixture.covariances.tobytes()
     assert again.likelihoods == whole.likelihoods
-    assert again.run.keys() == whole.run.keys()
-    assert all(again.run[name].tobytes() == whole.run[name].tobytes() for name in whole.run)
+    for name, value in vars(whole.memory.stepwise).items():
+        found = getattr(again.memory.stepwise, name)
+        assert found.tobytes() == value.tobytes() if isinstance(value, np.ndarray) else found == value
 
 
 @KINDS
-def test_a_state_of_another_shape_is_not_used(engine, mixture):
-    """A run begins with what the whole table says then."""
+def test_a_memory_of_another_shape_is_not_used(rows, mixture):
+    """A run begins with the statistics of the whole table then."""
     other = random_mixture(np.random.default_rng(3), mixture.covariance_type, 5, 2)
-    whole = engine.expectation(mixture).statistics
-    state = Running(engine.expectation(other).statistics, 7, 12).kept_in({})
+    odd = next(steps_of(rows, other, 30)).memory
+    assert isinstance(odd.stepwise, Batches)
 
-    found = Running.from_arrays(state, whole)
+    found, expected = (
+        next(islice(steps_of(rows, mixture, 30, **before), 1, None)) for before in ({"memory": odd}, {})
+    )
 
-    assert (found.batches, found.first) == (0, 0)
-    assert found.statistics is whole
+    assert found.mixture.means.tobytes() == expected.mixture.means.tobytes()
 
 
 @KINDS
-def test_batches_go_round_the_table(engine, mixture):
+def test_batches_go_round_the_table(rows, mixture):
     """Over the seams of chunks and operands, and from the last row to the first, once or more."""
-    X = rows_of(engine)
+    X = rows.all_rows().T
 
-    found = engine.expectation_of(85, 140, mixture)
+    found = rows.engine.expectation(rows.table.part(85, 140), mixture).statistics
 
-    rows = np.arange(85, 85 + 140) % N
-    expected = slow_em.expectation(X[:, rows], mixture)
+    places = np.arange(85, 85 + 140) % N
+    expected = slow_em.expectation(X[:, places], mixture)
     assert found.rows == 140
     np.testing.assert_allclose(found.counts, expected.resp.sum(axis=1).astype(float), rtol=1e-10)
     assert found.log_likelihood == pytest.approx(float(expected.log_likelihood), rel=1e-10)

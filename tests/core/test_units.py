@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.kernels import workspace_of
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em, start, units
-from gmmcli.core.kernel import Kernel
+from gmmcli.core import units
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules
+from gmmcli.core.kernel.kernel import Kernel
+from gmmcli.core.kernel.posterior import evaluate
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.core.posterior import evaluate
-from gmmcli.engine.local import LocalEngine
+from gmmcli.core.rows import Rows
+from gmmcli.core.start import Starts
 
 finite = st.floats(-1e150, 1e150, allow_subnormal=False)
 near_huge_offset = st.integers(-1000, 1000).map(lambda i: 1e15 + i)
@@ -33,7 +38,7 @@ def exact_mean_and_sd(values):
 
 def measured(values, cuts=()):
     blocks = np.split(np.array(values, dtype=float)[None], sorted(cuts), axis=1)
-    return units.measure(blocks)
+    return units.measure(map(Rows, blocks))
 
 
 @given(values=columns, cuts=st.lists(st.integers(0, 30), max_size=4))
@@ -68,7 +73,7 @@ def test_merging_is_commutative_to_rounding(values, cut):
     """Which part comes first does not matter."""
     X = np.array(values)[None]
     cut = min(cut, X.shape[1] - 1)
-    a, b = units.Spread.of(X[:, :cut]), units.Spread.of(X[:, cut:])
+    a, b = units.Spread.of(Rows(X[:, :cut])), units.Spread.of(Rows(X[:, cut:]))
 
     one, other = (a + b).units(common=False), (b + a).units(common=False)
 
@@ -114,7 +119,7 @@ def test_a_column_that_leaves_the_doubles_is_found(case, cuts):
     ordinary = [[1.0, 2.0, 4.0]] * 3
     X = np.array([*ordinary[:2], EXTREME[case], *ordinary[2:]])
 
-    spread = units.measure(np.split(X, cuts, axis=1))
+    spread = units.measure(map(Rows, np.split(X, cuts, axis=1)))
 
     assert units.find_extreme_column(spread.units(common=False)) == 2
 
@@ -122,7 +127,7 @@ def test_a_column_that_leaves_the_doubles_is_found(case, cuts):
 @pytest.mark.parametrize("common", [False, True])
 def test_a_spread_below_the_smallest_double_is_no_constant(common):
     """Its sd rounds to 0, which is no scale to divide by; a constant column beside it has scale 1."""
-    found = units.measure([np.array([[7.0, 7.0], [-1e-323, -5e-324]])]).units(common=common)
+    found = units.measure([Rows(np.array([[7.0, 7.0], [-1e-323, -5e-324]]))]).units(common=common)
 
     assert found.scale.tolist() == ([0.0, 0.0] if common else [1.0, 0.0])
     assert units.find_extreme_column(found) == (0 if common else 1)
@@ -175,7 +180,7 @@ def test_the_common_scale_is_the_root_of_the_mean_variance():
     """All columns get it, constant ones too."""
     X = np.array([[0.0, 2.0], [0.0, 4.0], [5.0, 5.0]])
 
-    found = units.measure([X]).units(common=True)
+    found = units.measure([Rows(X)]).units(common=True)
 
     np.testing.assert_allclose(found.scale, np.sqrt((1 + 4 + 0) / 3), rtol=1e-15)
     assert found.center.tolist() == [1.0, 2.0, 5.0]
@@ -183,7 +188,7 @@ def test_the_common_scale_is_the_root_of_the_mean_variance():
 
 def test_a_table_of_constants_has_common_scale_one():
     """There is no variance to take the root of."""
-    found = units.measure([np.array([[3.0, 3.0], [1.0, 1.0]])]).units(common=True)
+    found = units.measure([Rows(np.array([[3.0, 3.0], [1.0, 1.0]]))]).units(common=True)
 
     assert found.scale.tolist() == [1.0, 1.0]
 
@@ -207,15 +212,16 @@ def test_there_and_back_is_the_same_mixture(covariance_type):
 
 def labels_and_likelihood(X, covariance_type):
     """Return both in the table's units, after twenty steps from k-means."""
-    u = units.measure([X]).units(common=units.uses_common_scale(covariance_type))
+    u = units.measure([Rows(X)]).units(common=units.uses_common_scale(covariance_type))
     Z = u.standardise(X.copy())
-    engine = LocalEngine([[Z]], 1)
-    mixture = start.draw(engine, "kmeans", covariance_type, 3, 1e-6, np.random.default_rng(2))
-    first = em.begin(mixture, engine.expectation)
-    pair = next(islice(em.iterate(first, engine.expectation, em.Rules(reg_covar=1e-6)), 20, None))
-    kernel = Kernel(pair.mixture)
-    found = evaluate(kernel, kernel.workspace().load(Z), ("assignment",))
-    return found["assignment"], pair.likelihoods[-1] - u.log_jacobian
+    rows = OneTable([[Z]])
+    starts = Starts(rows.engine, rows.table, rows.table, covariance_type, 3, Rules(reg_covar=1e-6))
+    mixture = starts.draw("kmeans", np.random.default_rng(2))
+    steps = iterate(Origin(mixture), rows.engine, rows.table, Rules(reg_covar=1e-6))
+    step = next(islice(steps, 20, None))
+    kernel = Kernel(step.mixture)
+    found = evaluate(kernel, workspace_of(kernel).load(Z), ("assignment",))
+    return found["assignment"], step.likelihoods[-1] - u.log_jacobian
 
 
 @pytest.fixture(scope="module")

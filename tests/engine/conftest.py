@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.engine import local, preparation
-from gmmcli.engine.local import LocalEngine, one_blas_thread
+from gmmcli.engine import local
+from gmmcli.engine.blas import one_blas_thread
+from gmmcli.engine.processes import preparation
 
 
 @pytest.fixture(params=["constants found by each", "constants found by all"])
@@ -25,5 +27,5 @@ def mixture():
 @pytest.fixture
 def engine(mixture):
     X = random_rows(np.random.default_rng(2), mixture, 100_000)
-    with LocalEngine([[X[:, :65_536], X[:, 65_536:]]], 3) as engine:
+    with OneTable([[X[:, :65_536], X[:, 65_536:]]], 3) as engine:
         yield engine

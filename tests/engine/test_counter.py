@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from gmmcli.engine.counter import Counter
+from gmmcli.engine.processes.counter import Counter
 
 
 def take_all(counter, of_pass, end, writer):

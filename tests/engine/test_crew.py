@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine.watching import files_of, is_gone, pids_of, wait_until
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.engine import preparation, process
-from gmmcli.engine.crew import Crew
-from gmmcli.engine.local import LocalEngine
+from gmmcli.engine.processes import preparation, process
+from gmmcli.engine.processes.crew import Crew
 from gmmcli.errors import CovarianceNotPositive
 
 pytestmark = [
@@ -51,7 +51,7 @@ def test_workers_that_have_ended_are_reaped_when_the_next_ones_are_made(engine, 
 def test_an_engine_that_is_forgotten_takes_its_workers_along(mixture):
     """Without a call of close: when the object goes, they go."""
     X = random_rows(np.random.default_rng(2), mixture, 50_000)
-    engine = LocalEngine([[X]], 2)
+    engine = OneTable([[X]], 2)
     engine.expectation(mixture)
     pids = pids_of(engine)
 
@@ -172,13 +172,13 @@ def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mix
 def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
     """Workers that are ahead by as many sums as there is room for lose none of them."""
     expected = engine.expectation(mixture).statistics
-    sum_block = engine._sweep.sum_block
+    sum_block = engine.attached.sums.sum_block
 
     def sum_slowly(i):
         time.sleep(0.02)
         return sum_block(i)
 
-    monkeypatch.setattr(engine._sweep, "sum_block", sum_slowly)  # the workers have been forked before
+    monkeypatch.setattr(engine.attached.sums, "sum_block", sum_slowly)  # the workers have been forked before
 
     for _ in range(3):
         assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
@@ -192,7 +192,7 @@ def test_wide_mixtures_give_the_same_bytes_for_any_number_of_processes():
 
     found = set()
     for n_processes in (1, 2, 3, 10):
-        with LocalEngine([[X]], n_processes) as engine:
+        with OneTable([[X]], n_processes) as engine:
             passes = [engine.expectation(mixture).statistics for _ in range(2)]
             found |= {(one.squares.tobytes(), one.log_likelihood) for one in passes}
 

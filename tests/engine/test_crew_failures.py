@@ -12,10 +12,10 @@ import time
 import numpy as np
 import pytest
 from engine.watching import PATIENCE_S, Flag, is_gone, kill, pids_of, wait_until
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.engine import crew, preparation, process
-from gmmcli.engine.local import LocalEngine
+from gmmcli.engine.processes import crew, preparation, process
 from gmmcli.errors import OutOfMemory
 
 pytestmark = [
@@ -58,7 +58,7 @@ def finding(engine, mixture, monkeypatch, find):
         return find_part(*arguments)
 
     monkeypatch.setattr(preparation, "find_part", take)
-    engine._crew_for(mixture)
+    engine.attached.crew_for(mixture)
     monkeypatch.setattr(preparation, "find_part", find_after_that)
     killer = threading.Timer(PATIENCE_S, lambda: kill(pids_of(engine)))
     killer.start()
@@ -69,7 +69,7 @@ def finding(engine, mixture, monkeypatch, find):
 def test_constants_that_a_worker_has_found_are_those_that_the_parent_would_have(mixture, monkeypatch):
     """The parent waits for a part that is taken."""
     X = random_rows(np.random.default_rng(2), mixture, 50_000)
-    with LocalEngine([[X]], 1) as alone, LocalEngine([[X]], 2) as engine:
+    with OneTable([[X]], 1) as alone, OneTable([[X]], 2) as engine:
         expected = alone.expectation(mixture).statistics.squares.tobytes()
 
         with finding(engine, mixture, monkeypatch, lambda find_part, *arguments: find_part(*arguments)):
@@ -104,7 +104,7 @@ def test_a_worker_that_is_stopped_while_it_finds_constants_does_not_keep_a_run_f
             raise TimeoutError
 
     with finding(engine, mixture, monkeypatch, lambda *_: stop()):
-        monkeypatch.setattr(engine, "_check", end)
+        monkeypatch.setattr(engine.engine, "_check", end)
         with pytest.raises(TimeoutError):
             engine.expectation(mixture)
 
@@ -112,7 +112,7 @@ def test_a_worker_that_is_stopped_while_it_finds_constants_does_not_keep_a_run_f
 @contextlib.contextmanager
 def held_up(engine, mixture, monkeypatch, hold):
     """Lend workers that hold a block each, what to do then, and a flag that tells of the first."""
-    holds, sum_block = Flag(), engine._sweep.sum_block
+    holds, sum_block = Flag(), engine.attached.sums.sum_block
 
     def hold_one(i):
         holds.set()
@@ -122,9 +122,9 @@ def held_up(engine, mixture, monkeypatch, hold):
         holds.wait()
         return sum_block(i)
 
-    monkeypatch.setattr(engine._sweep, "sum_block", hold_one)
-    engine._crew_for(mixture)
-    monkeypatch.setattr(engine._sweep, "sum_block", sum_after_that)
+    monkeypatch.setattr(engine.attached.sums, "sum_block", hold_one)
+    engine.attached.crew_for(mixture)
+    monkeypatch.setattr(engine.attached.sums, "sum_block", sum_after_that)
     killer = threading.Timer(PATIENCE_S, lambda: kill(pids_of(engine)))
     killer.start()
     yield holds
@@ -171,7 +171,7 @@ def test_a_worker_that_is_stopped_does_not_keep_a_run_from_ending(engine, mixtur
             raise TimeoutError
 
     with held_up(engine, mixture, monkeypatch, stop):
-        monkeypatch.setattr(engine, "_check", end)
+        monkeypatch.setattr(engine.engine, "_check", end)
         with pytest.raises(TimeoutError):
             engine.expectation(mixture)
 
@@ -179,7 +179,7 @@ def test_a_worker_that_is_stopped_does_not_keep_a_run_from_ending(engine, mixtur
 def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixture):
     """What it was told and has not read fills the way to it, after some hundred passes."""
     X = random_rows(np.random.default_rng(2), mixture, 300)
-    with LocalEngine([[X]], 2) as engine:
+    with OneTable([[X]], 2) as engine:
         engine.expectation(mixture)
         (worker,) = pids_of(engine)
         os.kill(worker, signal.SIGSTOP)
@@ -192,7 +192,7 @@ def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixtu
             if len(asked) > 2 and asked[-1] - asked[-2] > 0.9 * crew.WAIT_MS / 1000:
                 raise TimeoutError
 
-        engine._check = end
+        engine.engine._check = end
         with pytest.raises(TimeoutError):
             for _ in range(5000):
                 engine.expectation(mixture)
@@ -204,7 +204,7 @@ def test_a_worker_that_is_late_takes_no_part_in_a_pass_that_is_over(mixture, n_c
     """Its mixture has been overwritten meanwhile, by one of another size."""
     X = random_rows(np.random.default_rng(2), mixture, 50_000)
     other = random_mixture(np.random.default_rng(4), "full", n_components, 4)
-    with LocalEngine([[X]], 1) as alone, LocalEngine([[X]], 2) as engine:
+    with OneTable([[X]], 1) as alone, OneTable([[X]], 2) as engine:
         expected = [alone.expectation(m).statistics.squares.tobytes() for m in (other, mixture)]
         engine.expectation(random_mixture(np.random.default_rng(5), "full", 9, 4))
         (worker,) = pids_of(engine)
@@ -220,17 +220,19 @@ def test_a_worker_that_is_late_takes_no_part_in_a_pass_that_is_over(mixture, n_c
 SCRIPT = """
 import numpy as np
 from gmmcli.core.mixture import Mixture
-from gmmcli.engine import local
-from gmmcli.engine.counter import Counter
+from gmmcli.core.rows import Rows
+from gmmcli.engine import blas, local
+from gmmcli.engine.in_memory import InMemoryTable
+from gmmcli.engine.processes.counter import Counter
 local.INLINE_NS = 0.0
-X = np.random.default_rng(1).normal(size=(4, 100_000))
-engine = local.LocalEngine([[X]], 3)
+table = InMemoryTable([[Rows(np.random.default_rng(1).normal(size=(4, 100_000)))]])
+engine = local.LocalEngine(3)
 mixture = Mixture(np.full(2, 0.5), np.zeros((2, 4)), np.ones((2, 4)), "diag")
-with local.one_blas_thread():
-    engine.expectation(mixture)
-    print(*[worker.pid for worker in engine._crew._workers.values()], flush=True)
+with blas.one_blas_thread(), engine.attached(table):
+    engine.expectation(table, mixture)
+    print(*[worker.pid for worker in engine._attached[table]._crew._workers.values()], flush=True)
     while True:
-        engine.expectation(mixture)
+        engine.expectation(table, mixture)
 """
 
 

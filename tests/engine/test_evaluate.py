@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import kernel
-from gmmcli.core.block import Layout
+from gmmcli.core.kernel import kernel
+from gmmcli.core.kernel.block import Layout
+from gmmcli.core.kernel.posterior import PER_COMPONENT, PER_ROW
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.core.posterior import PER_COMPONENT, PER_ROW
 from gmmcli.core.units import Units
 from gmmcli.engine.evaluate import Evaluator
 

@@ -9,16 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import slow_em
+from oracles.kernels import workspace_of
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em, quantiles
-from gmmcli.core import kernel as kernel_module
-from gmmcli.core.block import Layout
-from gmmcli.core.kernel import Kernel
+from gmmcli.core import quantiles
+from gmmcli.core.em.maximisation import Rules, maximise
+from gmmcli.core.kernel import kernel as kernel_module
+from gmmcli.core.kernel.block import Layout
+from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
-from gmmcli.engine import local, preparation
-from gmmcli.engine.local import LocalEngine, one_blas_thread
-from gmmcli.engine.table import TableInMemory
+from gmmcli.core.rows import Rows
+from gmmcli.engine import blas, local
+from gmmcli.engine.blas import one_blas_thread
+from gmmcli.engine.in_memory import InMemoryTable
+from gmmcli.engine.processes import preparation
 from gmmcli.errors import CovarianceNotPositive
 
 SHORT_BLOCK = 64
@@ -74,8 +79,8 @@ def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard,
     monkeypatch.setattr(preparation, "LEAST_WORK", least_work)
     chunks = [cut(X, 130), cut(X, 64, 640)]
 
-    one = LocalEngine(chunks, 1).expectation(mixture, hard=hard)
-    many = LocalEngine(chunks, n_threads).expectation(mixture, hard=hard)
+    one = OneTable(chunks, 1).expectation(mixture, hard=hard)
+    many = OneTable(chunks, n_threads).expectation(mixture, hard=hard)
 
     assert bytes_of(many) == bytes_of(one)
 
@@ -84,7 +89,7 @@ def test_one_pass_is_the_e_of_all_rows(mixture, X):
     """Over uneven chunks, with an empty one between, it is the slow reference."""
     chunks = [[X[:, :130], X[:, 130:130]], [X[:, 130:131], X[:, 131:]]]
 
-    found = LocalEngine(chunks, 2).expectation(mixture)
+    found = OneTable(chunks, 2).expectation(mixture)
 
     slow = slow_em.expectation(X, mixture)
     assert found.statistics.rows == found.statistics.total_weight == 1000
@@ -94,14 +99,14 @@ def test_one_pass_is_the_e_of_all_rows(mixture, X):
     np.testing.assert_allclose(found.log_densities, slow.log_density.astype(float), rtol=1e-10, atol=1e-9)
     expected = slow_em.maximise(X, slow.resp, mixture)
     np.testing.assert_allclose(
-        em.maximise(found.statistics, mixture).means, expected.means, rtol=0, atol=1e-9
+        maximise(found.statistics, mixture, Rules()).means, expected.means, rtol=0, atol=1e-9
     )
 
 
 def test_how_an_operand_is_cut_into_whole_blocks_leaves_no_trace(mixture, X):
     """One array of 1,000 rows, or pieces of whole blocks with their own memory: the same bytes."""
-    whole = LocalEngine([[X]], 2).expectation(mixture)
-    pieces = LocalEngine([cut(X, 64, 320, 960)], 2).expectation(mixture)
+    whole = OneTable([[X]], 2).expectation(mixture)
+    pieces = OneTable([cut(X, 64, 320, 960)], 2).expectation(mixture)
 
     assert bytes_of(pieces) == bytes_of(whole)
 
@@ -111,13 +116,13 @@ def test_blocks_never_span_operands(mixture, X, monkeypatch):
     lengths = []
     original = Kernel.expectation
 
-    def watched(kernel, block, work, row_weights=None, *, hard=False):
-        lengths.append(block.shape[1])
-        return original(kernel, block, work, row_weights, hard=hard)
+    def watched(kernel, rows, work, *, hard=False):
+        lengths.append(rows.n_rows)
+        return original(kernel, rows, work, hard=hard)
 
     monkeypatch.setattr(Kernel, "expectation", watched)
 
-    LocalEngine([[X[:, :100]], [X[:, 100:110]], [X[:, 110:302]]], 1).expectation(mixture)
+    OneTable([[X[:, :100]], [X[:, 100:110]], [X[:, 110:302]]], 1).expectation(mixture)
 
     assert lengths == [64, 36, 10, 64, 64, 64]
 
@@ -135,24 +140,24 @@ def test_blocks_never_span_operands(mixture, X, monkeypatch):
 def test_the_last_blocks_of_a_table_are_shorter_and_shorter(lengths, expected):
     """Half as long as soon as no more than two would follow, whatever the chunks are; no row is lost."""
     X = np.arange(sum(lengths), dtype=float)[None]
-    table = TableInMemory([cut(X, *np.cumsum(lengths)[:-1])])
+    table = InMemoryTable([list(map(Rows, cut(X, *np.cumsum(lengths)[:-1])))])
 
     blocks = list(table.blocks(8, 2))
 
-    assert [block.shape[1] for _, block in blocks] == expected
-    assert np.concatenate([block[0] for _, block in blocks]).tolist() == X[0].tolist()
-    assert all(block[0, 0] == first for first, block in blocks)
+    assert [block.n_rows for block in blocks] == expected
+    assert np.concatenate([block.X[0] for block in blocks]).tolist() == X[0].tolist()
+    assert all(block.X[0, 0] == block.first_row for block in blocks)
 
 
 def test_sums_are_added_block_after_block_and_operand_after_operand(mixture, X):
     """Adding the blocks' sums by hand, in that order, gives the same bytes."""
     parts = [X[:, :64], X[:, 64:100], X[:, 100:130]]
     kernel = Kernel(mixture)
-    total, *rest = [kernel.expectation(part, kernel.workspace())[0] for part in parts]
+    total, *rest = [kernel.expectation(Rows(part), workspace_of(kernel))[0] for part in parts]
     for sums in rest:
         total += sums
 
-    found = LocalEngine([[X[:, :100]], [X[:, 100:130]]], 3).expectation(mixture).statistics
+    found = OneTable([[X[:, :100]], [X[:, 100:130]]], 3).expectation(mixture).statistics
 
     expected = kernel.statistics(total, sum(part @ part.T for part in parts))
     assert found.squares.tobytes() == expected.squares.tobytes()
@@ -163,10 +168,10 @@ def test_sums_are_added_block_after_block_and_operand_after_operand(mixture, X):
 @pytest.mark.parametrize("m", [1, 7, 64, 100, 999, 1000])
 def test_log_densities_are_sampled_at_evenly_spaced_rows(mixture, X, m, n_threads, monkeypatch):
     """Rows ⌊i·n/m⌋ for i < m, across blocks and operands."""
-    every = LocalEngine([[X]], 1).expectation(mixture).log_densities
+    every = OneTable([[X]], 1).expectation(mixture).log_densities
     monkeypatch.setattr(quantiles, "SAMPLE_ROWS", m)
 
-    found = LocalEngine([[X]], n_threads).expectation(mixture).log_densities
+    found = OneTable([[X]], n_threads).expectation(mixture).log_densities
 
     assert found.tolist() == every[[i * 1000 // m for i in range(m)]].tolist()
 
@@ -183,7 +188,7 @@ def test_the_sample_fills_whatever_the_operands_lengths(lengths, m):
         use_short_blocks(patch, 16)
         patch.setattr(quantiles, "SAMPLE_ROWS", m)
 
-        found = LocalEngine(chunks, 2).expectation(mixture).log_densities
+        found = OneTable(chunks, 2).expectation(mixture).log_densities
 
     size = min(n, m)
     sampled = np.array([i * n // size for i in range(size)], dtype=float)
@@ -193,14 +198,14 @@ def test_the_sample_fills_whatever_the_operands_lengths(lengths, m):
 
 def test_take_finds_rows_across_chunks_and_operands(X):
     """In the order asked for, repeated where asked twice, next to every seam."""
-    engine = LocalEngine([[X[:, :10], X[:, 10:10], X[:, 10:11]], [X[:, 11:]]], 1)
+    engine = OneTable([[X[:, :10], X[:, 10:10], X[:, 10:11]], [X[:, 11:]]], 1)
     indices = np.array([999, 0, 9, 10, 11, 10, 500])
 
-    found = engine.take(indices)
+    found = engine.table.take(indices)
 
-    assert found.tolist() == X[:, indices].T.tolist()
-    assert engine.n_rows == 1000
-    assert engine.n_features == 4
+    assert found.X.tolist() == X[:, indices].tolist()
+    assert engine.table.n_rows == 1000
+    assert engine.table.n_features == 4
 
 
 class Abandoned(Exception):
@@ -217,13 +222,13 @@ def test_check_is_called_before_blocks_and_may_abandon_the_pass(mixture, X, n_th
         if len(calls) >= limit:
             raise Abandoned
 
-    LocalEngine([[X]], n_threads, check).expectation(mixture)
+    OneTable([[X]], n_threads, check).expectation(mixture)
     assert calls
     assert len(calls) == 16 or n_threads > 1
     calls.clear()
     limit = 7 if n_threads == 1 else 1
     with pytest.raises(Abandoned):
-        LocalEngine([[X]], n_threads, check).expectation(mixture)
+        OneTable([[X]], n_threads, check).expectation(mixture)
     assert len(calls) == limit
 
 
@@ -233,19 +238,19 @@ def test_a_covariance_that_is_none_is_refused_before_the_pass(X, n_threads):
     mixture = Mixture(np.ones(1), np.zeros((1, 4)), np.zeros((1, 4, 4)), "full")
 
     with pytest.raises(CovarianceNotPositive):
-        LocalEngine([[X]], n_threads).expectation(mixture)
+        OneTable([[X]], n_threads).expectation(mixture)
 
 
 def test_cpus_and_blas_are_known():
     """There is at least one CPU, and numpy's BLAS has a name."""
-    assert local.available_cpus() >= 1
-    assert local.blas_kernel() not in ("", "unknown")
+    assert blas.available_cpus() >= 1
+    assert blas.blas_kernel() not in ("", "unknown")
 
 
 LIMIT = """
 import threading
 from threadpoolctl import threadpool_info
-from gmmcli.engine.local import one_blas_thread
+from gmmcli.engine.blas import one_blas_thread
 def state():
     blas = {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
     print(*blas, threading.active_count())
@@ -266,9 +271,7 @@ state()
         pytest.param(
             2,
             ["2 1", "1 2", "1 2", "1 2", "2 1"],
-            marks=pytest.mark.skipif(
-                local.available_cpus() == 1, reason="BLAS has no more threads than CPUs"
-            ),
+            marks=pytest.mark.skipif(blas.available_cpus() == 1, reason="BLAS has no more threads than CPUs"),
         ),
     ],
 )
@@ -287,7 +290,7 @@ def test_a_table_of_one_row_is_a_table(mixture):
     """One block of one row; more threads than blocks."""
     X = np.ones((4, 1))
 
-    found = LocalEngine([[X]], 4).expectation(mixture)
+    found = OneTable([[X]], 4).expectation(mixture)
 
     assert found.statistics.rows == 1
     assert found.log_densities[0] == pytest.approx(float(slow_em.log_density(X, mixture)[0]), rel=1e-10)
@@ -296,9 +299,9 @@ def test_a_table_of_one_row_is_a_table(mixture):
 def test_distinct_rows_are_counted_no_further_than_asked():
     """Over several chunks; zeros of either sign are one."""
     X = np.array([[0.0, -0.0, 1.0, 1.0, 2.0], [5.0, 5.0, 5.0, 6.0, 5.0]])
-    engine = LocalEngine([[X[:, :2]], [X[:, 2:], X]], n_workers=1)
+    table = OneTable([[X[:, :2]], [X[:, 2:], X]]).table
 
-    assert [engine.count_distinct(most) for most in (1, 3, 4, 9)] == [1, 3, 4, 4]
+    assert [table.count_distinct(most) for most in (1, 3, 4, 9)] == [1, 3, 4, 4]
 
 
 @pytest.mark.parametrize("n_workers", [2, 5])
@@ -308,10 +311,10 @@ def test_passes_in_any_order_give_the_bytes_of_one_process(n_workers):
     X = rng.normal(size=(3, 5 * SHORT_BLOCK))
     mixtures = [random_mixture(rng, COVARIANCE_TYPES[i % 4], 1 + i % 5, 3) for i in range(12)]
     flat = Mixture(np.full(4, 0.25), np.zeros((4, 3)), np.zeros((4, 3, 3)), "full")
-    alone = LocalEngine([[X]], 1)
+    alone = OneTable([[X]], 1)
     expected = [alone.expectation(mixture).statistics.sums.tobytes() for mixture in mixtures]
 
-    with LocalEngine([[X]], n_workers) as engine:
+    with OneTable([[X]], n_workers) as engine:
         for _ in range(400):
             i = int(rng.integers(len(mixtures) + 2))
             if i < len(mixtures):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from oracles.one_table import OneTable
 from oracles.random_mixtures import random_mixture, random_rows
 
-from gmmcli.core import em
-from gmmcli.engine.local import LocalEngine
-from gmmcli.engine.memory import SharedArrays
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules
+from gmmcli.engine.processes.memory import SharedArrays
 
 
 def test_an_array_is_lent_again_when_no_part_of_it_is_held():
@@ -31,18 +32,18 @@ def test_an_array_is_lent_again_when_no_part_of_it_is_held():
 
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_log_densities_stay_what_they_were_however_many_are_held(n_workers):
-    """Those of ten pairs of one run, which are all held, and of one more run that holds none."""
+    """Those of ten steps of one run, which are all held, and of one more run that holds none."""
     rng = np.random.default_rng(3)
     mixture = random_mixture(rng, "full", 3, 2)
     X = random_rows(rng, mixture, 40_000)
-    with LocalEngine([[X]], n_workers) as engine:
-        pairs = em.iterate(em.begin(mixture, engine.expectation), engine.expectation, em.Rules())
-        held = [next(pairs) for _ in range(10)]
-        before = [pair.expectation.log_densities.copy() for pair in held]
+    with OneTable([[X]], n_workers) as rows:
+        steps = iterate(Origin(mixture), rows.engine, rows.table, Rules())
+        held = [next(steps) for _ in range(10)]
+        before = [step.expectation.log_densities.copy() for step in held]
 
-        fresh = em.iterate(em.begin(mixture, engine.expectation), engine.expectation, em.Rules())
+        fresh = iterate(Origin(mixture), rows.engine, rows.table, Rules())
         again = [next(fresh).expectation.log_densities.tobytes() for _ in range(10)]
 
-    for pair, copied, repeated in zip(held, before, again, strict=True):
-        assert pair.expectation.log_densities.tobytes() == copied.tobytes() == repeated
+    for step, copied, repeated in zip(held, before, again, strict=True):
+        assert step.expectation.log_densities.tobytes() == copied.tobytes() == repeated
     assert len({copied.tobytes() for copied in before}) == 10

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from gmmcli.engine.memory import shared_array
+from gmmcli.engine.processes.memory import shared_array
 
 PATIENCE_S = 20.0
 
@@ -45,7 +45,7 @@ def files_of(pid):
 
 def pids_of(engine):
     """Return the workers, once they have let go of what is the parent's."""
-    pids = [worker.pid for worker in engine._crew._workers.values()]
+    pids = [worker.pid for worker in engine.attached._crew._workers.values()]
     wait_until(lambda: all(is_gone(pid) or len(files_of(pid)) == 5 for pid in pids))
     return pids
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 from fuzz.tables import LARGEST, MOST_FEATURES, Array, draw_table, move_table, pick
 from pyarrow import ipc
 
-from gmmcli.jobs.fit_request import FitRequest
-from gmmcli.jobs.reading import TableRequest
+from gmmcli.fitting.request import FitRequest
+from gmmcli.tables.operands import TableRequest
 
 TYPES = ("full", "tied", "diag", "spherical")
 NAMES = (tuple("abcde"), ("x 1", "Größe", 'c"3', "#4", "e*"))

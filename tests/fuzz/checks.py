@@ -14,7 +14,7 @@ from oracles import slow_em
 
 from gmmcli.cli import render
 from gmmcli.core.mixture import Mixture
-from gmmcli.jobs.fit_report import FitReport
+from gmmcli.fitting.report import FitReport
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import Stored
 

@@ -9,7 +9,8 @@ from fuzz.tables import Array
 
 from gmmcli.core.units import FURTHEST, FURTHEST_SD, MAX_LOG10_SCALE, Units
 from gmmcli.errors import GmmError
-from gmmcli.jobs.settings import DEFAULTS
+from gmmcli.fitting.options import options_of
+from gmmcli.fitting.settings import Settings
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import Stored
 
@@ -71,7 +72,8 @@ def _settings(fit: Fit, model: Checkpoint | None) -> dict[str, Any]:
     implied = {}
     if isinstance(fit.start, Mapping):
         implied = {"components": len(fit.means), "covariance_type": fit.start["covariance_type"]}
-    return DEFAULTS | dict(model.settings if model else {}) | dict(fit.settings) | implied
+    defaults = {name: row.default for name, row in options_of(Settings)}
+    return defaults | dict(model.settings if model else {}) | dict(fit.settings) | implied
 
 
 def _contradicts(fit: Fit, model: Checkpoint | None) -> bool:

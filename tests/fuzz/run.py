@@ -32,7 +32,7 @@ from fuzz.checks import find_faults, find_faults_of_checkpoint
 from fuzz.errors import find_faults_of_error
 
 import gmmcli
-from gmmcli.engine import local
+from gmmcli.engine import blas
 from gmmcli.errors import GmmError, NotFound
 from gmmcli.jobs.fit import fit
 from gmmcli.store import checkpoint, commit, model_dir
@@ -276,7 +276,7 @@ def main() -> int:
             trial = show_case(asked.seed, asked.case, directory)
             print_faults(asked.seed, trial)
     else:
-        trial = try_all(asked.seed, asked.first, asked.count, asked.jobs or local.available_cpus())
+        trial = try_all(asked.seed, asked.first, asked.count, asked.jobs or blas.available_cpus())
     print("fits ended:", ", ".join(f"{name} {count}" for name, count in trial.ends.most_common()))
     print("failed cases:", ", ".join(map(str, sorted(trial.faults))) or "none")
     return 1 if trial.faults else 0

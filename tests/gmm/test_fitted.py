@@ -306,7 +306,7 @@ def test_parameters_are_attributes(tmp_path):
     with pytest.raises(AttributeError, match="'nothing'"):
         _ = model.nothing
     with pytest.raises(
-        TypeError, match=r"GMM.__init__\(\) got an unexpected keyword argument 'n_components'"
+        TypeError, match=r"GMM\(\) got an unexpected keyword argument 'n_components': here it is num_clusters"
     ):
         GMM(n_components=2)
 

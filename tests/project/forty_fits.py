@@ -32,7 +32,10 @@ def forty_fits() -> list[Fit]:
             (f"{kind} converged", (f"--accelerate none {table}",)),
             (f"{kind} accelerated", (f"--seed 1 {table}",)),
             (f"{kind} resumed", (f"--max-iter 4 {table}", table)),
-            (f"{kind} batches", (f"--batch-size 300 --steps 9 {table}", f"--batch-size 300 --max-iter 6 {table}")),
+            (
+                f"{kind} batches",
+                (f"--batch-size 300 --steps 9 {table}", f"--batch-size 300 --max-iter 6 {table}"),
+            ),
             (f"{kind} partial", (table, f"--partial --steps 2 --decay 0.9 {table.replace('blobs', 'more')}")),
             (
                 f"{kind} validation",

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.kernels import workspace_of
 from shell.session import EXAMPLES, Session, write_table
 
-from gmmcli.core.kernel import Kernel
-from gmmcli.core.posterior import evaluate
+from gmmcli.core.kernel.kernel import Kernel
+from gmmcli.core.kernel.posterior import evaluate
+from gmmcli.fitting.request import FitRequest
 from gmmcli.jobs.fit import fit
-from gmmcli.jobs.fit_request import FitRequest
-from gmmcli.jobs.reading import TableRequest
 from gmmcli.store.model_dir import ModelDir
+from gmmcli.tables.operands import TableRequest
 
 TYPES = ("full", "tied", "diag", "spherical")
 # Factor and offset of each column.
@@ -48,7 +49,7 @@ def fitted(directory: Path, rows: np.ndarray, covariance_type: str, n_components
     checkpoint = ModelDir(directory / "m").load().checkpoint
     kernel = Kernel(checkpoint.state)
     Z = checkpoint.units.standardise(rows.T.copy())
-    found = evaluate(kernel, kernel.workspace().load(Z), ("assignment",))
+    found = evaluate(kernel, workspace_of(kernel).load(Z), ("assignment",))
     return found["assignment"].tolist(), report.log_likelihood
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gmmcli.core.em.memory import Batches, Converged, Cycle, Memory, Standing
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.errors import TableUnusable
-from gmmcli.store import layout, user_block
+from gmmcli.store import layout, run_state, user_block
 from gmmcli.store.checkpoint import MAX_HISTORY, OperandRecord, content_digest, decode, encode
 
 SUBJECT = "m/checkpoints/ckpt-000000001.h5"
@@ -40,14 +41,32 @@ def assert_same(first, second, path="checkpoint"):
 
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-doubles = st.floats(allow_nan=True, allow_infinity=True, width=64)
+doubles = st.floats(allow_nan=False, allow_infinity=False, width=64)
+counts = st.integers(-1, 2**53)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 operands = st.builds(OperandRecord, names, st.integers(-1, 2**62), st.integers(0, 2**62), digests)
-runs = st.dictionaries(
-    st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True),
-    st.lists(doubles, max_size=5).map(np.array),
-    max_size=3,
+arrays = st.lists(doubles, max_size=5).map(np.array)
+cycles = st.builds(Cycle, counts, counts, counts, doubles, doubles, counts, st.booleans(), doubles, arrays)
+standings = st.builds(
+    Standing, st.none() | doubles, counts, counts, counts, st.binary(min_size=6, max_size=6).map(bytes.hex)
 )
+
+
+def memories(statistics):
+    """Return a strategy of what a run may remember beside some statistics."""
+    own = {name: st.just(getattr(statistics, name)) for name in ("counts", "sums", "squares", "reference")}
+    return st.builds(
+        Memory,
+        st.integers(0, 3),
+        st.booleans(),
+        st.none() | st.integers(0, 2**53),
+        st.none() | cycles,
+        st.none() | st.builds(Batches, counts, counts, **own, likelihoods=arrays),
+        st.none() | standings,
+        st.none() | st.builds(Converged, doubles, counts),
+    )
+
+
 json_values = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(-1e300, 1e300) | names
 
 
@@ -68,30 +87,54 @@ def test_every_checkpoint_comes_back_bit_for_bit(build, provenance, data):
         settings=data.draw(st.dictionaries(names, json_values, max_size=4)),
         log_likelihoods=np.array(data.draw(st.lists(doubles, max_size=5))),
         stopping=np.array(data.draw(st.lists(doubles, max_size=3))),
-        run=data.draw(runs),
         random_state=data.draw(names),
         operands=tuple(data.draw(st.lists(operands, max_size=3))),
         absorbed_digests=tuple(data.draw(st.lists(digests, max_size=3))),
         quantiles=data.draw(st.sampled_from([np.empty(0), np.linspace(-1, 1, 1001)])),
         provenance=provenance,
     )
+    checkpoint = replace(checkpoint, memory=data.draw(memories(checkpoint.statistics)))
 
     back = decode(encode(checkpoint), SUBJECT)
 
-    assert_same(replace(checkpoint, run={}), replace(back, run={}))
-    assert_same(dict(sorted(checkpoint.run.items())), back.run)
+    assert_same(checkpoint, back)
     assert content_digest(back) == content_digest(checkpoint)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_the_memory_of_a_run_comes_back_from_the_numbers_of_format_1_0(build, data):
+    """Flags, counts and a digest among them."""
+    memory = data.draw(memories(build().statistics))
+
+    assert_same(memory, run_state.from_arrays(run_state.to_arrays(memory)))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "fact"),
+    [
+        ({"cycle": np.ones(3)}, r"'cycle' has shape \(3,\), not \(8,\)"),
+        ({"began": np.ones((1, 1))}, r"'began' has shape"),
+        ({"began": np.array([0.5])}, "0.5 where a whole number belongs"),
+        ({"began": np.array([np.nan])}, "nan where a whole number belongs"),
+        ({"stepwise": np.ones(2)}, "'stepwise' lacks an array"),
+        ({"patience": np.ones(1)}, "unknown part 'patience'"),
+    ],
+)
+def test_numbers_of_format_1_0_that_are_no_memory_are_damage(arrays, fact):
+    """Whatever their shape."""
+    with pytest.raises(layout.Damage, match=fact):
+        run_state.from_arrays(arrays)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_the_same_checkpoint_gives_the_same_bytes(build, provenance, covariance_type):
-    """Neither the order of settings and run state nor a passage through a file changes a byte."""
-    run = {"b": np.ones((2, 3)), "a": np.zeros((0, 2))}
-    first = build(covariance_type, provenance=provenance, run=run)
+    """Neither the order of settings nor a passage through a file changes a byte."""
+    first = build(covariance_type, provenance=provenance, memory=Memory(cycle=Cycle(base=np.ones(3))))
     second = build(
         covariance_type,
         provenance=provenance,
-        run=dict(reversed(run.items())),
+        memory=first.memory,
         settings=dict(reversed(first.settings.items())),
     )
 
@@ -140,13 +183,13 @@ def test_only_the_last_thousand_log_likelihoods_are_kept(build, provenance):
 
 def test_large_texts_and_arrays_take_more_than_one_chunk(build, provenance):
     """Settings above 64 KiB and arrays above 1 MiB come back whole."""
-    run = {"big": np.arange(300_000.0).reshape(-1, 100)}
-    checkpoint = build(provenance=provenance, run=run, settings={"long": "x" * 200_000})
+    memory = Memory(cycle=Cycle(base=np.arange(300_000.0)))
+    checkpoint = build(provenance=provenance, memory=memory, settings={"long": "x" * 200_000})
 
     back = decode(encode(checkpoint), SUBJECT)
 
     assert back.settings == checkpoint.settings
-    np.testing.assert_array_equal(back.run["big"], run["big"])
+    np.testing.assert_array_equal(back.memory.cycle.base, memory.cycle.base)
 
 
 def test_a_file_name_that_is_not_unicode_is_kept_as_backslashes(build, provenance):
@@ -186,7 +229,9 @@ def reference_digest(items):
 
 def test_the_content_digest_is_what_its_definition_says(build):
     """An independent reading of the definition gives the same digest."""
-    c = build("diag", run={"cycle": np.ones((2, 2))})
+    cycle = Cycle(3, 2, 1, 4.0, 8.0, 0, True, -1.5, np.ones(4))
+    standing = Standing(-2.5, 40, 1, 41, "00000000002a")
+    c = build("diag", memory=Memory(1, True, 5, cycle, None, standing, Converged(1e-6, 100)))
     s = c.statistics
     items = {
         "/mixture/covariance_type": np.array(b"diag"),
@@ -198,7 +243,13 @@ def test_the_content_digest_is_what_its_definition_says(build):
         "/statistics/total_weight": np.array(s.total_weight, "<f8"),
         "/training/converged": np.array(1, "|u1"),
         "/training/global_step": np.array(41, "<i8"),
-        "/training/run/cycle": np.ones((2, 2)),
+        "/training/run/reseeded": np.ones(1),
+        "/training/run/approximate": np.ones(1),
+        "/training/run/began": np.array([5.0]),
+        "/training/run/cycle": np.array([3.0, 2.0, 1.0, 4.0, 8.0, 0.0, 1.0, -1.5]),
+        "/training/run/cycle_base": np.ones(4),
+        "/training/run/validation": np.array([-2.5, 40.0, 1.0, 41.0, 42.0]),
+        "/training/run/converged": np.array([1e-6, 100.0]),
         "/training/stopping": c.stopping,
         "/units/center": c.units.center,
         "/units/scale": c.units.scale,
@@ -220,7 +271,7 @@ def test_the_content_digest_is_what_its_definition_says(build):
         ({"features": ("a", "b")}, True),
         ({"weights_column": None}, True),
         ({"stopping": np.array([1.0])}, True),
-        ({"run": {"patience": np.array([1.0])}}, True),
+        ({"memory": Memory(began=1)}, True),
         ({"seed": 1}, True),
         ({"settings": {"threads": 7}}, False),
         ({"log_likelihoods": np.empty(0)}, False),
@@ -242,7 +293,8 @@ import sys
 import numpy as np
 from gmmcli.store import container
 items = {"/state/squares": np.random.default_rng(1).normal(size=(8, 256, 256))}
-whole = {"write": lambda: container.write(items), "read": lambda: container.read(bytes(5_000_000))}
+rules = lambda minor: {}
+whole = {"write": lambda: container.write(items), "read": lambda: container.read(bytes(5_000_000), rules)}
 for task in whole.values():  # what is loaded when it is first used is loaded now
     try:
         task()

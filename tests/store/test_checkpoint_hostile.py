@@ -12,7 +12,7 @@ import pytest
 
 from gmmcli.errors import CheckpointCorrupt, FormatUnknown
 from gmmcli.store import container, user_block
-from gmmcli.store.checkpoint import decode, encode
+from gmmcli.store.checkpoint import decode, encode, rules_of_minor
 
 SUBJECT = "m/checkpoints/ckpt-000000001.h5"
 
@@ -203,8 +203,8 @@ HOSTILE = {
         lambda file: (file.__delitem__("units"), file.create_dataset("units", data=1)),
         "/units is not a group",
     ),
-    "unknown dataset": (lambda file: file.create_dataset("state/extra", data=1), "not part of format 1.0"),
-    "unknown group": (lambda file: file.create_group("extra"), "/extra is not part of format 1.0"),
+    "unknown dataset": (lambda file: file.create_dataset("state/extra", data=1), "not part of format 1.1"),
+    "unknown group": (lambda file: file.create_group("extra"), "/extra is not part of format 1.1"),
     "missing dataset": (lambda file: file.__delitem__("state/means"), "has no /state/means"),
     "missing group": (lambda file: file.__delitem__("units"), "has no group /units"),
     "missing attribute": (
@@ -223,6 +223,10 @@ HOSTILE = {
     "settings": (set_attribute("training", "settings", np.bytes_(b"[]")), "not a JSON object"),
     "settings NaN": (set_attribute("training", "settings", np.bytes_(b'{"a": NaN}')), "NaN is not a number"),
     "deep settings": (set_attribute("training", "settings", np.bytes_(b"[" * 10**5)), "not JSON"),
+    "flag": (set_attribute("training", "converged", np.uint8(7)), "converged is 7, not 0 or 1"),
+    "huge weight": (set_attribute("statistics", "total_weight", 1e308), "total_weight is 1e"),
+    "huge likelihood": (set_attribute("statistics", "log_likelihood", -1e308), "log_likelihood of the stat"),
+    "half a memory": (set_attribute("training/run", "stepwise_first", 3), "memory/stepwise is not whole"),
     "covariance type": (set_attribute("mixture", "covariance_type", np.bytes_(b"cubic")), "is 'cubic'"),
 }
 
@@ -241,17 +245,29 @@ def test_a_sealed_file_with_anything_else_than_a_checkpoint_is_refused(whole, ca
 
 INCONSISTENT = {
     "negative weight": ("state/weights", lambda x: x * [-1, 1, 1], "/state: weights must be non-negative"),
-    "infinite mean": ("mixture/means", lambda x: x + np.inf, "/mixture: means must be finite"),
+    "infinite mean": ("mixture/means", lambda x: x + np.inf, "/mixture/means must be finite"),
     "wide means": ("state/means", lambda x: np.hstack([x, x]), "/state: covariances have shape"),
-    "short center": ("units/center", lambda x: x[:1], r"center has shape \(1,\), not \(2,\)"),
-    "zero scale": ("units/scale", lambda x: x * 0, "positive scales"),
-    "long counts": ("statistics/counts", lambda x: np.append(x, 1), r"counts has shape \(4,\)"),
-    "square sums": ("statistics/squares", lambda x: x[0], r"squares has shape \(2, 2\)"),
-    "NaN sums": ("statistics/sums", lambda x: x * np.nan, "sums of the statistics must be finite"),
+    "short center": ("units/center", lambda x: x[:1], r"/units/center has shape \(1,\), not \(2,\)"),
+    "zero scale": ("units/scale", lambda x: x * 0, "a scale that is not within 1e±150"),
+    "long counts": ("statistics/counts", lambda x: np.append(x, 1), r"/statistics/counts has shape \(4,\)"),
+    "square sums": ("statistics/squares", lambda x: x[0], r"/statistics/squares has shape \(2, 2\)"),
+    "NaN sums": ("statistics/sums", lambda x: x * np.nan, "/statistics/sums must be finite"),
     "few quantiles": ("data/quantiles", lambda x: x[:7], "7 quantiles"),
     "long stopping": ("training/stopping", lambda x: np.ones(4), "of the stopping state"),
-    "one name": ("schema/features", lambda x: x[:1], "features has shape"),
-    "two sizes": ("data/sizes", lambda x: np.array([1, 2]), "/data has 1 names, 2 sizes"),
+    "one name": ("schema/features", lambda x: x[:1], "1 features, but means of 2"),
+    "two sizes": ("data/sizes", lambda x: np.array([1, 2]), "columns of the operands have 1, 2, 1, 1 rows"),
+    "NaN in likelihoods": (
+        "training/log_likelihoods",
+        lambda x: x * np.nan,
+        "/training/log_likelihoods must be finite",
+    ),
+    "huge scale": ("units/scale", lambda x: x * 1e200, "a scale that is not within 1e±150"),
+    "huge mean": ("state/means", lambda x: x * 1e300, "a mean beyond 1e"),
+    "huge covariances": ("state/covariances", lambda x: x * 1e308, "a variance out of bounds"),
+    "tiny covariances": ("state/covariances", lambda x: x * 1e-308, "a variance out of bounds"),
+    "huge sums": ("statistics/sums", lambda x: x + 1e308, "sums of the statistics is beyond 1e"),
+    "huge squares": ("statistics/squares", lambda x: x * 1e306, "squares of the statistics is beyond 1e"),
+    "huge counts": ("statistics/counts", lambda x: x * 1e306, "counts of the statistics is beyond 1e"),
     "no digest": ("data/digests", lambda x: np.array([b"00"]), "'00' is not a SHA-256"),
 }
 
@@ -381,7 +397,7 @@ def test_altered_bytes_under_a_right_digest_end_in_a_report(whole):
 
 def test_the_budget_covers_what_gmmcli_writes(whole):
     """The largest honest file is far from being refused."""
-    items = container.read(whole)
+    items = container.read(whole, rules_of_minor)
 
     assert sum(item.nbytes for item in items.values()) < len(whole)
     assert struct.unpack_from("<Q", whole, 8)[0] == len(whole) - user_block.SIZE

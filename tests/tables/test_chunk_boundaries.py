@@ -126,7 +126,7 @@ def test_the_end_of_the_last_record_is_where_a_state_machine_finds_it(text):
             is_field_start = c in ",\n"
             end = start + 1 if c == "\n" else end
         start += 1
-    grammar = delimited.grammar(b",")
+    grammar = delimited.Grammar(b",")
     assert grammar.find_end(text.encode()) == end
     assert sum(r.end - r.start for r in grammar.iter_records(text.encode())) == end
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.loaded import pieces_of
 from pyarrow import parquet
 
 from gmmcli.errors import TableUnusable
@@ -118,11 +119,11 @@ def test_every_format_gives_the_same_blocks_and_digest(name, n_threads):
     found = loaded(FORMATS[name](table), n_threads=n_threads)
     expected = np.stack([table[c].to_numpy() for c in ("x", "y", "z")])
     expected = expected[:, ~np.isnan(expected).any(axis=0)] + 0.0
-    np.testing.assert_array_equal(np.concatenate(found.chunks[0], axis=1), expected)
-    assert [chunk.shape for chunk in found.chunks[0]] == [(3, 128)] * 3 + [(3, N_ROWS - 30 - 3 * 128)]
-    assert all(chunk.flags.c_contiguous for chunk in found.chunks[0])
+    np.testing.assert_array_equal(np.concatenate(pieces_of(found)[0], axis=1), expected)
+    assert [chunk.shape for chunk in pieces_of(found)[0]] == [(3, 128)] * 3 + [(3, N_ROWS - 30 - 3 * 128)]
+    assert all(chunk.flags.c_contiguous for chunk in pieces_of(found)[0])
     assert found.rows_dropped == 30
-    assert found.operands[0].rows == N_ROWS
+    assert found.operands[0].n_rows == N_ROWS
     assert found.operands[0].digest == digest_of(table)
 
 

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from oracles.loaded import pieces_of
 
 from gmmcli.errors import TableUnusable
 from gmmcli.tables.blocks import check_complete, load
@@ -39,13 +40,13 @@ def test_rows_with_a_missing_value_are_dropped_and_the_rest_repacked(seed):
     texts = ["a,b\n" + "".join(f"{a!r},{b!r}\n" for a, b in X.T.tolist()) for X in parts]
     found = loaded(*texts)
     kept = [X[:, ~np.isnan(X).any(axis=0)] for X in parts]
-    for chunks, X in zip(found.chunks, kept, strict=True):
+    for chunks, X in zip(pieces_of(found), kept, strict=True):
         assert [chunk.shape[1] for chunk in chunks] == [4] * (X.shape[1] // 4) + [X.shape[1] % 4] * bool(
             X.shape[1] % 4
         )
         np.testing.assert_array_equal(np.concatenate([np.empty((2, 0)), *chunks], axis=1), X)
     assert found.rows_dropped == sum(X.shape[1] - Y.shape[1] for X, Y in zip(parts, kept, strict=True))
-    assert [operand.rows for operand in found.operands] == [X.shape[1] for X in parts]
+    assert [operand.n_rows for operand in found.operands] == [X.shape[1] for X in parts]
 
 
 @pytest.mark.parametrize("skip", [True, False])
@@ -70,7 +71,7 @@ def test_a_column_without_any_value_is_left_out_and_not_missed():
     """Of all operands together, and the digest is that of the columns in use."""
     found = loaded("a,b\n1,\n2,\n", "a,b\n3,NA\n", missing="error", skip=True)
     assert (found.features, found.empty_columns) == (("a",), ("b",))
-    assert [chunk.tolist() for chunks in found.chunks for chunk in chunks] == [[[1.0, 2.0]], [[3.0]]]
+    assert [chunk.tolist() for chunks in pieces_of(found) for chunk in chunks] == [[[1.0, 2.0]], [[3.0]]]
     again = loaded("a,b\n1,\n2,\n", "a,b\n3,NA\n", missing="error", features=("a",))
     assert [o.digest for o in found.operands] == [o.digest for o in again.operands]
 
@@ -96,8 +97,8 @@ def test_a_table_of_empty_columns_is_refused():
 def test_a_table_without_rows_keeps_its_columns():
     """That it has no rows is for the caller to tell."""
     found = loaded("a,b\n", skip=True, missing="error")
-    assert (found.features, found.chunks, found.empty_columns) == (("a", "b"), [[]], ())
-    assert found.operands[0].rows == 0
+    assert (found.features, pieces_of(found), found.empty_columns) == (("a", "b"), [[]], ())
+    assert found.operands[0].n_rows == 0
 
 
 def test_the_digest_sees_rows_that_are_dropped_and_not_how_zero_is_written():

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracles.loaded import pieces_of
 from pyarrow import parquet
 
 from gmmcli.errors import NotFound, TableUnusable, Usage
@@ -72,10 +73,10 @@ def test_rows_are_the_same_however_they_are_spread_over_files(folder, n_rows, cu
         writers[i](folder / names[-1], part)
     found = loaded(names)
     kept = [part[:, ~np.isnan(part).any(axis=0)] for part in parts]
-    for chunks, part in zip(found.chunks, kept, strict=True):
+    for chunks, part in zip(pieces_of(found), kept, strict=True):
         np.testing.assert_array_equal(np.concatenate([np.empty((2, 0)), *chunks], axis=1), part)
         assert all(chunk.shape[1] == 4 for chunk in chunks[:-1])
-    assert [operand.rows for operand in found.operands] == [part.shape[1] for part in parts]
+    assert [operand.n_rows for operand in found.operands] == [part.shape[1] for part in parts]
     assert found.rows_dropped == X.shape[1] - sum(part.shape[1] for part in kept)
     assert [operand.digest for operand in found.operands] == [
         loaded([name]).operands[0].digest for name in names
@@ -145,7 +146,7 @@ def test_stdin_takes_its_place_among_files(folder):
     """Once; rows are counted anew in it."""
     (folder / "1.csv").write_bytes(b"a,b\n1,2\n")
     found = loaded(["1.csv", "-", "1.csv"], stdin=io.BytesIO(b"b,a\n4,3\n"))
-    assert [chunk.tolist() for chunks in found.chunks for chunk in chunks] == [
+    assert [chunk.tolist() for chunks in pieces_of(found) for chunk in chunks] == [
         [[1.0], [2.0]],
         [[3.0], [4.0]],
         [[1.0], [2.0]],
@@ -223,4 +224,4 @@ def test_globs_and_directories_may_be_mixed(folder):
         *("d/10.parquet", "d/2.parquet", "d/e/1.pq"),
         "x-2.csv",
     ]
-    assert [chunks[0][0, 0] for chunks in found.chunks] == [4, 5, 1, 2, 3, 5]
+    assert [chunks[0][0, 0] for chunks in pieces_of(found)] == [4, 5, 1, 2, 3, 5]

@@ -1,0 +1,284 @@
+"""Fewer passes to the same optimum: squared extrapolation of EM, held to a likelihood that never falls.
+
+Where EM is slow, its steps shrink by nearly the same factor each time, in nearly the same direction. Two of
+them tell both, and one extrapolation does the work of many. Varadhan and Roland (2008), scheme S3, with a
+bound on the length of a jump, and with a judgement that asks whether a jump has paid, not only what it costs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gmmcli.core import family
+from gmmcli.core.em.loop import Mend, Origin, Step, leave_alone
+from gmmcli.core.em.maximisation import Rules, maximise
+from gmmcli.core.em.memory import Cycle
+from gmmcli.core.em.reseeding import least_count
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.passes import Engine, Table
+from gmmcli.core.statistics import Statistics
+from gmmcli.errors import CovarianceNotPositive
+
+# Plain EM that is expected to end within so many passes is left alone.
+FEW_PASSES = 10
+# By what the bound on a jump is multiplied after one that reached it, and divided after one that failed.
+GROWTH = 4.0
+# Plain steps after a jump until their gains are those of the slow direction again; then those that judge.
+SETTLING = 3
+JUDGING = 2
+# Cycles in a row that gain less than the tolerance before a run may end: a jump is the best judge of what is
+# left in the slow direction.
+CALM = 2
+# After so many plain steps since a jump they are like those of a run without jumps.
+LONG = 32
+# A measured length below this is that of steps that more than halve, or turn: nothing to jump along.
+FAST = 2.0
+# What a jump measures of the slowest direction is less than the truth where faster ones are mixed in.
+MARGIN = 10.0
+# Slower than this only rounding is.
+SLOWEST = 1e4
+
+
+def iterate(
+    origin: Origin,
+    engine: Engine,
+    table: Table,
+    rules: Rules,
+    mend: Mend = leave_alone,
+    last_step: int | None = None,
+) -> Iterator[Step]:
+    """Yield the steps of a run, without end, plain ones and jumps.
+
+    Parameters
+    ----------
+    origin : Origin
+        Its memory may be that of a step yielded here.
+    engine : Engine
+    table : Table
+    rules : Rules
+        Plain steps follow cycles that gain less than `tol` per unit weight, and decide on convergence
+        (docs/decisions/0008).
+    mend : callable
+        As in `loop.iterate`; after it the run begins anew with plain steps.
+    last_step : int, optional
+        The last step of the run: a jump, which may take two steps, does not pass it.
+
+    Raises
+    ------
+    CovarianceNotPositive
+        From a plain step, while the next step is asked for.
+    """
+    step, cycle = origin.step(engine, table), origin.memory.cycle or Cycle()
+    while True:
+        step = step.remembering(cycle=cycle)
+        yield step
+        stepped = maximise(step.expectation.statistics, step.mixture, rules)
+        mended = mend(step, stepped)
+        if mended is not None:
+            step, cycle = mended.step(engine, table), Cycle()
+            continue
+        landing, bound = None, cycle.longest
+        if not cycle.plain and not cycle.base.size:
+            cycle = replace(cycle, base=pack(step.mixture, rules.params), likelihood=step.likelihoods[-1])
+        elif not cycle.plain and step.number + 1 == last_step:
+            cycle = replace(cycle, base=np.empty(0))
+        elif not cycle.plain:
+            cycle, target = _aim(step, cycle, stepped, rules)
+            landing = None if target is None else _land(step, target, engine, table, rules)
+        if landing is not None and landing.step is not None:
+            step = landing.step
+        else:
+            step = step.followed_by(stepped, engine.expectation(table, stepped))
+        if landing is None:
+            step, cycle = _after_plain(step, cycle, rules.tol)
+        else:
+            step, cycle = _after_jump(step, cycle, landing, bound, rules.tol)
+
+
+@dataclass(frozen=True, eq=False)
+class _Landing:
+    """Where a jump led.
+
+    Parameters
+    ----------
+    step : Step or None
+        None where the jump did not reach the likelihood before it.
+    base : ndarray
+        Parameters before a plain step that was needed after the jump: the next jump is half prepared.
+    n_lost : int
+        M-steps made in vain.
+    """
+
+    step: Step | None = None
+    base: Array = field(default_factory=lambda: np.empty(0))
+    n_lost: int = 0
+
+
+def _aim(step: Step, cycle: Cycle, stepped: Mixture, rules: Rules) -> tuple[Cycle, Array | None]:
+    """Extrapolate the last two steps; return the target, None where there is nothing to jump along."""
+    second, third = pack(step.mixture, rules.params), pack(stepped, rules.params)
+    bound = cycle.longest
+    measured, length, target = _extrapolate(cycle.base, second, third, bound)
+    cycle = replace(
+        cycle,
+        longest=bound * GROWTH if length == bound else bound,
+        slowest=max(min(measured, SLOWEST), cycle.slowest),
+        is_fast=measured < FAST,
+        base=np.empty(0),
+    )
+    gain = step.expectation.mean_log_likelihood - cycle.likelihood
+    is_pointless = length <= 1 or (cycle.is_fast and gain < rules.tol)
+    return cycle, None if is_pointless else target
+
+
+def _land(step: Step, target: Array, engine: Engine, table: Table, rules: Rules) -> _Landing:
+    """Accept a jump that reaches the likelihood before it, at once or after one more plain step.
+
+    A long jump often lands beside the ridge that it follows: its gain shows after a plain step.
+    """
+    mixture = unpack(target, step.mixture, rules.params)
+    if mixture is None:
+        return _Landing()
+    n_lost = 0
+    try:
+        landed = engine.expectation(table, mixture)
+        if _starves(landed.statistics, step.expectation.statistics):
+            return _Landing()
+        if landed.mean_log_likelihood >= step.likelihoods[-1]:
+            return _Landing(step.followed_by(mixture, landed))
+        stepped = maximise(landed.statistics, mixture, rules)
+        n_lost = 1
+        found = engine.expectation(table, stepped)
+    except CovarianceNotPositive:
+        return _Landing(n_lost=n_lost)
+    if found.mean_log_likelihood >= step.likelihoods[-1]:
+        reached = replace(step.followed_by(stepped, found), number=step.number + 2)
+        return _Landing(reached, pack(mixture, rules.params))
+    return _Landing(n_lost=n_lost)
+
+
+def _after_plain(step: Step, cycle: Cycle, tol: float) -> tuple[Step, Cycle]:
+    """Count a plain step; keep the likelihoods before it where they may judge convergence."""
+    if cycle.since >= 0:
+        cycle = replace(cycle, since=cycle.since + 1)
+        if not _may_judge(step, cycle, tol):
+            step = replace(step, likelihoods=step.likelihoods[-1:])
+    if cycle.plain:
+        left = cycle.plain - 1
+        cycle = replace(cycle, plain=left if left or _is_slow(step, tol) else 1)
+    return step, cycle
+
+
+def _after_jump(step: Step, cycle: Cycle, landing: _Landing, bound: float, tol: float) -> tuple[Step, Cycle]:
+    """Judge a jump, or the plain step in its place; `bound` limited its length."""
+    likelihood = step.expectation.mean_log_likelihood
+    failures, longest, number = 0, cycle.longest, step.number
+    if landing.step is None:
+        failures, longest, number = cycle.failures + 1, max(bound / GROWTH, 1.0), step.number + landing.n_lost
+    plain, calm = 2 ** min(failures, 10) if failures > 1 else 0, 0
+    if likelihood - cycle.likelihood < tol:
+        plain, calm = max(plain, SETTLING + JUDGING), cycle.calm + 1
+    return replace(step, number=number, likelihoods=(likelihood,)), replace(
+        cycle,
+        plain=plain,
+        since=0,
+        calm=calm,
+        longest=longest,
+        failures=failures,
+        likelihood=likelihood,
+        base=np.empty(0) if plain else landing.base,
+    )
+
+
+def _may_judge(step: Step, cycle: Cycle, tol: float) -> bool:
+    """Tell whether the likelihoods of plain steps after a jump may say that the run has converged."""
+    if cycle.since < SETTLING + JUDGING:
+        return cycle.since > SETTLING
+    last_gain = step.likelihoods[-1] - step.likelihoods[-2]
+    # What the slowest direction might still bring, were all of the last gain its own: gains shrink with the
+    # square of the rate, so that gain / (2 (1 − rate)) is left.
+    left_over = MARGIN * 0.5 * last_gain * cycle.slowest
+    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG or cycle.is_fast)
+
+
+def _starves(found: Statistics, before: Statistics) -> bool:
+    """Tell whether a jump leaves a component fewer rows than it needs, which had them before."""
+    least = least_count(found.covariance_type, found.sums.shape[1]) * found.total_weight / found.rows
+    return bool(((found.counts < least) & (before.counts >= least)).any())
+
+
+def _is_slow(step: Step, tol: float) -> bool:
+    """Tell whether plain EM would need many more passes, as far as three likelihoods tell."""
+    gain = step.remaining_gain
+    if gain is None:
+        return True
+    if gain <= tol:
+        return False
+    l0, l1, l2 = step.likelihoods[-3:]
+    if l1 == l0:
+        return True
+    ratio = (l2 - l1) / (l1 - l0)
+    return tol == 0 or (ratio > 0 and bool(np.log(tol / gain) / np.log(ratio) > FEW_PASSES))
+
+
+def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> tuple[float, float, Array]:
+    """Return the length that was measured, that of the jump (1 leads to the third), and where it leads."""
+    r = second - first
+    v = (third - second) - r
+    norm = float(np.linalg.norm(v))
+    measured = float(np.linalg.norm(r)) / norm if norm > 0 else 1.0
+    length = min(max(measured, 1.0), longest)
+    return measured, length, first + 2 * length * r + length**2 * v
+
+
+def pack(mixture: Mixture, params: str) -> Array:
+    """Return the free parameters as a vector without constraints.
+
+    Log weights, means, and of each covariance its Cholesky factor with the diagonal in logs (of diag and
+    spherical: the log of its root).
+
+    Raises
+    ------
+    CovarianceNotPositive
+    """
+    parts = []
+    if "w" in params:
+        parts.append(np.log(np.maximum(mixture.weights, np.finfo(float).tiny)))
+    if "m" in params:
+        parts.append(mixture.means.reshape(-1))
+    if "c" in params:
+        if mixture.covariance_type in ("diag", "spherical"):
+            parts.append(-np.log(family.precision_factors(mixture)).reshape(-1))
+        else:
+            lower = family.cholesky(mixture)
+            i = np.arange(lower.shape[-1])
+            lower[..., i, i] = np.log(lower[..., i, i])
+            parts.append(lower[..., *np.tril_indices(lower.shape[-1])].reshape(-1))
+    return np.concatenate(parts)
+
+
+def unpack(vector: Array, like: Mixture, params: str) -> Mixture | None:
+    """Return the mixture of a vector, its frozen blocks those of `like`; None where it leaves the doubles."""
+    weights, means, covariances = like.weights, like.means, like.covariances
+    K = like.n_components
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if "w" in params:
+            logs, vector = vector[:K], vector[K:]
+            weights = np.where(like.weights > 0, np.exp(logs - logs.max()), 0.0)
+            weights /= weights.sum()
+        if "m" in params:
+            means, vector = vector[: means.size].reshape(means.shape), vector[means.size :]
+        if "c" in params and like.covariance_type in ("diag", "spherical"):
+            covariances = np.exp(2 * vector).reshape(covariances.shape)
+        elif "c" in params:
+            d = like.n_features
+            lower = np.zeros(covariances.shape)
+            lower[..., *np.tril_indices(d)] = vector.reshape(*covariances.shape[:-2], -1)
+            i = np.arange(d)
+            lower[..., i, i] = np.exp(lower[..., i, i])
+            covariances = lower @ np.swapaxes(lower, -1, -2)
+            covariances = 0.5 * (covariances + np.swapaxes(covariances, -1, -2))
+    if not all(np.isfinite(block).all() for block in (weights, means, covariances)):
+        return None
+    return Mixture(weights, means, covariances, like.covariance_type)

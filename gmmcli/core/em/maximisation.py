@@ -1,0 +1,72 @@
+"""The M-step: the mixture that makes statistics most likely."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmcli.core import family
+from gmmcli.core.kernel.constants import EPS
+from gmmcli.core.mixture import Mixture
+from gmmcli.core.statistics import Statistics
+
+PARAMS = "wmc"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a run makes steps, and when it has converged.
+
+    Parameters
+    ----------
+    params : str
+        Which of weights, means, covariances are updated. With frozen means, covariances are taken about them.
+    reg_covar : float
+        Added to every updated variance, in standard units.
+    tol : float
+        Estimated remaining gain per unit weight, nats, below which a run has converged.
+    """
+
+    params: str = PARAMS
+    reg_covar: float = 0.0
+    tol: float = 0.0
+
+
+def empty_components(statistics: Statistics) -> list[int]:
+    """Return the components whose count is rounding alone: below 64·eps of the total weight."""
+    return [int(k) for k in np.flatnonzero(statistics.counts < 64 * EPS * statistics.total_weight)]
+
+
+def maximise(statistics: Statistics, previous: Mixture, rules: Rules) -> Mixture:
+    """Return the mixture that makes the statistics most likely.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Gathered under `previous`.
+    previous : Mixture
+        Source of what is frozen. An empty component keeps its mean and covariance and gets weight 0.
+    rules : Rules
+
+    Returns
+    -------
+    Mixture
+        In standard units. Positive definiteness is checked by the kernel that uses it.
+    """
+    weights, means, covariances = previous.weights, previous.means, previous.covariances
+    covariance_type = previous.covariance_type
+    empty = empty_components(statistics)
+    counts = statistics.counts.copy()
+    counts[empty] = 0.0
+    divisors = np.where(counts > 0, counts, 1.0)
+    if "w" in rules.params:
+        weights = counts / counts.sum()
+    if "m" in rules.params:
+        means = statistics.reference + statistics.sums / divisors[:, None]
+        means[empty] = previous.means[empty]
+    if "c" in rules.params:
+        about = family.covariances_about(statistics, means, counts if covariance_type == "tied" else divisors)
+        covariances = family.add_to_variances(about, rules.reg_covar, covariance_type)
+        if covariance_type != "tied":
+            covariances[empty] = previous.covariances[empty]
+        covariances.setflags(write=False)  # the mixture keeps it without a copy
+    return Mixture(weights, means, covariances, covariance_type)

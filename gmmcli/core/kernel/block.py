@@ -1,0 +1,302 @@
+"""How a block of rows lies in memory while it is evaluated, and the arrays that one thread works in.
+
+A block is cut into slabs of a fixed number of rows: small matrices, of which one call of `matmul` multiplies
+many without a return to the interpreter. A row's results depend on its place in its slab, on nothing else.
+numpy only: predict pays for this import.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmmcli.core import family
+from gmmcli.core.mixture import Array, CovarianceType, Mixture
+
+Value = TypeVar("Value", bound=np.generic)
+# What a block should take, so that it is worth handing out.
+BLOCK_NS = 2e6
+# How long it should compute for each number that it has to hand in.
+SUM_NS = 75
+# What part of that one of the last should take, so that it is not waited for long.
+LAST_PART = 0.25
+MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
+# What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
+TILE_NS = 3.3e5
+# Rows x features of a tile in centred form.
+CENTRED_TILE = 2**16
+# Rows of a slab: with fewer, numpy's inner loops cost more than their content.
+SLAB_ROWS = 256
+# Rows x columns x depth of one product, up to which BLAS multiplies without packing its operands.
+PRODUCT = 1_000_000
+# Shifts (`family.pairs`) that are expanded and multiplied at once, if slabs can be short enough for it.
+LEAST_SHIFTS = 4
+# Components that are multiplied at once: what the registers of a product's innermost loop hold.
+BUNDLE, MAX_BUNDLE = 16, 24
+# Makes float64 arrays of zeros, given their shapes.
+Allocate: TypeAlias = Callable[..., Iterable[Array]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of a block; decided by type, d and K alone (docs/blocks.md).
+
+    Parameters
+    ----------
+    block_rows : int
+        What a worker takes at a time, and whose sums are added in order. All are powers of two.
+    last_rows : int
+        What it takes at the very end of a table, so that the others do not wait for it.
+    tile_rows : int
+        What is evaluated at a time.
+    slab_rows : int
+    n_bundles : int
+        Bundles of equally many components that are multiplied one after the other.
+    group_features : int
+        How many expanded features are multiplied at once; 0: none are, all components are in centred form.
+    row_ns : float
+        About what a row costs, in nanoseconds.
+    most_sums : int
+        How many numbers the sums of a block hold at most, whichever form each component is in. A mixture of
+        this size and its constants hold no more each.
+    """
+
+    block_rows: int
+    last_rows: int
+    tile_rows: int
+    slab_rows: int
+    n_bundles: int
+    group_features: int
+    row_ns: float
+    most_sums: int
+
+    def bundle_of(self, n_components: int) -> int:
+        """Return how many components make a bundle, the last one filled up."""
+        return -(-n_components // self.n_bundles)
+
+
+def choose_layout(covariance_type: CovarianceType, n_features: int, n_components: int) -> Layout:
+    """Return how blocks are laid out for mixtures of a type and size."""
+    d, K = n_features, n_components
+    D = family.expanded_length(covariance_type, d)
+    row_ns = 5.0 + 3.0 * K
+    sums_of_centred = K * (1 + d + d * d)
+    if prefers_centred(covariance_type, d, K, n_unsafe=0):
+        row_ns += K * _centred_ns(covariance_type, d)
+        slab = _power_of_two(PRODUCT / (4 * family.TRIANGLE_ROWS * d), 64, SLAB_ROWS)
+        tile, n_bundles, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 1, 0
+        sums = most_sums = sums_of_centred
+    else:
+        row_ns += _expanded_ns(covariance_type, d, K)
+        n_bundles = 1 if K <= MAX_BUNDLE else -(-K // BUNDLE)
+        bundle = -(-K // n_bundles)
+        slab, n_groups = SLAB_ROWS, 1
+        if covariance_type == "full":
+            lengths = (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4)
+            slab = next((n for n in lengths if LEAST_SHIFTS * bundle * d * n <= PRODUCT), lengths[-1])
+            n_groups = -(-D * bundle * slab // PRODUCT)
+        group = PRODUCT // (bundle * slab)
+        # Each group but the last is expanded and multiplied twice: about as many calls more.
+        tile = _power_of_two((2 * n_groups - 1) * TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
+        sums = n_bundles * bundle * D
+        most_sums = sums + sums_of_centred
+    rows = max(BLOCK_NS, SUM_NS * sums) / row_ns
+    block = _power_of_two(rows, tile, MAX_BLOCK_ROWS)
+    last = _power_of_two(LAST_PART * rows, max(tile // 2, slab), block)
+    return Layout(block, last, tile, slab, n_bundles, group, row_ns, most_sums)
+
+
+def prefers_centred(
+    covariance_type: CovarianceType, n_features: int, n_components: int, n_unsafe: int
+) -> bool:
+    """Tell whether all components are evaluated sooner in centred form.
+
+    Parameters
+    ----------
+    covariance_type : str
+    n_features, n_components : int
+    n_unsafe : int
+        Components for which the expanded form would lose digits: these are in centred form anyway.
+    """
+    saved_ns = (n_components - n_unsafe) * _centred_ns(covariance_type, n_features)
+    return saved_ns < _expanded_ns(covariance_type, n_features, n_components)
+
+
+def _expanded_ns(covariance_type: CovarianceType, n_features: int, n_components: int) -> float:
+    """Return what a row costs in expanded form, all components together: fitted to docs/blocks.md."""
+    D = family.expanded_length(covariance_type, n_features)
+    return (0.5 + 0.045 * n_components) * D
+
+
+def _centred_ns(covariance_type: CovarianceType, n_features: int) -> float:
+    """Return what a row costs in centred form, for one component: fitted to docs/blocks.md."""
+    d = n_features
+    return 10 + 2.5 * d + (0.03 * d * d if covariance_type in ("full", "tied") else 0.0)
+
+
+def _power_of_two(rows: float, least: int, most: int) -> int:
+    """Return the power of two next to `rows`, within bounds."""
+    return int(min(max(2 ** round(math.log2(max(rows, 1))), least), most))
+
+
+def separate(*shapes: tuple[int, ...]) -> list[Array]:
+    """Return arrays of zeros, each in memory of its own: an `Allocate`."""
+    return [np.zeros(shape) for shape in shapes]
+
+
+class Workspace:
+    """The arrays that one thread works in, allocated once.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        Any mixture of the shape and type that will be evaluated.
+    layout : Layout
+    allocate : callable
+        An engine may know better memory than numpy does.
+    """
+
+    def __init__(self, mixture: Mixture, layout: Layout, allocate: Allocate = separate) -> None:
+        K, d = mixture.means.shape
+        self.layout = layout
+        self.n_features = d
+        n_slabs, s = layout.tile_rows // layout.slab_rows, layout.slab_rows
+        n_bundles, bundle = layout.n_bundles, layout.bundle_of(K)
+        D, n_repeated = family.expanded_length(mixture.covariance_type, d), 0
+        if mixture.covariance_type == "full":
+            D, n_repeated = min(D, max(layout.group_features, 1 + d)), d // 2
+        by_row = (n_slabs, n_bundles, s, bundle)
+        # What the centred form leaves alone lies at the end, in pages that are never touched.
+        (
+            self.X,
+            self.bundles,
+            self.peak,
+            self.total,
+            self.centred,
+            self.whitened,
+            self.by_row,
+            self.by_row_of_group,
+            self.phi,
+            self.products,
+        ) = allocate(
+            (n_slabs, d + n_repeated, s),
+            (n_slabs, n_bundles, bundle, s),
+            (n_slabs, 1, s),
+            (n_slabs, 1, s),
+            (n_slabs, d, s),
+            (n_slabs, d, s),
+            by_row,
+            by_row,
+            (n_slabs, D, s),
+            (n_slabs, n_bundles, D, bundle),
+        )
+        # Components that only fill the last bundle are always 0 here.
+        self.log_resp = self.bundles.reshape(n_slabs, -1, s)[:, :K]
+        self._blocks: dict[int, Block] = {}
+
+    def load(self, X: Array, offset: int = 0) -> "Block":
+        """Lay rows out in slabs.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_features, n_rows), float64
+            Finite, in standard units. `offset` + n_rows is at most the rows of a tile.
+        offset : int
+            Place of the first row in its slab. Places without a row are filled with zeros.
+        """
+        n_slabs = -(-(offset + X.shape[1]) // self.layout.slab_rows)
+        if n_slabs not in self._blocks:
+            self._blocks[n_slabs] = Block(self, n_slabs)
+        block = self._blocks[n_slabs]
+        block.fill(X, offset)
+        return block
+
+
+class Block:
+    """Rows in slabs, and the part of a workspace that they need. Arrays are views.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_slabs, n_features, slab_rows)
+    shifted : ndarray of shape (n_slabs, n_shifts, n_features, slab_rows)
+        See `family.shifted`; n_shifts is 1 for types that know no products.
+    rows : ndarray of shape (n_features, n_rows)
+        As they were given.
+    log_resp : ndarray of shape (n_slabs, n_components, slab_rows)
+    bundles : ndarray of shape (n_slabs, n_bundles, components of a bundle, slab_rows)
+        The same memory, and zeros where the last bundle is not full.
+    peak, total : ndarray of shape (n_slabs, 1, slab_rows)
+    centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
+    by_row, by_row_of_group : ndarray of shape (n_slabs, n_bundles, slab_rows, components of a bundle)
+    phi : ndarray of shape (n_slabs, features that a group may have, slab_rows)
+    products : ndarray of shape (n_slabs, n_bundles, features that a group may have, components of a bundle)
+    """
+
+    def __init__(self, work: Workspace, n_slabs: int) -> None:
+        # Not the workspace itself: each would keep the other alive, and the arrays of both.
+        self._n_slabs, self._slab_rows = n_slabs, work.layout.slab_rows
+        self._n_places = n_slabs * work.layout.slab_rows
+        self._begin, self._end = 0, 0
+        self.rows = work.X[0]
+        self._X = work.X[:n_slabs]
+        self.features = self._X[:, : work.n_features]
+        self.shifted = family.shifted(self._X, work.n_features)
+        self.log_resp, self.bundles = work.log_resp[:n_slabs], work.bundles[:n_slabs]
+        self.peak, self.total = work.peak[:n_slabs], work.total[:n_slabs]
+        self.centred, self.whitened = work.centred[:n_slabs], work.whitened[:n_slabs]
+        self.by_row, self.by_row_of_group = work.by_row[:n_slabs], work.by_row_of_group[:n_slabs]
+        self.phi, self.products = work.phi[:n_slabs], work.products[:n_slabs]
+
+    def per_row(self, values: NDArray[Value]) -> NDArray[Value]:
+        """Return values of shape (n_slabs, 1, slab_rows) for the rows that were loaded, shape (n_rows,)."""
+        return values.reshape(-1)[self._begin : self._end]
+
+    def per_component(self, values: Array) -> Array:
+        """Return values of shape (n_slabs, m, slab_rows) for the rows that were loaded, shape (m, n_rows)."""
+        flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
+        return np.asarray(flat[:, self._begin : self._end])
+
+    def flat_like_rows(self) -> Array:
+        """Return the memory of `centred` as an array of shape (n_features, n_rows)."""
+        return self.centred.reshape(-1)[: self.rows.size].reshape(self.rows.shape)
+
+    def weigh(self, row_weights: Array) -> None:
+        """Multiply the responsibilities of each row by its weight."""
+        weights = np.zeros(self._n_places)
+        weights[self._begin : self._end] = row_weights
+        self.log_resp *= weights.reshape(self._n_slabs, 1, -1)
+
+    def clear_places_without_row(self) -> None:
+        """Set the responsibilities of places that hold no row to zero."""
+        s = self._slab_rows
+        if self._begin:
+            self.log_resp[: self._begin // s] = 0.0
+            self.log_resp[self._begin // s, :, : self._begin % s] = 0.0
+        if self._end < self._n_places:
+            self.log_resp[self._end // s, :, self._end % s :] = 0.0
+
+    def fill(self, X: Array, offset: int) -> None:
+        """Copy rows to their places."""
+        d, n = X.shape
+        self._begin, self._end = offset, offset + n
+        self.rows = X
+        s = self._slab_rows
+        if n == self._n_places:
+            self.features[:] = X.reshape(d, -1, s).transpose(1, 0, 2)
+        else:
+            self._fill_in_part(X, offset)
+        self._X[:, d:] = self._X[:, : self._X.shape[1] - d]
+
+    def _fill_in_part(self, X: Array, offset: int) -> None:
+        """Copy rows to their places, zeros elsewhere."""
+        s, begin = self._slab_rows, 0
+        for i in range(self._n_slabs):
+            slab, first = self.features[i], max(offset - i * s, 0)
+            count = min(s - first, X.shape[1] - begin)
+            slab[:, :first] = 0.0
+            slab[:, first : first + count] = X[:, begin : begin + count]
+            slab[:, first + count :] = 0.0
+            begin += count

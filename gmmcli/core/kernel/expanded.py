@@ -1,0 +1,134 @@
+"""The expanded form: log densities as a product W φ, statistics as a product φ R. numpy only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmcli.core import family
+from gmmcli.core.kernel.block import Block, Layout
+from gmmcli.core.mixture import Array, CovarianceType
+
+# Fewer features than this in a product lose more than packing costs.
+MIN_PART = 24
+
+
+@dataclass(frozen=True)
+class Group:
+    """Features that are expanded and multiplied at once: few enough to stay in the cache meanwhile.
+
+    Parameters
+    ----------
+    features : slice
+        Of φ.
+    first, last : int
+        Range of shifts (`family.pairs`) of the products among them, which are the group's last features.
+    """
+
+    features: slice
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """Number of features."""
+        return int(self.features.stop - self.features.start)
+
+
+class Expanded:
+    """All components of a mixture, made ready to be evaluated on expanded features.
+
+    Parameters
+    ----------
+    W : ndarray of shape (K, D), float64
+        Of `family.natural`.
+    covariance_type : str
+    n_features : int
+    layout : Layout
+    """
+
+    def __init__(self, W: Array, covariance_type: CovarianceType, n_features: int, layout: Layout) -> None:
+        self._covariance_type = covariance_type
+        self._n_components, D = W.shape
+        bundle = layout.bundle_of(self._n_components)
+        self._W = np.zeros((layout.n_bundles, D, bundle))
+        for i in range(layout.n_bundles):
+            part = W[i * bundle : (i + 1) * bundle]
+            self._W[i, :, : len(part)] = part.T
+        self.shape_of_sums = self._W.shape
+        self._groups = divide(covariance_type, n_features, layout.group_features)
+        self._part = max(layout.group_features, MIN_PART)
+
+    def log_joint(self, block: Block) -> None:
+        """Expand the block, and write W φ into its `log_resp`.
+
+        Notes
+        -----
+        2·K·D flops per row. The product has components side by side, as in this form both operands are read
+        in the order of memory; what follows wants rows side by side.
+        """
+        for group in self._groups:
+            phi, out = self._expand(group, block), block.by_row
+            if group.features.start:
+                out = block.by_row_of_group
+            np.matmul(phi.transpose(0, 2, 1)[:, None], self._W[:, group.features], out=out)
+            if out is not block.by_row:
+                block.by_row += out
+        np.copyto(block.bundles, block.by_row.transpose(0, 1, 3, 2))
+
+    def sums(self, block: Block) -> Array:
+        """Return Σ r φ(z) of the block that `log_joint` saw last, see `by_component`.
+
+        Notes
+        -----
+        2·K·D flops per row. All groups but the last are expanded once more, which costs less than fetching
+        them from memory that is farther away than the caches; the last is still there.
+        """
+        np.copyto(block.by_row, block.bundles.transpose(0, 1, 3, 2))
+        total = np.empty(self.shape_of_sums)
+        for group in reversed(self._groups):
+            is_there = group is self._groups[-1]
+            phi = block.phi[:, : group.length] if is_there else self._expand(group, block)
+            for part in parts(group.length, self._part):
+                products = block.products[:, :, : part.stop - part.start]
+                np.matmul(phi[:, None, part], block.by_row, out=products)
+                begin = group.features.start
+                np.add.reduce(products, axis=0, out=total[:, begin + part.start : begin + part.stop])
+        return total
+
+    def _expand(self, group: Group, block: Block) -> Array:
+        """Write a group's features to the beginning of `phi`, and return them."""
+        phi = block.phi[:, : group.length]
+        n_others = 0
+        if not group.features.start:
+            family.expand(block.features, self._covariance_type, out=phi)
+            n_others = 1 + block.features.shape[1]
+        if group.last > group.first:
+            family.expand_products(block.shifted, group.first, group.last, out=phi[:, n_others:])
+        return phi
+
+    def by_component(self, sums: Array) -> Array:
+        """Return sums, shape (n_bundles, D, components of a bundle), in the shape of W, (K, D)."""
+        n_bundles, D, bundle = sums.shape
+        return sums.transpose(0, 2, 1).reshape(n_bundles * bundle, D)[: self._n_components]
+
+
+def divide(covariance_type: CovarianceType, n_features: int, group_features: int) -> list[Group]:
+    """Return the groups of all features: whole shifts each, as many as fit."""
+    d, D = n_features, family.expanded_length(covariance_type, n_features)
+    if covariance_type != "full":
+        return [Group(slice(0, D), 0, 0)]
+    groups: list[Group] = []
+    begin, first, n_shifts = 0, 0, family.n_shifts(d)
+    room = group_features - 1 - d
+    while begin < D:
+        last = min(first + max(room // d, 1 if groups else 0), n_shifts)
+        end = min((0 if groups else 1 + d) + begin + (last - first) * d, D)
+        groups.append(Group(slice(begin, end), first, last))
+        begin, first, room = end, last, group_features
+    return groups
+
+
+def parts(length: int, longest: int) -> list[slice]:
+    """Return as few parts as there can be of so many features, of about the same length."""
+    part = -(-length // -(-length // longest))
+    return [slice(begin, min(begin + part, length)) for begin in range(0, length, part)]

@@ -1,0 +1,206 @@
+"""The checkpoints of a run: when one is due, what it holds, and the best one as the end of the run."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from gmmcli import interrupt
+from gmmcli.core import quantiles
+from gmmcli.core.em.loop import Step
+from gmmcli.core.em.memory import Converged, Memory
+from gmmcli.core.mixture import Array
+from gmmcli.errors import CheckpointCorrupt, NotFound
+from gmmcli.fitting.plan import Plan
+from gmmcli.fitting.report import Outcome
+from gmmcli.fitting.rows import TrainingRows
+from gmmcli.fitting.run import Ending
+from gmmcli.fitting.starts import Start
+from gmmcli.fitting.validation import Validation
+from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.store.commit import Writer
+from gmmcli.store.model_dir import ModelDir, Stored
+
+HISTORY = 1000
+DEFAULT_SECONDS = 600.0
+
+
+class Checkpoints:
+    """Publishes steps of a run, each at most once: a `run.Keeper`.
+
+    Parameters
+    ----------
+    writer : Writer
+    plan : Plan
+    rows : TrainingRows
+    start : Start
+    validation : Validation or None
+        Its count starts anew where the best checkpoint of earlier runs is gone.
+
+    Attributes
+    ----------
+    newest : Stored or None
+        The newest checkpoint of the model.
+    next_step : int
+        The step that the run is making.
+    """
+
+    def __init__(
+        self, writer: Writer, plan: Plan, rows: TrainingRows, start: Start, validation: Validation | None
+    ) -> None:
+        self.newest, self.next_step = plan.stored, start.origin.number
+        self._writer, self._plan, self._rows, self._start = writer, plan, rows, start
+        self._validation, self._history = validation, start.history
+        # A partial fit publishes its only step, whatever its number.
+        is_published = plan.stored is not None and not plan.request.partial
+        self._published_step = start.origin.number if is_published else None
+        self._published_time = time.monotonic()
+        self._best: Stored | None = None
+        if validation is not None and plan.stored is not None:
+            self._best = _find(plan.stored, writer.path, validation.standing.best_step)
+            if self._best is None:
+                validation.forget()
+            else:
+                writer.best = self._best.generation
+
+    def look(self, step: Step, ending: Ending | None) -> None:
+        """Publish a step that is due, or the last one."""
+        self.next_step = step.number + 1
+        self._history = (*self._history, step.expectation.statistics.log_likelihood)[-HISTORY:]
+        if ending is not None or self._is_due(step):
+            self.keep(step, is_last=ending is not None)
+
+    def keep(self, step: Step, *, is_last: bool = False) -> None:
+        """Publish a step, unless it was published before. A partial fit is published whole or not at all."""
+        if self._plan.request.partial and not is_last:
+            return
+        if self._published_step is not None and step.number <= self._published_step:
+            self._judge_published(step, is_last=is_last)
+            return
+        with interrupt.hold():
+            memory = step.memory
+            # Where a better step has to be republished, the run is not over before that.
+            if is_last and self._is_best(step):
+                memory = _ended(memory)
+            newest = self._publish(self._checkpoint_of(step), memory)
+            if self._validation is not None and self._is_best(step):
+                self._best, self._writer.best = newest, newest.generation
+            self._published_step, self._published_time = step.number, time.monotonic()
+
+    def finish(self, ending: Ending) -> None:
+        """Make the best checkpoint the newest, if it is not, at the end of a run that was not cut off."""
+        if ending == "time_limit" or self._best is None or self._best is self.newest:
+            return
+        found = None
+        if ending == "converged":
+            found = Converged(self._plan.settings.tol, self._plan.request.batch_size or 0)
+        memory = replace(_ended(self._best.checkpoint.memory), converged=found)
+        self._best = self._publish(self._best.checkpoint, memory)
+
+    def outcome(self, ending: Ending, passes: int) -> Outcome:
+        """Return how the run ended, given why and after how many passes."""
+        if self.newest is None:
+            raise RuntimeError("a run that ended left no checkpoint")
+        found = None if self._validation is None else self._validation.report()
+        return Outcome(self.newest, self._plan.stored, self._plan.settings, ending, passes, found)
+
+    def _is_due(self, step: Step) -> bool:
+        """Tell whether a checkpoint is due at a step within the run."""
+        request = self._plan.request
+        if self._validation is not None:
+            return self._validation.has_checked
+        if request.partial:
+            return False
+        if request.checkpoint_steps is not None:
+            return step.number - (self._published_step or 0) >= request.checkpoint_steps
+        seconds = DEFAULT_SECONDS if request.checkpoint_seconds is None else request.checkpoint_seconds
+        return time.monotonic() - self._published_time >= seconds
+
+    def _judge_published(self, step: Step, *, is_last: bool) -> None:
+        """Mark a step that a signal published before it was checked as the best, or as the end of the run."""
+        newest = self.newest
+        if newest is None or newest.checkpoint.global_step != step.number or not self._is_best(step):
+            return
+        if self._validation is not None:
+            self._best, self._writer.best = newest, newest.generation
+        if is_last and newest.checkpoint.memory.began is not None:
+            self._best = self._publish(newest.checkpoint, _ended(newest.checkpoint.memory))
+
+    def _is_best(self, step: Step) -> bool:
+        """Tell whether a step is the best so far: without a validation table the newest always is."""
+        return self._validation is None or self._validation.standing.best_step == step.number
+
+    def _checkpoint_of(self, step: Step) -> Checkpoint:
+        """Return the checkpoint of a step."""
+        settings, rows = self._plan.settings, self._rows
+        return Checkpoint(
+            state=step.mixture,
+            mixture=self._start.in_table_units(step.mixture, step.number, settings.params),
+            units=self._start.units,
+            statistics=step.expectation.statistics,
+            features=rows.features,
+            weights_column=None,
+            global_step=step.number,
+            converged=step.has_converged(settings.tol),
+            settings=asdict(settings),
+            log_likelihoods=np.array(self._history),
+            stopping=np.array(step.likelihoods),
+            operands=rows.operands,
+            quantiles=self._quantiles_of(step),
+        )
+
+    def _quantiles_of(self, step: Step) -> Array:
+        """Return the quantiles of log densities; a partial fit merges those of earlier rows."""
+        new = quantiles.summarise(step.expectation.log_densities, self._rows.table.sampled_weights())
+        if not self._plan.request.partial:
+            return new
+        parts = [(new, self._rows.table.total_weight)]
+        if self._plan.stored is not None:
+            before = self._plan.stored.checkpoint
+            parts.insert(
+                0, (before.quantiles, before.statistics.total_weight * self._plan.request.kept_share)
+            )
+        return quantiles.merge(parts)
+
+    def _publish(self, checkpoint: Checkpoint, memory: Memory) -> Stored:
+        """Publish a checkpoint; return it as it is on disk. A signal waits meanwhile."""
+        if self._validation is not None:
+            memory = replace(memory, validation=self._validation.standing)
+        with interrupt.hold():
+            whole = replace(checkpoint, memory=memory, provenance=None)
+            self.newest = self._writer.publish(whole, fresh=self.newest is None)
+        return self.newest
+
+
+def _ended(memory: Memory) -> Memory:
+    """Return the memory of a run that has come to its end."""
+    return replace(memory, began=None, converged=None)
+
+
+def _find(newest: Stored, path: Path, step: int) -> Stored | None:
+    """Return the newest checkpoint of the newest one's lineage with a step; None where it is gone."""
+    if newest.checkpoint.global_step == step:
+        return newest
+    if step < 0:
+        return None
+    for stored in _readable(ModelDir(path)):
+        if stored.checkpoint.global_step == step and _lineage(stored) == _lineage(newest):
+            return stored
+    return None
+
+
+def _readable(directory: ModelDir) -> Iterator[Stored]:
+    """Yield the checkpoints of a directory that can be read, the newest first."""
+    for listing in reversed(directory.list()):
+        try:
+            yield directory.load(listing.generation)
+        except (NotFound, CheckpointCorrupt):
+            continue
+
+
+def _lineage(stored: Stored) -> str:
+    """Return which model a checkpoint is of."""
+    provenance = stored.checkpoint.provenance
+    return "" if provenance is None else provenance.lineage

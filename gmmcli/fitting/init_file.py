@@ -1,0 +1,107 @@
+"""The file that --init names: a JSON export, or a table of starting means."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.units import (
+    FURTHEST,
+    FURTHEST_SD,
+    NARROWEST_SD,
+    WIDEST_SD,
+    Units,
+    find_extreme_variance,
+    find_far_column,
+)
+from gmmcli.errors import TableUnusable, Usage, from_os_error
+from gmmcli.export import model_json
+from gmmcli.tables import wording
+from gmmcli.tables.blocks import load
+from gmmcli.tables.columns import match_features
+from gmmcli.tables.source import open_tables
+
+WORDS = ("auto", "kmeans", "kmeans++", "random")
+
+
+@dataclass(frozen=True, eq=False)
+class InitFile:
+    """The file that --init names: a JSON export, or a table of starting means.
+
+    Parameters
+    ----------
+    path : Path
+    digest : str
+        "sha256:…" of its content, the setting that a checkpoint remembers.
+    model : tuple or None
+        Mixture in the table's units and its features, where it is an export.
+    """
+
+    path: Path
+    digest: str
+    model: tuple[Mixture, tuple[str, ...]] | None
+
+    def implied(self) -> dict[str, Any]:
+        """Return the settings that an export gives."""
+        if self.model is None:
+            return {}
+        return {"components": self.model[0].n_components, "covariance_type": self.model[0].covariance_type}
+
+
+def read_init_file(init: str) -> InitFile:
+    """Read the file that --init names.
+
+    Raises
+    ------
+    NotFound, PermissionRefused, ReadWriteFailed
+    TableUnusable
+        It calls itself an export but is none.
+    """
+    path = Path(init)
+    if path.exists() and not path.is_file():
+        raise Usage(f"--init {init}", "not a regular file", "write it to a file first")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        hint = f"--init takes {', '.join(WORDS)} or a file" if isinstance(error, FileNotFoundError) else None
+        raise from_os_error(f"--init {init}", error, hint) from error
+    return InitFile(path, f"sha256:{hashlib.sha256(content).hexdigest()}", model_json.decode(content, init))
+
+
+def read_means(init_file: InitFile, features: tuple[str, ...], n_components: int) -> Array:
+    """Return the starting means of a table, shape (K, d), in the table's units."""
+    with open_tables([str(init_file.path)]) as tables:
+        loaded = load(tables, match_features(tables, features), missing="error", skip_empty_columns=False)
+    pieces = [rows.X.T for operand in loaded.operands for rows in operand.pieces]
+    means = np.concatenate(pieces or [np.empty((0, 0))])
+    if means.shape[0] != n_components:
+        K, found = n_components, means.shape[0]
+        hint = f"-k {found}" if found else None
+        raise Usage(f"--init {init_file.path}", f"{found} rows, but {K} components asked for", hint)
+    return means
+
+
+def check_near(means: Array, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
+    """Raise `TableUnusable` where a starting mean lies outside of what squares of distances can tell."""
+    far = find_far_column(np.abs(means).max(axis=0), units)
+    if far is not None:
+        fact = (
+            f"{wording.column(features[far])}: a mean beyond {FURTHEST_SD:g} standard deviations, or "
+            f"{FURTHEST:g}, from the table's centre"
+        )
+        raise TableUnusable(f"--init {init_file.path}", fact)
+
+
+def check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
+    """Raise `TableUnusable` where a starting variance is too small or too large beside the table's."""
+    covariances = units.covariances_to_standard(mixture)
+    extreme = find_extreme_variance(covariances, mixture.covariance_type)
+    if extreme is not None:
+        fact = (
+            f"{wording.column(features[extreme])}: a standard deviation not within {NARROWEST_SD:g} to "
+            f"{WIDEST_SD:g} of the table's"
+        )
+        raise TableUnusable(f"--init {init_file.path}", fact)

@@ -1,0 +1,168 @@
+"""What may be asked of fit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmmcli.errors import Usage
+from gmmcli.fitting.options import option, options_of
+
+if TYPE_CHECKING:
+    from gmmcli.tables.operands import TableRequest
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """What was asked for; None is "not given".
+
+    Parameters
+    ----------
+    model_dir : Path
+    table : TableRequest
+    settings : dict
+        Fields of `Settings`.
+    source_date_epoch : int
+    monitor : callable
+        Called with step and mean log-likelihood of every step; True ends the run. Python only.
+    columns, exclude, steps ...
+        One row each, below. With `partial`, `steps` are those of the update.
+    """
+
+    model_dir: Path
+    table: "TableRequest"
+    settings: dict[str, Any] = field(default_factory=dict)
+    source_date_epoch: int | None = None
+    monitor: Callable[[int, float], bool] | None = None
+
+    columns: tuple[str, ...] = option(
+        "--columns", help="Columns to use: names, #i, #i-#j, globs.", kind="names", missing=()
+    )
+    exclude: tuple[str, ...] = option("--exclude", help="Columns not to use.", kind="names", missing=())
+    steps: int | None = option(
+        "--steps", help="Make N more steps.", least=0, missing=None, excludes=("max_steps", "max_iter")
+    )
+    max_steps: int | None = option(
+        "--max-steps", help="Step until the model has made N.", least=0, missing=None, excludes=("max_iter",)
+    )
+    max_iter: int | None = option(
+        "--max-iter", help="Cap of a run to convergence (1000).", least=0, missing=None
+    )
+    batch_size: int | None = option(
+        "--batch-size",
+        help="Make a step after every N rows; --tol and --max-iter count passes.",
+        least=1,
+        missing=None,
+    )
+    partial: bool = option(
+        "--partial",
+        help="Add TABLE to what the model knows, in --steps N inner steps (1).",
+        kind="flag",
+        missing=False,
+        excludes=(
+            "max_steps",
+            "max_iter",
+            "checkpoint_steps",
+            "checkpoint_seconds",
+            "time_limit_s",
+            "fresh",
+            "require_convergence",
+            "validation",
+            "batch_size",
+        ),
+    )
+    decay: float | None = option(
+        "--decay",
+        help="With --partial: multiply what the model knows by F first (1).",
+        kind="number",
+        least=0,
+        most=1,
+        missing=None,
+        needs="partial",
+    )
+    validation: str | None = option(
+        "--validation",
+        help="Score this table every --checkpoint-steps steps (10); keep the best.",
+        kind="text",
+        metavar="TABLE",
+        missing=None,
+        excludes=("checkpoint_seconds",),
+    )
+    patience: int | None = option(
+        "--patience",
+        help="Stop after N checks without improvement.",
+        least=1,
+        missing=None,
+        needs="validation",
+    )
+    fresh: bool = option(
+        "--fresh",
+        help="Ignore what the directory holds; start a new model in it.",
+        kind="flag",
+        missing=False,
+        excludes=("rollback",),
+    )
+    rollback: bool = option(
+        "--rollback", help="Continue from the newest undamaged checkpoint.", kind="flag", missing=False
+    )
+    checkpoint_steps: int | None = option(
+        "--checkpoint-steps",
+        help="Write a checkpoint every N steps.",
+        least=1,
+        missing=None,
+        excludes=("checkpoint_seconds",),
+    )
+    checkpoint_seconds: float | None = option(
+        "--checkpoint-seconds",
+        help="Write a checkpoint every F seconds (600).",
+        kind="number",
+        least=0,
+        missing=None,
+    )
+    log_every: int = option(
+        "--log-every", help="Log every Nth step; 0 logs none (100).", least=0, missing=100
+    )
+    time_limit_s: float | None = option(
+        "--time-limit",
+        help="Stop cleanly after F seconds; exit 3 if not converged.",
+        kind="number",
+        above=0,
+        missing=None,
+    )
+    require_convergence: bool = option(
+        "--require-convergence",
+        help="Exit 3 where the run did not converge.",
+        kind="flag",
+        missing=False,
+    )
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the run ends at a number of steps, rather than at convergence."""
+        return self.steps is not None or self.max_steps is not None
+
+    @property
+    def update_steps(self) -> int:
+        """Steps of a partial fit."""
+        return 1 if self.steps is None else self.steps
+
+    @property
+    def kept_share(self) -> float:
+        """What a partial fit keeps of earlier rows, 0 to 1."""
+        return 1.0 if self.decay is None else self.decay
+
+    def check(self) -> None:
+        """Raise `Usage` where options exclude or need one another."""
+        rows = dict(options_of(type(self)))
+        given = {name for name in rows if getattr(self, name) not in (None, False, ())}
+        for name, row in rows.items():
+            if name in given and row.needs and row.needs not in given:
+                needed = rows[row.needs]
+                value = f" {needed.metavar}" if needed.metavar else ""
+                raise Usage(row.name, f"goes with {needed.name}", f"add {needed.name}{value}")
+        if self.validation == "-":
+            raise Usage("--validation", "is read from a file, not from stdin", "name a file")
+        for name, row in rows.items():
+            for other in row.excludes:
+                if name in given and other in given:
+                    raise Usage(row.name, f"excludes {rows[other].name}", "give one of them")

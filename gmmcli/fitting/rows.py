@@ -1,0 +1,146 @@
+"""The rows of a fit: read once, and brought to standard units in place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gmmcli.core.rows import Rows
+from gmmcli.core.units import (
+    FURTHEST,
+    FURTHEST_SD,
+    Units,
+    find_extreme_column,
+    find_far_column,
+    measure,
+    uses_common_scale,
+)
+from gmmcli.engine.in_memory import InMemoryTable
+from gmmcli.errors import TableUnusable
+from gmmcli.fitting.settings import Settings
+from gmmcli.notices import Notice, Notify, Progress
+from gmmcli.store.checkpoint import Checkpoint, OperandRecord
+from gmmcli.tables import wording
+from gmmcli.tables.blocks import Loaded, load, rows_dropped
+from gmmcli.tables.source import Tables
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """The rows of a fit, in standard units.
+
+    Parameters
+    ----------
+    features : tuple of str
+        Columns in use: those asked for less those without a value.
+    units : Units
+    table : InMemoryTable
+    operands : tuple of OperandRecord
+    """
+
+    features: tuple[str, ...]
+    units: Units
+    table: InMemoryTable
+    operands: tuple[OperandRecord, ...]
+
+    @property
+    def log_jacobian(self) -> float:
+        """Log densities in the table's units are those in standard units minus this."""
+        return self.units.log_jacobian
+
+    def are_those_of(self, checkpoint: Checkpoint) -> bool:
+        """Whether likelihoods of the checkpoint may be compared with those of these rows."""
+        is_same = [o.digest for o in checkpoint.operands] == [o.digest for o in self.operands]
+        return is_same and not checkpoint.memory.approximate
+
+
+def read_rows(
+    tables: Tables,
+    features: tuple[str, ...],
+    settings: Settings,
+    units: Units | None,
+    check: Callable[[], None],
+    tell: Notify,
+    progress: Progress,
+    *,
+    skip_empty_columns: bool = False,
+) -> TrainingRows:
+    """Read tables into memory and bring them to standard units.
+
+    Parameters
+    ----------
+    tables : Tables
+    features : tuple of str
+    settings : Settings
+    units : Units or None
+        The model's; None for a new model, whose units these tables fix.
+    check : callable
+        Called while the tables are read; may raise to end that.
+    tell, progress : callable
+    skip_empty_columns : bool
+        Leave out columns without a value, rather than miss every row of them.
+
+    Raises
+    ------
+    TableUnusable
+        No rows, fewer rows than components, a scale beyond 1e±150, or what `load` finds.
+    """
+
+    def follow(n_rows: int) -> None:
+        check()
+        progress(f"{n_rows:,} rows read")
+
+    loaded = load(
+        tables, features, missing=settings.missing, skip_empty_columns=skip_empty_columns, follow=follow
+    )
+    _tell_of_loading(loaded, tell)
+    pieces = [rows for operand in loaded.operands for rows in operand.pieces]
+    name = tables.operands[0].name
+    if not pieces:
+        raise TableUnusable(name, "no rows to learn from")
+    if units is None:
+        units = _measure(pieces, loaded.features, settings, name, tell)
+    for rows in pieces:
+        units.standardise(rows.X)
+        far = find_far_column(np.abs(rows.X).max(axis=1), units)
+        if far is not None:
+            column = wording.column(loaded.features[far])
+            reach = f"{FURTHEST_SD:g} standard deviations, or {FURTHEST:g}, from the model's centre"
+            raise TableUnusable(name, f"{column}: a value beyond {reach}")
+    operands = tuple(OperandRecord(o.name, o.size_bytes, o.n_rows, o.digest) for o in loaded.operands)
+    table = InMemoryTable([operand.pieces for operand in loaded.operands])
+    return TrainingRows(loaded.features, units, table, operands)
+
+
+def _tell_of_loading(loaded: Loaded, tell: Notify) -> None:
+    """Report dropped rows and columns without a value."""
+    if loaded.rows_dropped:
+        tell(rows_dropped(loaded.rows_dropped))
+    if loaded.empty_columns:
+        names = wording.listed(loaded.empty_columns)
+        tell(Notice("columns_empty", f"no value, skipped: {names}", False, {"columns": loaded.empty_columns}))
+
+
+def _measure(
+    pieces: Sequence[Rows], features: tuple[str, ...], settings: Settings, name: str, tell: Notify
+) -> Units:
+    """Fix the units of a new model."""
+    spread = measure(pieces)
+    units = spread.units(common=uses_common_scale(settings.covariance_type))
+    extreme = find_extreme_column(units)
+    if extreme is not None:
+        raise TableUnusable(
+            name,
+            f"{wording.column(features[extreme])}: its standard deviation is beyond 1e±150",
+            "rescale the column",
+        )
+    n_rows, K = sum(rows.n_rows for rows in pieces), settings.components
+    if n_rows < K:
+        rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
+        raise TableUnusable(name, f"{rows} too few for {K} components", f"-k {n_rows}")
+    constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
+    if constant:
+        tell(
+            Notice("columns_constant", f"constant: {wording.listed(constant)}", False, {"columns": constant})
+        )
+    return units

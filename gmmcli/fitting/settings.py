@@ -1,0 +1,202 @@
+"""What a model was told: identity, start and run settings, and how a later command line may differ."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from gmmcli.errors import CheckpointCorrupt, Usage
+from gmmcli.fitting.options import option, options_of
+
+if TYPE_CHECKING:
+    from gmmcli.core.mixture import CovarianceType
+
+# Starts that `auto` makes.
+AUTO_STARTS = 8
+# All starts are held before the race.
+MAX_RESTARTS = 1_000_000
+Missing = Literal["error", "drop"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a model, one row each, as a checkpoint remembers them.
+
+    A new setting is a row here and its use. `init` is a word, or "sha256:" and the digest of the content of
+    the file that gave the start.
+    """
+
+    components: int = option(
+        "-k",
+        "--components",
+        "--num-clusters",
+        help="Components; needed for a new model.",
+        least=1,
+        python="num_clusters",
+        role="identity",
+    )
+    covariance_type: "CovarianceType" = option(
+        "--covariance-type",
+        help="Shape of the covariances (full).",
+        kind="word",
+        words=("full", "tied", "diag", "spherical"),
+        python="covariance_type",
+        default="full",
+        role="identity",
+    )
+    init: str = option(
+        "--init",
+        "--initial-clusters",
+        help="Start: a kind, a table of means, or a JSON export (auto).",
+        kind="text",
+        metavar="auto|kmeans|kmeans++|random|FILE",
+        python="initial_clusters",
+        default="auto",
+        role="start",
+    )
+    restarts: int = option(
+        "--restarts",
+        help="Starts, of which the best is kept (1; auto: 8).",
+        least=1,
+        most=MAX_RESTARTS,
+        python="restarts",
+        role="start",
+    )
+    seed: int = option(
+        "--seed",
+        "--random-seed",
+        help="Random seed (0).",
+        least=0,
+        python="random_seed",
+        default=0,
+        role="start",
+    )
+    params: str = option(
+        "--params",
+        help="Update weights, means, covariances: any of the letters (wmc).",
+        kind="letters",
+        words=("wmc",),
+        metavar="wmc",
+        python="params",
+        default="wmc",
+        changes_steps=True,
+    )
+    tol: float = option(
+        "--tol",
+        help="Stop when less than F nats per row remain to gain (1e-6).",
+        kind="number",
+        least=0,
+        python="tol",
+        default=1e-6,
+    )
+    accelerate: str = option(
+        "--accelerate",
+        help="Fewer passes in runs to convergence, or plain EM (auto).",
+        kind="word",
+        words=("auto", "none"),
+        python="accelerate",
+        default="auto",
+        changes_steps=True,
+    )
+    reg_covar: float = option(
+        "--reg-covar",
+        help="Add F to variances, in standard units (1e-6).",
+        kind="number",
+        least=0,
+        most=1e6,
+        python="reg_covar",
+        default=1e-6,
+        changes_steps=True,
+    )
+    missing: Missing = option(
+        "--missing",
+        help="Rows with missing values: fail or skip (error, or as before).",
+        kind="word",
+        words=("error", "drop"),
+        python="missing",
+        default="error",
+        changes_steps=True,
+    )
+    keep: int = option("--keep", help="Keep the newest N checkpoints; 0 keeps all (5).", least=0, default=5)
+    keep_every: int | None = option("--keep-every", help="Also keep every Nth checkpoint.", least=1)
+
+    @classmethod
+    def of_new_model(cls, given: Mapping[str, Any]) -> Self:
+        """Return the given settings over the defaults.
+
+        Parameters
+        ----------
+        given : mapping
+            By field name; None is "not given".
+
+        Raises
+        ------
+        Usage
+            `components` was not given.
+        """
+        chosen = {name: row.default for name, row in options_of(cls)}
+        chosen |= {name: value for name, value in given.items() if value is not None}
+        if chosen["components"] is None:
+            hint = "choose a number of clusters, e.g. -k 3"
+            raise Usage("--components", "a new model needs a number of components", hint)
+        if chosen["restarts"] is None:
+            automatic = chosen["init"] == "auto" and chosen["components"] > 1
+            chosen["restarts"] = AUTO_STARTS if automatic else 1
+        return cls(**chosen)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], subject: str) -> Self:
+        """Return the settings of a checkpoint; a setting that its version did not have is the default.
+
+        Raises
+        ------
+        CheckpointCorrupt
+            A setting is absent that has no default, or is none that could have been given.
+        """
+        found: dict[str, Any] = {}
+        for name, row in options_of(cls):
+            value = found[name] = stored.get(name, row.default)
+            if value is None and name == "keep_every":
+                continue
+            try:
+                row.checked(value, repr(value))
+            except ValueError as error:
+                raise CheckpointCorrupt(subject, f"its setting {name} is {value!r}") from error
+            if row.kind == "text" and not isinstance(value, str):
+                raise CheckpointCorrupt(subject, f"its setting {name} is {value!r}")
+        return cls(**found)
+
+    def continued_with(self, given: Mapping[str, Any], model: str) -> Self:
+        """Return the settings of a run that continues the model.
+
+        Raises
+        ------
+        Usage
+            An identity or start setting is given with another value than the model's.
+        """
+        run: dict[str, Any] = {}
+        for name, row in options_of(type(self)):
+            value, own = given.get(name), getattr(self, name)
+            if value is None:
+                continue
+            if row.role == "run":
+                run[name] = value
+            elif value != own:
+                fact = f"{_shown(value)}, but {model} has {_shown(own)}"
+                raise Usage(row.name, fact, "add --fresh to start anew")
+        return type(self)(**(asdict(self) | run))
+
+    @property
+    def has_given_means(self) -> bool:
+        """Whether the model started from a file of the user's."""
+        return self.init.startswith("sha256:")
+
+    def makes_steps_like(self, other: "Settings") -> bool:
+        """Whether runs under both make the same steps."""
+        rows = [name for name, row in options_of(type(self)) if row.changes_steps]
+        return all(getattr(self, name) == getattr(other, name) for name in rows)
+
+
+def _shown(value: object) -> str:
+    """Return a setting for a message; a digest stands for "a file"."""
+    text = str(value)
+    return f"a file of SHA-256 {text[7:19]}…" if text.startswith("sha256:") else text

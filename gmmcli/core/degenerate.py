@@ -107,7 +107,10 @@ def find_dependent_columns(statistics: Statistics, floor: float) -> list[Depende
     """
     n = statistics.counts.sum()
     mean = (statistics.counts @ statistics.reference + statistics.sums.sum(axis=0)) / n
-    found = find_dependent(pooled_covariance(statistics, np.broadcast_to(mean, statistics.sums.shape)), floor)
+    pooled = pooled_covariance(statistics, np.broadcast_to(mean, statistics.sums.shape))
+    if pooled.ndim == 1:  # variances alone: no column has a part in another
+        return [Dependent(int(j), ()) for j in np.flatnonzero(pooled <= floor)]
+    found = find_dependent(pooled, floor)
     if not any(one.others for one in found):
         return found
     counts = np.where(statistics.counts > 0, statistics.counts, 1.0)
@@ -130,9 +133,8 @@ def pooled_covariance(statistics: Statistics, means: Array) -> Array:
     Returns
     -------
     ndarray of shape (n_features, n_features), float64
-        Diagonal where the type knows no products.
+        Its diagonal, shape (n_features,), where the type knows no products.
     """
-    d = means.shape[1]
     pooled = statistics.shifted(means).squares / statistics.counts.sum()
     match statistics.covariance_type:
         case "full":
@@ -140,9 +142,9 @@ def pooled_covariance(statistics: Statistics, means: Array) -> Array:
         case "tied":
             return np.asarray(pooled)
         case "diag":
-            return np.diag(pooled.sum(axis=0))
+            return np.asarray(pooled.sum(axis=0))
         case "spherical":
-            return np.asarray(np.eye(d) * (pooled.sum() / d))
+            return np.full(means.shape[1], pooled.sum() / means.shape[1])
 
 
 def restricted(mixture: Mixture, columns: Sequence[int]) -> Mixture:

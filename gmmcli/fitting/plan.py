@@ -11,7 +11,7 @@ from gmmcli.errors import Usage
 from gmmcli.fitting.init_file import WORDS, InitFile, read_init_file
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
-from gmmcli.notices import Notice, Notify
+from gmmcli.notices import Notify
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
 from gmmcli.tables import wording
@@ -167,12 +167,6 @@ def choose_features(plan: Plan, tables: Tables, tell: Notify) -> Plan:
             )
         return replace(plan, features=match_features(tables, given, request.model_dir))
     selection = asked or select_features(tables)
-    if selection.skipped:
-        names = wording.listed(selection.skipped)
-        tell(
-            Notice("columns_skipped", f"not numeric, skipped: {names}", False, {"columns": selection.skipped})
-        )
-    for error in selection.doubtful:
-        text = f"{error}; left out, though most of its cells are numbers: mend it, or --exclude it"
-        tell(Notice("column_left_out", text))
+    for notice in selection.notices:
+        tell(notice)
     return replace(plan, features=selection.features)

@@ -112,7 +112,9 @@ def _to_number(value: object) -> float:
 
 def _from_number(number: float, kind: object) -> Any:
     """Return the value that a number stands for."""
-    if kind in (float, float | None):
+    if kind is float:
+        return number
+    if kind == float | None:
         return None if number == -math.inf else number
     if not number.is_integer():
         raise Damage(f"the run state holds {number!r} where a whole number belongs")

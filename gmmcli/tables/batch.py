@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
+from gmmcli.tables.numbers import Doubt
 
 Locate = Callable[[int], str]
 
@@ -90,8 +91,12 @@ class Reader(Protocol):
     def explain(self, column: int, may_exclude: bool) -> TableUnusable:
         """Return the error that says why a column is not one of numbers; hint at --exclude, or not."""
 
-    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return those of the columns that are not of numbers of which nine cells in ten are."""
+    @property
+    def index_columns(self) -> frozenset[int]:
+        """Positions of the columns that are the index of a pandas frame."""
+
+    def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
+        """Return why columns that hold numbers, or nearly, are not columns of numbers."""
 
     def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
         """Yield the rows as those of operand 0; the first problem of the table leaves as `TableUnusable`."""

@@ -102,7 +102,8 @@ def load(
     if missing == "error":
         gaps.check(is_last=True)
     kept = gaps.kept(tables.name)
-    used = tuple(np.array(features, dtype=object)[kept])
+    names = np.array(features, dtype=object)
+    used, empty = tuple(names[kept]), tuple(names[~kept])
     operands = []
     rows_dropped = 0
     for operand, blocks in zip(tables.operands, pieces, strict=True):
@@ -115,7 +116,6 @@ def load(
             rows_dropped += _drop_incomplete(blocks)
         found = list(map(Rows, blocks))
         operands.append(LoadedOperand(operand.name, operand.size_bytes, n_rows, operand_digest, found))
-    empty = tuple(name for name in features if name not in used)
     return Loaded(used, tuple(operands), rows_dropped, empty)
 
 

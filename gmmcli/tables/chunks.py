@@ -9,7 +9,7 @@ from gmmcli.errors import GmmError, TableUnusable
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.stream import ByteStream
 
-CHUNK_BYTES = 1 << 22
+CHUNK_BYTES, COLUMN_BYTES = 1 << 22, 1 << 9
 MAX_RECORD_BYTES = 1 << 26
 # Of a table's beginning, from which the types of its columns are told.
 INFERENCE_BYTES = 1 << 20
@@ -45,7 +45,7 @@ class Chunk:
 
 
 def iter_chunks(
-    stream: ByteStream, find_end: Callable[[bytes], int], subject: str, first_line: int
+    stream: ByteStream, find_end: Callable[[bytes], int], subject: str, first_line: int, n_columns: int = 1
 ) -> Iterator[Chunk]:
     """Cut a stream into chunks of whole records.
 
@@ -57,6 +57,8 @@ def iter_chunks(
         Returns how many of the bytes are whole records.
     subject : str
     first_line : int
+    n_columns : int
+        The more columns, the longer the chunks: each chunk costs some time for every column.
 
     Raises
     ------
@@ -64,8 +66,9 @@ def iter_chunks(
         A record is longer than 64 MiB.
     """
     line, rest, wanted = first_line, b"", 0
-    while data := stream.read_available(CHUNK_BYTES):
-        is_hurried = len(data) < CHUNK_BYTES
+    n_bytes = max(CHUNK_BYTES, COLUMN_BYTES * n_columns)
+    while data := stream.read_available(n_bytes):
+        is_hurried = len(data) < n_bytes
         rest += data
         if len(rest) < wanted:
             continue
@@ -78,7 +81,7 @@ def iter_chunks(
         if len(rest) > MAX_RECORD_BYTES:
             raise TableUnusable(f"{subject}:{line}", f"a record of more than {MAX_RECORD_BYTES} bytes")
         # A long one is searched again once it has doubled: a quote that never closes costs no quadratic time.
-        wanted = 2 * len(rest) if len(rest) >= CHUNK_BYTES else 0
+        wanted = 2 * len(rest) if len(rest) >= n_bytes else 0
     if rest:
         rest += b"" if rest.endswith(b"\n") else b"\n"
         yield Chunk(rest, line, subject, is_whole=find_end(rest) == len(rest), is_hurried=True)

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,8 +16,11 @@ from gmmcli.notices import Notice
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Late
 from gmmcli.tables.json_text import JsonText, as_texts
+from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.source import Tables, find_columns
 
+# Names that a misspelt one is compared with.
+_COMPARED = 1000
 _NUMBERED = re.compile(r"#(\d+)(?:-#(\d+))?")
 
 
@@ -32,15 +35,15 @@ class Selection:
     explicit : bool
         Whether columns were listed.
     skipped : tuple of str
-        Columns passed over because they are not numeric.
-    doubtful : tuple of TableUnusable
-        What is said of those of them that hold numbers but for a few cells.
+        Columns passed over because they are not numeric, or an index.
+    notices : tuple of Notice
+        What to say about those.
     """
 
     features: tuple[str, ...]
     explicit: bool
     skipped: tuple[str, ...]
-    doubtful: tuple[TableUnusable, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequence[str] = ()) -> Selection:
@@ -63,14 +66,17 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
         A column named by itself is not numeric, two have the same name, one has none, or none is left.
     """
     excluded = {column for item in exclude for column in _match(tables, item, "--exclude")}
-    chosen, skipped = [], []
+    named = _named_alone(tables, columns)
+    chosen, skipped, index = [], [], []
     for column in _listed(tables, columns) if columns else range(len(tables.column_names)):
         if column in excluded:
             continue
-        if column in tables.numeric_columns:
-            chosen.append(column)
-        elif column in _named_alone(tables, columns):
+        if column in named and column not in tables.numeric_columns:
             raise tables.explain_not_numeric(column)
+        if column in tables.index_columns and column not in named:
+            index.append(column)
+        elif column in tables.numeric_columns:
+            chosen.append(column)
         else:
             skipped.append(column)
     names = tuple(tables.column_names[column] for column in chosen)
@@ -78,8 +84,39 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
         raise TableUnusable(tables.name, f"no numeric column among {wording.listed(tables.column_names)}")
     _check_names(tables, chosen)
     skipped_names = tuple(tables.column_names[column] for column in skipped)
-    doubtful = tables.mostly_numbers(skipped) if skipped else []
-    return Selection(names, bool(columns), skipped_names, tuple(map(tables.explain_not_numeric, doubtful)))
+    return Selection(names, bool(columns), skipped_names, tuple(_left_out(tables, skipped, index)))
+
+
+def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[Notice]:
+    """Yield what there is to say about columns that are left out: a warning for each kind of doubt."""
+
+    def names(columns: Sequence[int]) -> list[str]:
+        return [tables.column_names[column] for column in columns]
+
+    doubts = tables.doubts(skipped) if skipped else {}
+    if certain := names([column for column in skipped if column not in doubts]):
+        text = f"not numeric, skipped: {wording.listed(certain)}"
+        yield Notice("columns_skipped", text, False, {"columns": certain})
+    if index:
+        text = f"an index of pandas, left out: {wording.listed(names(index))}"
+        way_out = wording.option("--columns", "*", *names(index))
+        yield Notice("index_left_out", f"{tables.name}: {text}; to use it: {way_out}")
+    for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
+        alike = [column for column in skipped if column in doubts and doubts[column].kind == kind]
+        yield _doubtful(doubts[alike[0]], names(alike))
+
+
+def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
+    """Return the warning about columns of one kind; the doubt is about the first."""
+    subject, it = wording.column(names[0]), "it"
+    if len(names) > 1:
+        n = len(names) - 1
+        subject, it = f"{subject} and {n} more {'column' if n == 1 else 'columns'} like it", "them"
+    way_out = f"to leave {it} out without this warning: {wording.option('--exclude', *names)}"
+    if doubt.way_out is not None:
+        way_out = f"to read {it}: {doubt.way_out}; {way_out}"
+    text = f"{doubt.place}: {subject} left out: {doubt.fact}; {way_out}"
+    return Notice("column_left_out", text, details={"columns": names})
 
 
 def match_features(tables: Tables, features: Sequence[str], model_dir: Path | None = None) -> tuple[str, ...]:
@@ -129,7 +166,7 @@ def select_column(tables: Tables, item: str) -> str:
     """
     numbered = _NUMBERED.fullmatch(item)
     names = tables.column_names
-    if item not in names and numbered and not numbered[2] and 0 < int(numbered[1]) <= len(names):
+    if item not in tables.positions and numbered and not numbered[2] and 0 < int(numbered[1]) <= len(names):
         item = names[int(numbered[1]) - 1]
     find_columns(names, [item], tables.name)
     return item
@@ -170,9 +207,8 @@ def _listed(tables: Tables, items: Sequence[str], option: str = "--columns") -> 
 
 def _named_alone(tables: Tables, items: Sequence[str]) -> set[int]:
     """Return the columns that an item names by itself, not by a range or a glob."""
-    names = tables.column_names
-    exact = {column for column, name in enumerate(names) if name in items}
-    numbered = [_NUMBERED.fullmatch(item) for item in items if item not in names]
+    exact = {column for item in items for column in tables.positions.get(item, ())}
+    numbered = [_NUMBERED.fullmatch(item) for item in items if item not in tables.positions]
     return exact | {int(found[1]) - 1 for found in numbered if found and found[2] is None}
 
 
@@ -184,8 +220,7 @@ def _match(tables: Tables, item: str, option: str) -> list[int]:
     Usage
         None.
     """
-    names = tables.column_names
-    found = [column for column, name in enumerate(names) if name == item]
+    names, found = tables.column_names, tables.positions.get(item, [])
     numbered = _NUMBERED.fullmatch(item)
     if not found and numbered:
         first, last = int(numbered[1]), int(numbered[2] or numbered[1])
@@ -196,7 +231,7 @@ def _match(tables: Tables, item: str, option: str) -> list[int]:
         return list(range(first - 1, last))
     found = found or [column for column, name in enumerate(names) if fnmatchcase(name, item)]
     if not found:
-        near = difflib.get_close_matches(item, names, n=1)
+        near = difflib.get_close_matches(item, names[:_COMPARED], n=1)
         fact = f'"{wording.shown(item)}" matches no column of {tables.name}: it has {wording.listed(names)}'
         raise Usage(option, fact, f'did you mean "{wording.shown(near[0])}"?' if near else None)
     return found
@@ -209,7 +244,7 @@ def _check_names(tables: Tables, chosen: list[int]) -> None:
         if not names[column]:
             place = f"column {column + 1} has no name"
             raise TableUnusable(tables.name, place, f"--exclude '#{column + 1}'")
-        count = names.count(names[column])
+        count = len(tables.positions[names[column]])
         if count > 1:
             fact = f'{count} columns are named "{wording.shown(names[column])}"'
             raise TableUnusable(tables.name, fact, wording.option("--exclude", names[column]))

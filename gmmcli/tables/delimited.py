@@ -1,22 +1,16 @@
-"""The grammar of CSV and TSV: records, fields, numbers. Knows bytes only: no files, no Arrow.
+"""The grammar of CSV and TSV: records and fields. Knows bytes only: no files, no Arrow.
 
 A field whose first byte is a quote runs to the quote that closes it, a doubled quote stands for itself;
 elsewhere a quote is a byte like any other. A record ends at a newline outside quotes. Arrow reads the same.
 No pattern is used for this: CPython 3.11.2 loses bytes to possessive quantifiers.
 """
 
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-MISSING = ("", "NaN", "nan", "NA", "null")
-_MISSING_CELLS = frozenset(word.encode() for word in MISSING)
-_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_INFINITE = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
 
 
@@ -148,18 +142,3 @@ def has_bare_return(record: bytes, delimiter: bytes) -> bool:
             return True
         position += len(rest) + 1
     return False
-
-
-def parse_number(cell: bytes) -> float | None:
-    """Return what a cell says: NaN where it is missing, infinite in words or by overflow, None for a text."""
-    cell = cell.strip(b" \t")
-    if _NUMBER.fullmatch(cell):
-        return float(cell)
-    if cell in _MISSING_CELLS:
-        return math.nan
-    return float(cell) if _INFINITE.fullmatch(cell) else None
-
-
-def has_digits(cell: bytes) -> bool:
-    """Tell whether a cell is a number, not a word for one."""
-    return _NUMBER.fullmatch(cell.strip(b" \t")) is not None

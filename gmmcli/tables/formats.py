@@ -6,6 +6,7 @@ from typing import BinaryIO
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Reader
+from gmmcli.tables.foreign import check_array, check_kind
 from gmmcli.tables.stream import ByteStream, open_stream
 from gmmcli.tables.suffixes import find_format
 
@@ -66,6 +67,7 @@ def _recognise(stream: ByteStream, name: str) -> str:
     head = stream.peek(8)
     if not head:
         raise TableUnusable(name, "empty")
+    check_kind(stream.held, name)
     if not _NAMED_LIKE_MAGIC.match(head):
         for magic, kind in _MAGIC.items():
             if head.startswith(magic):
@@ -73,6 +75,7 @@ def _recognise(stream: ByteStream, name: str) -> str:
     line = _first_line(stream)
     if line.lstrip().startswith(b"{"):
         return "jsonl"
+    check_array(line, name)
     by_suffix = find_format(name)
     if by_suffix not in (None, "csv"):  # tabs are found in files named .csv
         return by_suffix
@@ -86,7 +89,7 @@ def _first_line(stream: ByteStream) -> bytes:
         for line in lines:
             if line.strip():
                 return line
-        if len(stream.held) > _LONGEST_LINE or not stream.grow():
+        if stream.n_held > _LONGEST_LINE or not stream.grow():
             return rest
 
 

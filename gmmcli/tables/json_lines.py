@@ -11,10 +11,11 @@ import numpy as np
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.tables import wording
+from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import MOST_LATE, Batch, Late
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.json_text import JsonText, kind_of, texts_of
+from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
 
 _NUMBERS = frozenset((int, float, bool, type(None)))
@@ -37,6 +38,8 @@ class JsonLinesReader:
     TableUnusable
         A line of the first MiB is not an object, or there is none.
     """
+
+    index_columns = frozenset[int]()
 
     def __init__(self, stream: ByteStream, name: str, n_threads: int) -> None:
         self._stream = stream
@@ -61,15 +64,17 @@ class JsonLinesReader:
         place, value = self._not_numbers[column]
         return self._not_a_number(place, column, value, may_exclude)
 
-    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return those of the columns of whose values in the first MiB nine in ten are numbers."""
+    def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
+        """Return why columns of numbers are not: any value of the first MiB is a number, or nearly one."""
         rows = [row for _, row in _iter_objects(Chunk(_peek_lines(self._stream), 1, self._name))]
-        found = []
+        found = {}
         for column in columns:
+            place, first = self._not_numbers[column]
             values = [value for value in self._values(rows, column) if value is not None]
-            n_numbers = sum(type(value) in _NUMBERS for value in values)
-            if n_numbers >= max(9 * (len(values) - n_numbers), 1):
-                found.append(column)
+            if any(map(_is_nearly_number, values)):
+                is_text = isinstance(first, str)
+                of_kind = Doubt.of_type if is_text and _is_nearly_number(first) else Doubt.of_text
+                found[column] = of_kind(place, first if is_text else _as_json(first))
         return found
 
     def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
@@ -99,7 +104,7 @@ class JsonLinesReader:
         found: dict[int, tuple[str, Any]] = {}
         for offset, row in _iter_objects(chunk):
             for key, value in row.items():
-                if type(value) not in _NUMBERS and position[key] not in found:
+                if not _is_one(value) and position[key] not in found:
                     found[position[key]] = (chunk.line_of(offset), value)
         return found
 
@@ -160,9 +165,9 @@ class JsonLinesReader:
         for column in features:
             key = self.column_names[column]
             value = row.get(key)
-            if type(value) not in _NUMBERS:
+            if not _is_one(value):
                 raise self._not_a_number(chunk.line_of(offset), column, value, may_exclude)
-            if _is_too_large(value):
+            if not _is_missing(value) and _is_too_large(value):
                 written = json.loads(chunk.data[offset:].partition(b"\n")[0], parse_float=str)[key]
                 is_word = isinstance(written, float)
                 fact = (
@@ -176,6 +181,23 @@ class JsonLinesReader:
         hint = wording.option("--exclude", name) if may_exclude else None
         text = wording.shown(_as_json(value))
         return TableUnusable(place, f"{wording.column(name)}: not a number: {text}", hint)
+
+
+def _is_one(value: Any) -> bool:
+    """Tell whether a value is a number, a flag or missing."""
+    return type(value) in _NUMBERS or _is_missing(value)
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell whether a text is a word for a missing value."""
+    return isinstance(value, str) and value in numbers.MISSING
+
+
+def _is_nearly_number(value: Any) -> bool:
+    """Tell whether a value is a number, or a text that is one in whatever notation."""
+    if isinstance(value, str):
+        return numbers.is_number_as_text(value) or numbers.find_notation(value) is not None
+    return type(value) in _NUMBERS
 
 
 def _peek_lines(stream: ByteStream) -> bytes:
@@ -222,9 +244,11 @@ def _parse_line(chunk: Chunk, offset: int, line: bytes) -> dict[str, Any]:
 
 
 def _fill(target: Array, values: list[Any]) -> bool:
-    """Set an array to values, null to NaN; False where one is not a finite number."""
+    """Set an array to values, null and words for missing to NaN; False where one is not a finite number."""
     if not _NUMBERS.issuperset(map(type, values)):
-        return False
+        values = [None if _is_missing(value) else value for value in values]
+        if not _NUMBERS.issuperset(map(type, values)):
+            return False
     try:
         target[:] = np.array(values, dtype=np.float64)
     except OverflowError:

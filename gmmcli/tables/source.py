@@ -12,6 +12,7 @@ from gmmcli.tables import wording
 from gmmcli.tables.batch import Batch, Late, Reader
 from gmmcli.tables.formats import open_reader
 from gmmcli.tables.held import InMemory
+from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.operands import STDIN, Operand, expand
 
 __all__ = ["Batch", "Operand", "Tables", "find_columns", "open_tables"]
@@ -73,6 +74,11 @@ class Tables:
         return [operand.path for operand in self.operands if operand.path is not None]
 
     @cached_property
+    def positions(self) -> dict[str, list[int]]:
+        """Positions of every name of the first operand's columns."""
+        return positions_of(self.column_names)
+
+    @cached_property
     def numeric_columns(self) -> frozenset[int]:
         """Positions of the first operand's columns of numbers."""
         return self._first.numeric
@@ -82,9 +88,14 @@ class Tables:
         """Names of the first operand's columns of numbers."""
         return frozenset(self.column_names[column] for column in self.numeric_columns)
 
-    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return those of the first operand's columns that are not of numbers, but nine cells in ten are."""
-        return self._first.mostly_numbers(columns)
+    @property
+    def index_columns(self) -> frozenset[int]:
+        """Positions of the first operand's columns that are the index of a pandas frame."""
+        return self._first.index_columns
+
+    def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
+        """Return why columns of the first operand that are not of numbers might be meant as such."""
+        return self._first.doubts(columns)
 
     def explain_not_numeric(self, column: int) -> TableUnusable:
         """Return the error that says why a column of the first operand, asked for by name, is not numeric."""
@@ -204,8 +215,8 @@ def find_columns(column_names: Sequence[str], wanted: Sequence[str], subject: st
     TableUnusable
         Naming all that are absent, or one that there is more than once.
     """
-    position = {name: i for i, name in enumerate(column_names)}
-    absent = [name for name in wanted if name not in position]
+    positions = positions_of(column_names)
+    absent = [name for name in wanted if name not in positions]
     if absent:
         word = "column" if len(absent) == 1 else "columns"
         raise TableUnusable(
@@ -213,10 +224,18 @@ def find_columns(column_names: Sequence[str], wanted: Sequence[str], subject: st
             f"no {word} {wording.listed(absent)}: it has {wording.listed(column_names)}",
         )
     for name in wanted:
-        count = column_names.count(name)
-        if count > 1:
-            raise TableUnusable(subject, f'{count} columns are named "{wording.shown(name)}"')
-    return [position[name] for name in wanted]
+        if len(positions[name]) > 1:
+            fact = f'{len(positions[name])} columns are named "{wording.shown(name)}"'
+            raise TableUnusable(subject, fact)
+    return [positions[name][0] for name in wanted]
+
+
+def positions_of(column_names: Sequence[str]) -> dict[str, list[int]]:
+    """Return the positions of every name: several where columns share it."""
+    positions: dict[str, list[int]] = {}
+    for i, name in enumerate(column_names):
+        positions.setdefault(name, []).append(i)
+    return positions
 
 
 def _open_file(operand: Operand, stdin: BinaryIO | None) -> BinaryIO:

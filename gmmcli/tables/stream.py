@@ -53,6 +53,11 @@ class ByteStream:
         return bytes(self._held)
 
     @property
+    def n_held(self) -> int:
+        """How many bytes were read, but not taken."""
+        return len(self._held)
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return bool(self._raw.closed)

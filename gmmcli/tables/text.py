@@ -5,7 +5,6 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -16,15 +15,17 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.tables import delimited, wording
+from gmmcli.tables import delimited, foreign, numbers, wording
 from gmmcli.tables.batch import Batch
-from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Grammar, Record
-from gmmcli.tables.operands import STDIN
+from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
 
 # The first line of a slow pipe is looked for at every delivery up to here.
 _SHORT_BYTES = 1 << 20
+# More than any table has: what goes beyond is not a table.
+MAX_HEADER_BYTES, MAX_COLUMNS = 1 << 24, 1 << 20
 
 
 class TextReader:
@@ -45,11 +46,14 @@ class TextReader:
         There is no header, or none that can be used.
     """
 
+    index_columns = frozenset[int]()
+
     def __init__(self, stream: ByteStream, name: str, delimiter: bytes, n_threads: int) -> None:
         self._stream = stream
         self._name = name
         self._grammar = Grammar(delimiter)
         self._n_threads = n_threads
+        self._has_flags = False
         self._first_line = 1
         self._header_bytes = 0
         self.column_names = self._read_header()
@@ -64,16 +68,27 @@ class TextReader:
         place, cell = self._not_numbers[column]
         return self._not_a_number(place, column, cell, may_exclude)
 
-    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return those of the columns of whose cells in the first MiB nine in ten are numbers."""
-        n_numbers, n_others = Counter[int](), Counter[int]()
+    def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
+        """Return why columns of numbers are not: any cell of the first MiB is a number, or nearly one."""
+        found, left = dict[int, Doubt](), list[int]()
+        for column in columns:
+            place, cell = self._not_numbers[column]
+            text = cell.decode("utf-8", "replace")
+            notation = numbers.find_notation(text)
+            if notation is not None:
+                command = notation.command(self._name, self._grammar.delimiter == b"\t")
+                found[column] = Doubt.of_notation(place, text, notation, command)
+            else:
+                left.append(column)
         for record in self._grammar.iter_records(self._head.data):
+            if not left:
+                break
             if len(record.fields) == len(self.column_names):
-                for column in columns:
-                    number = delimited.parse_number(record.fields[column])
-                    n_others[column] += number is None
-                    n_numbers[column] += number is not None and not math.isnan(number)
-        return [column for column in columns if n_numbers[column] >= max(9 * n_others[column], 1)]
+                for column in [j for j in left if _is_nearly_number(record.fields[j])]:
+                    place, cell = self._not_numbers[column]
+                    found[column] = Doubt.of_text(place, cell.decode("utf-8", "replace"))
+                    left.remove(column)
+        return found
 
     def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
         """Parse the records.
@@ -84,7 +99,8 @@ class TextReader:
             Of all that is wrong with the table, what comes first.
         """
         parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
-        chunks = iter_chunks(self._stream, self._grammar.find_end, self._name, self._first_line)
+        n_columns = len(self.column_names)
+        chunks = iter_chunks(self._stream, self._grammar.find_end, self._name, self._first_line, n_columns)
         return (batch for batch in parse_ahead(parse, chunks, self._n_threads) if batch.n_rows)
 
     def empty(self, features: Sequence[int], extra: Sequence[int]) -> Batch:
@@ -102,7 +118,7 @@ class TextReader:
             self._take(record)
         header = Chunk(self._stream.held[: record.end], self._first_line, self._name)
         _check_bytes(header, record, self._grammar.delimiter)
-        self._check_names(record.fields)
+        self._check_names(record)
         self._take(record)
         return tuple(field.decode() for field in record.fields)
 
@@ -110,15 +126,15 @@ class TextReader:
         """Return the record at the start of the stream, without waiting for more than that."""
         tried = 0
         while True:
-            held = self._stream.held
+            n_held = self._stream.n_held
             # A long line is looked at again when it has doubled, lest the time grow with its square.
-            is_new_line = len(held) < _SHORT_BYTES and b"\n" in held[tried:]
-            if is_new_line or len(held) >= 2 * tried:
-                tried = len(held)
-                for record in self._grammar.iter_records(held):
+            if n_held < _SHORT_BYTES or n_held >= 2 * tried:
+                tried = n_held
+                for record in self._grammar.iter_records(self._stream.held):
                     return record
-            if len(held) > MAX_RECORD_BYTES:
-                raise TableUnusable(f"{self._name}:1", f"a header of more than {MAX_RECORD_BYTES} bytes")
+            if n_held > MAX_HEADER_BYTES:
+                fact = f"a header of more than {MAX_HEADER_BYTES} bytes"
+                raise TableUnusable(f"{self._name}:{self._first_line}", fact)
             if not self._stream.grow():
                 return self._last_record()
 
@@ -141,10 +157,14 @@ class TextReader:
             raise _open_quote(chunk, self._grammar.find_open_quote(held))
         return record._replace(end=len(held))
 
-    def _check_names(self, names: list[bytes]) -> None:
+    def _check_names(self, record: Record) -> None:
         """Raise `TableUnusable` where the first record cannot be a header."""
+        names = record.fields
+        if len(names) > MAX_COLUMNS:
+            place = f"{self._name}:{self._first_line}"
+            raise TableUnusable(place, f"{len(names)} columns; at most {MAX_COLUMNS} are read")
         shell_name = wording.quoted(self._name)
-        if all(delimited.has_digits(name) for name in names):
+        if all(numbers.has_digits(name) for name in names):
             delimiter = self._grammar.delimiter
             header = delimiter.decode().join(f"x{i + 1}" for i in range(len(names)))
             raise TableUnusable(
@@ -152,13 +172,10 @@ class TextReader:
                 f"the header is made of numbers: {wording.shown(delimiter.join(names))}",
                 f"sed '1i {header}' {shell_name}",
             )
-        source = "" if self._name == STDIN else f" < {shell_name}"
-        if len(names) == 1 and b";" in names[0] and b"\t" not in names[0]:
-            raise TableUnusable(
-                f"{self._name}:{self._first_line}",
-                "the header has semicolons, but neither a comma nor a tab",
-                f"tr ';' '\\t'{source} > table.tsv",
-            )
+        header = self._grammar.delimiter.join(names)
+        if b"\t" not in header and (len(names) == 1 or header == b"sep=,"):
+            below = self._stream.held[record.end :]
+            foreign.check_single_name(header, below, self._first_line, self._name)
 
     @property
     def _head(self) -> Chunk:
@@ -179,7 +196,7 @@ class TextReader:
                 break
             if len(record.fields) != len(self.column_names):
                 continue
-            for column in [j for j in doubtful if delimited.parse_number(record.fields[j]) is None]:
+            for column in [j for j in doubtful if numbers.parse_number(record.fields[j]) is None]:
                 found[column] = (chunk.line_of(record.start), record.fields[column])
                 doubtful.remove(column)
         return found
@@ -188,7 +205,7 @@ class TextReader:
         """Return the columns of which Arrow does not see at once that they are numbers."""
         every = list(range(len(self.column_names)))
         try:
-            table = self._read_arrow(data, every, None, delimited.MISSING)
+            table = self._read_arrow(data, every, None, numbers.MISSING)
         except pa.ArrowInvalid:
             return every
         # To Arrow 0x10 is an integer, though no double.
@@ -209,16 +226,33 @@ class TextReader:
 
     def _read_numbers(self, data: bytes, features: Sequence[int]) -> Array | None:
         """Return the features' cells, or None where Arrow cannot tell or something is not finite."""
-        try:
-            table = self._read_arrow(data, features, pa.float64(), delimited.MISSING)
-        except pa.ArrowInvalid:
+        table = self._read_typed(data, features)
+        if table is None:
             return None
         X = np.empty((len(features), table.num_rows))
         for row, column in zip(X, table.columns, strict=True):
-            row[:] = column.to_numpy()
+            row[:] = (
+                column if pa.types.is_floating(column.type) else column.cast(pa.float64(), safe=False)
+            ).to_numpy()
             if np.count_nonzero(np.isfinite(row)) + column.null_count < table.num_rows:
                 return None
         return X
+
+    def _read_typed(self, data: bytes, features: Sequence[int]) -> Any:
+        """Return the features' cells as floats, integers and flags; None where Arrow finds something else."""
+        if not self._has_flags:
+            try:
+                return self._read_arrow(data, features, pa.float64(), numbers.MISSING)
+            except pa.ArrowInvalid:
+                if b"true" not in data.lower() and b"false" not in data.lower():
+                    return None
+        try:
+            table = self._read_arrow(data, features, None, numbers.MISSING)
+        except pa.ArrowInvalid:
+            return None
+        are_known = all(map(_is_numeric_type, table.schema.types)) and b"0x" not in data.lower()
+        self._has_flags = self._has_flags or are_known
+        return table if are_known else None
 
     def _read_arrow(self, data: bytes, columns: Sequence[int], kind: Any, missing: Sequence[str]) -> Any:
         """Return columns of whole records as an Arrow table; of any type where `kind` is None."""
@@ -263,11 +297,11 @@ class TextReader:
     def _value(self, chunk: Chunk, record: Record, column: int, may_exclude: bool) -> float:
         """Return the number in a cell."""
         cell = record.fields[column]
-        value = delimited.parse_number(cell)
+        value = numbers.parse_number(cell)
         if value is None:
             raise self._not_a_number(chunk.line_of(record.start), column, cell, may_exclude)
         if math.isinf(value):
-            overflows = delimited.has_digits(cell)
+            overflows = numbers.has_digits(cell)
             fact = f"does not fit a double: {wording.shown(cell.strip())}" if overflows else "infinite value"
             name = wording.column(self.column_names[column])
             raise TableUnusable(chunk.line_of(record.start), f"{name}: {fact}")
@@ -290,6 +324,14 @@ class TextReader:
             if i == row:
                 return chunk.line_of(record.start)
         raise IndexError(row)
+
+
+def _is_nearly_number(cell: bytes) -> bool:
+    """Tell whether a cell is a number, in whatever notation."""
+    number = numbers.parse_number(cell)
+    if number is None:
+        return numbers.find_notation(cell.decode("utf-8", "replace")) is not None
+    return not math.isnan(number)
 
 
 def _is_plain(data: bytes) -> bool:
@@ -332,10 +374,14 @@ def _open_quote(chunk: Chunk, offset: int) -> TableUnusable:
     return TableUnusable(chunk.line_of(offset), "a quote opens here and is never closed")
 
 
+def _is_numeric_type(kind: Any) -> bool:
+    """Tell whether Arrow took cells for numbers or flags."""
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    return any(test(kind) for test in tests)
+
+
 def _is_plainly_numeric(column: Any) -> bool:
     """Tell whether Arrow took a column for numbers, and found no NaN but by the words for missing."""
-    if pa.types.is_integer(column.type) or pa.types.is_null(column.type):
-        return True
     if not pa.types.is_floating(column.type):
-        return False
+        return _is_numeric_type(column.type)
     return int(np.count_nonzero(np.isnan(column.to_numpy()))) == int(column.null_count)

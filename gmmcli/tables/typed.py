@@ -1,5 +1,7 @@
 """Parquet, and Arrow files and streams: columns that know their types."""
 
+import itertools
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,11 +11,14 @@ import pyarrow as pa
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
-from gmmcli.tables import wording
+from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import Batch
+from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
 
 BATCH_ROWS = 65_536
+# Rows in which numbers that are stored as text are looked for.
+_LOOKED_AT = 1000
 # Columns by position -> record batches that hold at least these.
 Scan = Callable[[list[int]], Iterator[Any]]
 
@@ -33,6 +38,8 @@ class TypedReader:
     close : callable
     first_row : int
         Number of the first row, for messages.
+    can_rescan : bool
+        Whether rows may be looked at before they are read.
     """
 
     def __init__(
@@ -43,7 +50,9 @@ class TypedReader:
         name: str,
         close: Callable[[], None],
         first_row: int = 0,
+        can_rescan: bool = True,
     ) -> None:
+        self._can_rescan = can_rescan
         self._first_row = first_row
         self._schema = schema
         self.column_names = column_names
@@ -65,9 +74,31 @@ class TypedReader:
             wording.option("--exclude", field.name) if may_exclude else None,
         )
 
-    def mostly_numbers(self, columns: Sequence[int]) -> list[int]:
-        """Return none: a column is of the type that it says."""
-        return []
+    @property
+    def index_columns(self) -> frozenset[int]:
+        """Positions of the columns that pandas wrote as the index of a frame."""
+        try:
+            described = json.loads((self._schema.metadata or {}).get(b"pandas", b"{}"))
+            names = {name for name in described.get("index_columns", ()) if isinstance(name, str)}
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            return frozenset()
+        return frozenset(j for j, name in enumerate(self.column_names) if name in names)
+
+    def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
+        """Return which columns of text begin with numbers: the first rows are looked at."""
+        texts = [j for j in columns if _is_text(self._schema.field(j).type)]
+        found: dict[int, Doubt] = {}
+        if not texts or not self._can_rescan:
+            return found
+        with _reporting(self._name):
+            batches = list(itertools.islice(self._scan(texts), 1))
+        for batch, column in itertools.product(batches, texts):
+            values = batch.column(batch.schema.get_field_index(self.column_names[column]))[:_LOOKED_AT]
+            for row, value in enumerate(values.to_pylist()):
+                if value is not None and numbers.is_number_as_text(value):
+                    found[column] = Doubt.of_type(f"{self._name}: row {row + 1}", value)
+                    break
+        return found
 
     def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
         """Read the rows.
@@ -112,6 +143,11 @@ class TypedReader:
             name = self.column_names[features[int(np.flatnonzero(infinite[:, row])[0])]]
             raise TableUnusable(locate(row), f"{wording.column(name)}: infinite value")
         return Batch(X, {self.column_names[column]: values(column) for column in extra}, locate)
+
+
+def _is_text(kind: Any) -> bool:
+    """Tell whether a type is text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def open_parquet(stream: ByteStream, name: str, n_threads: int) -> TypedReader:
@@ -165,7 +201,7 @@ def open_arrow(stream: ByteStream, name: str, *, is_file: bool) -> TypedReader:
             for begin in range(0, chosen.num_rows, BATCH_ROWS):
                 yield chosen.slice(begin, BATCH_ROWS)
 
-    return TypedReader(opened.schema, column_names, scan, name, source.close)
+    return TypedReader(opened.schema, column_names, scan, name, source.close, can_rescan=is_file)
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """A mixture applied to rows as they arrive: a row's bytes depend on nothing but the row and its number."""
 
+import concurrent.futures
+import os
+import signal
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +18,7 @@ from gmmcli.core.kernel.block import Layout
 from gmmcli.core.kernel.posterior import PER_COMPONENT, PER_ROW
 from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
 from gmmcli.core.units import Units
+from gmmcli.engine import evaluate
 from gmmcli.engine.evaluate import Evaluator
 
 EVERYTHING = (*PER_ROW, *PER_COMPONENT)
@@ -138,3 +143,206 @@ def test_one_column_and_one_component_are_enough():
     assert found["distance"].tolist() == [3.0]
     assert found["probability"].tolist() == [1.0]
     assert found["log_density"][0] == pytest.approx(-4.5 - 0.5 * np.log(2 * np.pi), rel=1e-15)
+
+
+N_TILES, PATIENCE_S = 40, 20.0
+
+
+class Interruption(BaseException):
+    """What a signal handler raises: not an Exception."""
+
+
+class Tiles:
+    """Looks at every tile that is evaluated.
+
+    Attributes
+    ----------
+    do : callable
+        Called with the number of each tile before it is evaluated.
+    threads : set of int
+    n_begun, n_under_way : int
+    """
+
+    def __init__(self):
+        self.do = lambda number: None
+        self.threads, self.n_begun, self.n_under_way = set(), 0, 0
+        self._lock = threading.Lock()
+
+    def look(self, evaluate_rows, evaluator, X, first_row, *rest):
+        """Evaluate a tile."""
+        with self._lock:
+            self.threads.add(threading.get_ident())
+            self.n_begun += 1
+            self.n_under_way += 1
+        try:
+            self.do(first_row // SHORT.tile_rows)
+            evaluate_rows(evaluator, X, first_row, *rest)
+        finally:
+            with self._lock:
+                self.n_under_way -= 1
+
+
+@pytest.fixture
+def tiles(monkeypatch):
+    """Return what looks at tiles."""
+    tiles, evaluate_rows = Tiles(), Evaluator._evaluate_rows
+    monkeypatch.setattr(Evaluator, "_evaluate_rows", lambda *arguments: tiles.look(evaluate_rows, *arguments))
+    return tiles
+
+
+class Pool(concurrent.futures.ThreadPoolExecutor):
+    """A pool of threads that says when it has been given all tiles, and when it begins no further one."""
+
+    has_all, is_dismissed = threading.Event(), threading.Event()
+    n_given = 0
+
+    def submit(self, *arguments, **more):
+        """Take a tile."""
+        future = super().submit(*arguments, **more)
+        self.n_given += 1
+        if self.n_given == N_TILES:
+            self.has_all.set()
+        return future
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        """End the threads."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+        self.is_dismissed.set()
+        super().shutdown(wait)
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """Return the kind of pool that evaluators make."""
+    Pool.has_all.clear()
+    Pool.is_dismissed.clear()
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
+    return Pool
+
+
+def many_rows(mixture):
+    return rows_of(mixture, N_TILES * SHORT.tile_rows)[0]
+
+
+@pytest.mark.parametrize("n_threads", [2, 5])
+def test_threads_keep_their_arrays_from_batch_to_batch_and_never_share_them(tiles, monkeypatch, n_threads):
+    """As many workspaces as threads, however many tiles: making one costs more than a tile."""
+    made, in_use, all_there = [], [], threading.Barrier(n_threads, timeout=PATIENCE_S)
+    workspace, apply = evaluate.Workspace, evaluate.evaluate
+
+    def make(*arguments):
+        made.append(workspace(*arguments))
+        return made[-1]
+
+    def apply_alone(kernel, block, wanted):
+        assert block not in in_use
+        in_use.append(block)
+        found = apply(kernel, block, wanted)
+        in_use.remove(block)
+        return found
+
+    monkeypatch.setattr(evaluate, "Workspace", make)
+    monkeypatch.setattr(evaluate, "evaluate", apply_alone)
+    evaluator, mixture = evaluator_of("full", n_threads)
+    tiles.do = lambda number: all_there.wait() if number < n_threads else None
+
+    with evaluator:
+        for _ in range(3):
+            evaluator.evaluate(many_rows(mixture), 0)
+
+    assert tiles.n_begun == 3 * N_TILES
+    assert len(tiles.threads) == n_threads
+    assert 1 <= len(made) <= n_threads
+
+
+def test_leaving_an_evaluator_ends_its_threads(tiles):
+    """They serve every batch until then."""
+    before = set(threading.enumerate())
+    evaluator, mixture = evaluator_of("full", 3)
+
+    with evaluator:
+        evaluator.evaluate(many_rows(mixture), 0)
+        threads = set(threading.enumerate()) - before
+        evaluator.evaluate(many_rows(mixture), 0)
+        assert set(threading.enumerate()) - before >= threads
+        assert 1 <= len(set(threading.enumerate()) - before) <= 3
+
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize(("n_threads", "n_rows"), [(1, N_TILES * SHORT.tile_rows), (3, SHORT.tile_rows)])
+def test_one_thread_or_one_tile_needs_no_other_thread(tiles, n_threads, n_rows):
+    """A small table is evaluated sooner than a thread is made."""
+    evaluator, mixture = evaluator_of("full", n_threads)
+
+    with evaluator:
+        evaluator.evaluate(rows_of(mixture, n_rows)[0], 0)
+
+    assert tiles.threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("kind", [ValueError, MemoryError, Interruption, KeyboardInterrupt])
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+@pytest.mark.parametrize("place", ["tile", "workspace"])
+def test_whatever_is_raised_in_a_thread_surfaces_and_no_thread_is_left(
+    tiles, pool, monkeypatch, place, n_threads, kind
+):
+    """In a tile, or in the making of arrays; tiles that no thread has begun are not begun behind it."""
+    before = set(threading.enumerate())
+
+    def fail(*_):
+        raise kind
+
+    if place == "workspace":
+        monkeypatch.setattr(evaluate, "Workspace", fail)
+    tiles.do = lambda number: fail() if number == 0 else pool.is_dismissed.wait(PATIENCE_S)
+    evaluator, mixture = evaluator_of("full", n_threads)
+
+    with pytest.raises(kind), evaluator:
+        evaluator.evaluate(many_rows(mixture), 0)
+
+    assert set(threading.enumerate()) == before
+    assert tiles.n_under_way == 0
+    # The one that failed, and one more in the hands of each thread; a single thread begins none after it.
+    assert tiles.n_begun <= (1 if n_threads == 1 else 1 + n_threads)
+
+
+@pytest.fixture
+def interrupted_by_sigusr1():
+    """Let SIGUSR1 raise in the main thread, once, as the command line lets SIGTERM."""
+    seen = []
+
+    def handler(*_):
+        seen.append(None)
+        if len(seen) == 1:
+            raise Interruption
+
+    previous = signal.signal(signal.SIGUSR1, handler)
+    yield
+    signal.signal(signal.SIGUSR1, previous)
+
+
+@pytest.mark.usefixtures("interrupted_by_sigusr1")
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_a_signal_ends_the_evaluation_and_no_tile_goes_on_behind_it(tiles, pool, n_threads):
+    """What the handler raises leaves after the tiles in hand, not after all of them."""
+    before = set(threading.enumerate())
+
+    def interrupt(number):
+        if number == 0:
+            # Earlier, a thread that is being started might end a moment after the pool.
+            assert n_threads == 1 or pool.has_all.wait(PATIENCE_S)
+            # Again and again: one that comes just before the main thread waits for a tile does not wake it.
+            while not pool.is_dismissed.wait(0.05):
+                os.kill(os.getpid(), signal.SIGUSR1)
+        pool.is_dismissed.wait(PATIENCE_S)
+
+    tiles.do = interrupt
+    evaluator, mixture = evaluator_of("full", n_threads)
+
+    with pytest.raises(Interruption), evaluator:
+        evaluator.evaluate(many_rows(mixture), 0)
+
+    assert set(threading.enumerate()) == before
+    assert tiles.n_under_way == 0
+    assert tiles.n_begun <= n_threads

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gmmcli.errors import GmmError
 from gmmcli.tables import chunks, delimited
 from gmmcli.tables.blocks import rechunk
+from gmmcli.tables.numbers import parse_number
 from gmmcli.tables.source import open_tables
 
 QUICK = settings(max_examples=60, deadline=None, database=None, derandomize=True)
@@ -18,7 +19,7 @@ numbers = st.sampled_from(["1", "-2.5", " 3 ", "", "NA", '"4"', "1e3", '""', " n
 texts = st.sampled_from(
     ["x", "", '"a,b"', '"two\nlines"', '"say ""no"""', '5" pipe', '"x\r\ny"', "ü", '"\n"']
 )
-bad_rows = st.sampled_from(["n/a,x", "1", "1,2,3", "inf,x", "1e999,x", "0x1,x", '1,"open', "1,x\ry", "1,\0"])
+bad_rows = st.sampled_from(["n.a,x", "1", "1,2,3", "inf,x", "1e999,x", "0x1,x", '1,"open', "1,x\ry", "1,\0"])
 ends = st.sampled_from(["\n", "\r\n", "\n\n"])
 rows = st.tuples(numbers, texts).map(",".join)
 
@@ -108,7 +109,7 @@ def test_the_fast_and_the_slow_reader_agree_on_what_a_number_is(cell):
 def test_the_slow_reader_rounds_as_the_fast_one(cell):
     """Both to the nearest double."""
     assert outcome(f"a,t\n{cell},x\n", 1 << 20)[0] == outcome(f"a,t\n{cell},x\n NA ,x\n", 1 << 20)[0][:1]
-    assert delimited.parse_number(cell.encode()) == float(cell)
+    assert parse_number(cell.encode()) == float(cell)
 
 
 @QUICK

@@ -11,7 +11,19 @@ from gmmcli.tables.delimited import Grammar, OpenQuote, has_bare_return
 
 # `make fuzz` asks for 100,000 and more.
 N_TEXTS = int(os.environ.get("GMMCLI_FUZZ_TEXTS", "4000"))
-PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"a", b"1", b" ", b"\t", b'"a"', b'"\n"', b",,", b"\xc3\xa9", b";"]
+PIECES = [
+    b"a",
+    b"1",
+    b" ",
+    b"\t",
+    b",",
+    b",,",
+    b";",
+    b"\n",
+    b"\r\n",
+    b"\xc3\xa9",
+    *(b'"', b'""', b'"a"', b'"\n"'),
+]
 
 
 def random_text(rng: random.Random) -> bytes:

@@ -43,6 +43,16 @@ NUMBERS = {
     b"null": np.nan,
     b" NA ": np.nan,
     b'"null"': np.nan,
+    b"n/a": np.nan,
+    b"N/A": np.nan,
+    b"#N/A": np.nan,
+    b"-nan": np.nan,
+    b"NULL": np.nan,
+    b"None": np.nan,
+    b"<NA>": np.nan,
+    b"true": 1.0,
+    b"True": 1.0,
+    b"FALSE": 0.0,
 }
 
 
@@ -56,8 +66,6 @@ def test_a_cell_that_is_a_number_or_missing_has_this_value(cell):
 
 
 TEXTS = {
-    b"n/a": "n/a",
-    b"N/A": "N/A",
     b"-": "-",
     b"?": "?",
     b".": ".",
@@ -76,13 +84,11 @@ TEXTS = {
     b"0X1p3": "0X1p3",
     b"0b1": "0b1",
     b"NAN": "NAN",
-    b"-nan": "-nan",
     b"nan(1)": "nan(1)",
-    b"NULL": "NULL",
-    b"None": "None",
     b"na": "na",
+    b"N.A.": "N.A.",
+    b"tRue": "tRue",
     b"infi": "infi",
-    b"true": "true",
     b"2020-01-01": "2020-01-01",
     b"12:30": "12:30",
     b"$5": "$5",

@@ -57,7 +57,7 @@ def test_one_column_with_empty_cells_is_written_without_losing_a_row(output_form
     np.testing.assert_array_equal(found, np.array(values, dtype=np.float64))
 
 
-wide_cells = st.sampled_from(["1", "", "inf", "1e400", '"2\n"', '"3"', "x", "0x1", "n/a", '"y\n"'])
+wide_cells = st.sampled_from(["1", "", "inf", "1e400", '"2\n"', '"3"', "x", "0x1", "n.a", '"y\n"'])
 
 
 @QUICK
@@ -68,7 +68,7 @@ def test_types_are_told_by_the_whole_records_of_a_beginning_of_any_length(record
     for *row, end in records:
         text += ",".join(row) + end
         if len(text) <= inference_bytes:
-            texts = ("x", "0x1", "n/a", '"y\n"', '"2\n"')
+            texts = ("x", "0x1", "n.a", '"y\n"', '"2\n"')
             numeric -= {name for name, cell in zip("ab", row, strict=True) if cell in texts}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gmmcli.tables.text.INFERENCE_BYTES", inference_bytes)
@@ -82,13 +82,13 @@ def test_the_error_about_a_cell_does_not_depend_on_how_much_was_looked_at(monkey
     monkeypatch.setattr("gmmcli.tables.text.INFERENCE_BYTES", inference_bytes)
 
     def read():
-        with open_tables([], stdin=io.BytesIO(b'a,b\n1,"2"\n\n3,n/a\n4,x\n')) as tables:
+        with open_tables([], stdin=io.BytesIO(b'a,b\n1,"2"\n\n3,n.a\n4,x\n')) as tables:
             features = select_features(tables, ("b",)).features
             list(tables.iter_batches(features))
 
     with pytest.raises(TableUnusable) as caught:
         read()
-    assert str(caught.value) == '-:4: column "b": not a number: "n/a"'
+    assert str(caught.value) == '-:4: column "b": not a number: "n.a"'
 
 
 def test_a_header_longer_than_the_beginning_leaves_types_to_what_is_read(monkeypatch):

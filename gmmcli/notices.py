@@ -1,8 +1,12 @@
-"""What a command says beside its result: warnings, which always show, and information."""
+"""What a command says beside its result: warnings and information."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+# "serious" changes how the result may be used: only -qq hides it. "warning" is hidden by -q; "information"
+# shows on a terminal or with -v.
+Level = Literal["information", "warning", "serious"]
 
 
 @dataclass(frozen=True)
@@ -15,21 +19,19 @@ class Notice:
         For programs, e.g. "rows_dropped".
     text : str
         For people: one line.
-    is_warning : bool
-        Information (False) shows on a terminal or with -v only.
+    level : str
     details : dict
         Further keys of the JSON.
     """
 
     name: str
     text: str
-    is_warning: bool = True
+    level: Level
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the element of the report's list of warnings."""
-        level = "warning" if self.is_warning else "information"
-        return {"name": self.name, "text": self.text, "level": level, **self.details}
+        return {"name": self.name, "text": self.text, "level": self.level, **self.details}
 
 
 Notify = Callable[[Notice], None]

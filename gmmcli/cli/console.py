@@ -26,7 +26,7 @@ class Console:
     verb : str
         Of the command line, for messages.
     verbosity : int
-        −1 with -q, 0, 1 with -v, 2 with -vv.
+        −2 with -qq, −1 with -q, 0, 1 with -v, 2 with -vv.
     color, progress : bool or None
         None is "decide by the terminal".
     debug : bool
@@ -97,13 +97,10 @@ class Console:
             self._print(f"{self._paint('hint:', '36')} {_printable(error.hint)}")
 
     def notify(self, notice: Notice) -> None:
-        """Print a warning always (but with -q), information on a terminal or with -v."""
-        if self.verbosity < 0:
-            return
-        if notice.is_warning:
-            self._say("warning", notice.text)
-        elif self.verbosity > 0 or self.stderr_is_terminal:
-            self._say("note", notice.text)
+        """Print serious warnings unless -qq, others unless -q, information on a terminal or with -v."""
+        needed = {"serious": -1, "warning": 0, "information": 0 if self.stderr_is_terminal else 1}
+        if self.verbosity >= needed[notice.level]:
+            self._say("note" if notice.level == "information" else "warning", notice.text)
 
     def summary(self, text: str) -> None:
         """Print the one line about a success: on a terminal only."""

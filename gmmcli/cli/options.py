@@ -173,7 +173,7 @@ def general(command: Callable[..., T]) -> Callable[..., T]:
     """Add the options that every verb has, and pass the console."""
 
     @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv: every step.")
-    @click.option("-q", "--quiet", is_flag=True, help="No warnings on stderr.")
+    @click.option("-q", "--quiet", count=True, help="Serious warnings only on stderr; -qq: no warnings.")
     @click.option("--progress/--no-progress", default=None, help="Progress on stderr (on a terminal only).")
     @click.option("--no-color", is_flag=True, help="No colour on stderr.")
     @click.option("--debug", is_flag=True, help="Traceback with an error.")
@@ -181,8 +181,8 @@ def general(command: Callable[..., T]) -> Callable[..., T]:
     @wraps(command)
     def with_console(ctx: click.Context, /, **given: Any) -> T:
         console: Console = ctx.obj
-        console.verbosity = -1 if given.pop("quiet") else given["verbose"]
-        del given["verbose"]
+        verbose, quiet = given.pop("verbose"), given.pop("quiet")
+        console.verbosity = -quiet if quiet else verbose
         console.progress, console.debug = given.pop("progress"), given.pop("debug")
         if given.pop("no_color"):
             console.color = False

@@ -28,7 +28,7 @@ def tell_of_few_rows(table: InMemoryTable, n_components: int, tell: Notify) -> N
     if distinct < n_components:
         rows = "all rows are equal" if distinct == 1 else f"only {distinct} distinct rows"
         text = f"{rows}, too few for {n_components} components"
-        tell(Notice("few_distinct_rows", text, details={"rows": distinct}))
+        tell(Notice("few_distinct_rows", text, "serious", {"rows": distinct}))
 
 
 def reseeded(tell: Notify) -> Callable[[list[int], int], None]:
@@ -36,7 +36,7 @@ def reseeded(tell: Notify) -> Callable[[list[int], int], None]:
 
     def warn(components: list[int], step: int) -> None:
         text = f"{components_in_words(components)}: hardly any row left, re-seeded at step {step}"
-        tell(Notice("reseeded", text, details={"components": components, "step": step}))
+        tell(Notice("reseeded", text, "warning", {"components": components, "step": step}))
 
     return warn
 
@@ -60,11 +60,11 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
         column = features[one.column]
         if not one.others and not is_new and len(dependent) < len(features):
             text = f"{_in_words(one, features)} in this table: its variances are those of {added}"
-            tell(Notice("columns_flat", text, details={"columns": [column]}))
+            tell(Notice("columns_flat", text, "serious", {"columns": [column]}))
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
     if not kept:
         text = f"no column has a spread: variances are those of {added} alone"
-        tell(Notice("variance_floor", text, details={"components": [], "columns": list(features)}))
+        tell(Notice("variance_floor", text, "serious", {"components": [], "columns": list(features)}))
         return
     floored: dict[tuple[int, ...], list[int | None]] = {}
     for component, columns in find_floored(restricted(checkpoint.state, kept), reg_covar):
@@ -77,7 +77,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
             "fewer components if rows repeat, --reg-covar 0 if so small a spread is real"
         )
         known = [component for component in components if component is not None]
-        tell(Notice("variance_floor", text, details={"components": known, "columns": names}))
+        tell(Notice("variance_floor", text, "serious", {"components": known, "columns": names}))
 
 
 def _tell_of_collinear(
@@ -88,13 +88,13 @@ def _tell_of_collinear(
         hint = f"; {_FEWER_COLUMNS}" if is_new else ""
         text = _all_in_words(dependent, features) + hint
         details: dict[str, object] = {"columns": [features[one.column] for one in dependent]}
-        tell(Notice("columns_collinear", text, details=details))
+        tell(Notice("columns_collinear", text, "serious", details))
         return
     for one in dependent:
         column, others = features[one.column], [features[j] for j in one.others]
         hint = f"; {wording.option('--exclude', column)}" if is_new else ""
         details = {"column": column, "others": others}
-        tell(Notice("columns_collinear", _in_words(one, features) + hint, details=details))
+        tell(Notice("columns_collinear", _in_words(one, features) + hint, "serious", details))
 
 
 def singular(

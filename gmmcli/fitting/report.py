@@ -99,14 +99,19 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
     """Warn of a limit that was reached; of empty components and variances at the floor, once."""
     state = "converged" if outcome.converged else "not converged"
     if outcome.ending == "max_iter" and not outcome.converged:
-        tell(Notice("cap_reached", f"not converged after {outcome.steps_in_words}: --max-iter reached"))
+        tell(
+            Notice(
+                "cap_reached", f"not converged after {outcome.steps_in_words}: --max-iter reached", "serious"
+            )
+        )
     if outcome.ending == "time_limit":
-        tell(Notice("time_limit", f"stopped by --time-limit after {outcome.steps_in_words}, {state}"))
+        text = f"stopped by --time-limit after {outcome.steps_in_words}, {state}"
+        tell(Notice("time_limit", text, "warning" if outcome.converged else "serious"))
     checkpoint, settings = outcome.stored.checkpoint, outcome.settings
     if not outcome.has_published:
         return
     for k in empty_components(checkpoint.statistics):
-        tell(Notice("empty_component", f"component {k} explains no row", details={"component": k}))
+        tell(Notice("empty_component", f"component {k} explains no row", "serious", {"component": k}))
     is_regularised = "c" in settings.params and checkpoint.global_step > outcome.steps_before
     if is_regularised:
         tell_of_floor(checkpoint, settings.reg_covar, tell, is_new=outcome.before is None)

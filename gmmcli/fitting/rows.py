@@ -117,8 +117,8 @@ def _tell_of_loading(loaded: Loaded, tell: Notify) -> None:
     if loaded.rows_dropped:
         tell(rows_dropped(loaded.rows_dropped))
     if loaded.empty_columns:
-        names = wording.listed(loaded.empty_columns)
-        tell(Notice("columns_empty", f"no value, skipped: {names}", False, {"columns": loaded.empty_columns}))
+        text = f"no value, skipped: {wording.listed(loaded.empty_columns)}"
+        tell(Notice("columns_empty", text, "information", {"columns": loaded.empty_columns}))
 
 
 def _measure(
@@ -140,7 +140,6 @@ def _measure(
         raise TableUnusable(name, f"{rows} too few for {K} components", f"-k {n_rows}")
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
-        tell(
-            Notice("columns_constant", f"constant: {wording.listed(constant)}", False, {"columns": constant})
-        )
+        text = f"constant: {wording.listed(constant)}"
+        tell(Notice("columns_constant", text, "information", {"columns": constant}))
     return units

@@ -70,7 +70,7 @@ def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, pro
     is_same_table = rows.are_those_of(checkpoint)
     if not is_same_table and not plan.request.partial:
         tables = f"other tables than those of checkpoint {plan.stored.generation}"
-        tell(Notice("other_table", f"{tables}: only these count from now on", is_warning=False))
+        tell(Notice("other_table", f"{tables}: only these count from now on", "information"))
     before = Settings.from_json(checkpoint.settings, "the model")
     return _continued(checkpoint, is_same_table, plan.settings.makes_steps_like(before))
 

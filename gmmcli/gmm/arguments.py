@@ -114,7 +114,7 @@ def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
 
 def log_notice(notice: Notice) -> None:
     """Log what a job tells."""
-    LOG.log(logging.WARNING if notice.is_warning else logging.INFO, notice.text)
+    LOG.log(logging.INFO if notice.level == "information" else logging.WARNING, notice.text)
 
 
 @contextlib.contextmanager

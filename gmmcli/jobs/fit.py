@@ -181,7 +181,7 @@ def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> No
     name, left = signal.Signals(stopped.signum).name, "nothing written"
     if newest is not None:
         left = f"checkpoint {newest.generation} has {newest.checkpoint.global_step} steps"
-    tell(Notice("stopped", f"stopped by {name}: {left}", is_warning=False))
+    tell(Notice("stopped", f"stopped by {name}: {left}", "information"))
 
 
 def _explained(
@@ -198,8 +198,8 @@ def _explained(
 def _finish(writer: Writer, outcome: Outcome, tell: Notify) -> None:
     """Report how the run ended, and leave the newest checkpoint newer than the tables."""
     for text in writer.warnings:
-        tell(Notice("file_system", text))
+        tell(Notice("file_system", text, "warning"))
     if not outcome.has_published:
-        tell(Notice("nothing_to_do", f"nothing to do: {outcome.steps_in_words}", is_warning=False))
+        tell(Notice("nothing_to_do", f"nothing to do: {outcome.steps_in_words}", "information"))
         writer.touch_newest()
     tell_of_ending(outcome, tell)

@@ -96,11 +96,11 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
     doubts = tables.doubts(skipped) if skipped else {}
     if certain := names([column for column in skipped if column not in doubts]):
         text = f"not numeric, skipped: {wording.listed(certain)}"
-        yield Notice("columns_skipped", text, False, {"columns": certain})
+        yield Notice("columns_skipped", text, "information", {"columns": certain})
     if index:
         text = f"an index of pandas, left out: {wording.listed(names(index))}"
         way_out = wording.option("--columns", "*", *names(index))
-        yield Notice("index_left_out", f"{tables.name}: {text}; to use it: {way_out}")
+        yield Notice("index_left_out", f"{tables.name}: {text}; to use it: {way_out}", "serious")
     for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
         alike = [column for column in skipped if column in doubts and doubts[column].kind == kind]
         yield _doubtful(doubts[alike[0]], names(alike))
@@ -116,7 +116,7 @@ def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
     if doubt.way_out is not None:
         way_out = f"to read {it}: {doubt.way_out}; {way_out}"
     text = f"{doubt.place}: {subject} left out: {doubt.fact}; {way_out}"
-    return Notice("column_left_out", text, details={"columns": names})
+    return Notice("column_left_out", text, "serious", {"columns": names})
 
 
 def match_features(tables: Tables, features: Sequence[str], model_dir: Path | None = None) -> tuple[str, ...]:
@@ -253,4 +253,4 @@ def _check_names(tables: Tables, chosen: list[int]) -> None:
 def columns_late(late: Late, columns: Sequence[str]) -> Notice:
     """Return the warning about keys first seen after the first MiB."""
     text = f"{late.place}: not among the keys of the first MiB, left out: {wording.listed(columns)}"
-    return Notice("columns_late", text, details={"columns": list(columns)})
+    return Notice("columns_late", text, "serious", {"columns": list(columns)})

@@ -18,7 +18,7 @@ MAN = Path(__file__).parents[2] / "man"
 # The contract: every spelling of every option, and words that its help must contain (its default, mostly).
 GENERAL = {
     "-v --verbose": "stderr",
-    "-q --quiet": "warnings",
+    "-q --quiet": "-qq",
     "--progress --no-progress": "terminal",
     "--no-color": "colour",
     "--debug": "Traceback",

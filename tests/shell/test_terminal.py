@@ -1,7 +1,15 @@
 """What differs when a person looks: notes, the line about a success, colour, and what is refused."""
 
+import re
+from typing import get_args
+
+import click
 import pytest
+from gmmcli.jobs.notice import Level, Notice
 from shell.session import Session
+
+from gmmcli.cli import options
+from gmmcli.cli.console import Console
 
 
 def test_a_fit_tells_what_it_left_out_and_what_it_came_to(empty_session: Session) -> None:
@@ -18,6 +26,32 @@ def test_quiet_is_quiet_on_a_terminal(empty_session: Session) -> None:
     result = empty_session.run_on_terminal("gmmcli fit -q -m flowers -k 1 iris.csv")
 
     assert (result.status, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("switches", "shown"),
+    [
+        ("", {"information", "warning", "serious"}),
+        ("-q", {"serious"}),
+        ("-qq", set()),
+        ("-v -q", {"serious"}),
+    ],
+)
+def test_quiet_hides_what_is_not_serious_and_twice_quiet_hides_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], switches: str, shown: set[str]
+) -> None:
+    """What the seriousness is, the notice says; nothing else decides."""
+    monkeypatch.setattr(Console, "stderr_is_terminal", True)
+
+    @click.command
+    @options.general
+    def command(console: Console) -> None:
+        for level in get_args(Level):
+            console.notify(Notice("any", level, level))
+
+    command.main(switches.split(), standalone_mode=False, obj=Console())
+
+    assert set(re.findall(r"\w+$", capsys.readouterr().err, re.MULTILINE)) == shown
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,17 @@ def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | Non
                 yield None if tied else k, tuple(map(int, taking_part))
 
 
+def rows_needed(covariance_type: str, n_features: int, n_components: int) -> int:
+    """Return the fewest rows that determine the covariances of so many components."""
+    match covariance_type:
+        case "full":
+            return n_components * (n_features + 1)
+        case "tied":
+            return n_components + n_features
+        case _:
+            return n_components * 2
+
+
 @dataclass(frozen=True)
 class Dependent:
     """A column that the columns before it determine.

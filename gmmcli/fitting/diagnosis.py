@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted
+from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted, rows_needed
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Engine, Table
 from gmmcli.engine.in_memory import InMemoryTable
 from gmmcli.errors import CovarianceNotPositive, NumericalFailure
+from gmmcli.fitting.plan import Plan
+from gmmcli.fitting.rows import TrainingRows
 from gmmcli.notices import Notice, Notify
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables import wording
@@ -16,10 +18,15 @@ from gmmcli.tables import wording
 _COMPONENTS_SHOWN = 10
 # More columns that others determine are told of together.
 _COLUMNS_APART = 10
+# As are components at the floor where the columns differ so often.
+_GROUPS_APART = 3
 _FEWER_COLUMNS = "fewer columns, or --covariance-type diag"
 # Of a table's variance in standard units: what rounding leaves of a combination of columns, and what is not
 # worth calling a spread of its own however large the regularisation is.
 _ROUNDING, _NEGLIGIBLE = 1e-10, 2e-6
+
+# A component at the floor, None for the covariance that all share, and the columns that take part.
+Floored = tuple[int | None, tuple[str, ...]]
 
 
 def tell_of_few_rows(table: InMemoryTable, n_components: int, tell: Notify) -> None:
@@ -53,31 +60,92 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
         Whether the model is: then constant columns have been told of with its table.
     """
     features, added = checkpoint.features, f"--reg-covar {reg_covar:g}"
+    mixture, statistics = checkpoint.state, checkpoint.statistics
+    kind, K = mixture.covariance_type, mixture.n_components
     negligible = min(max(2 * reg_covar, _ROUNDING), _NEGLIGIBLE)
-    dependent = find_dependent_columns(checkpoint.statistics, negligible)
-    _tell_of_collinear([one for one in dependent if one.others], features, tell, is_new=is_new)
-    for one in dependent:
-        column = features[one.column]
-        if not one.others and not is_new and len(dependent) < len(features):
-            text = f"{_in_words(one, features)} in this table: its variances are those of {added}"
-            tell(Notice("columns_flat", text, "serious", {"columns": [column]}))
+    dependent = find_dependent_columns(statistics, negligible)
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
     if not kept:
         text = f"no column has a spread: variances are those of {added} alone"
         tell(Notice("variance_floor", text, "serious", {"components": [], "columns": list(features)}))
         return
-    floored: dict[tuple[int, ...], list[int | None]] = {}
-    for component, columns in find_floored(restricted(checkpoint.state, kept), reg_covar):
-        floored.setdefault(columns, []).append(component)
-    for columns, components in floored.items():
-        names = [features[kept[j]] for j in columns]
+    if not is_new:
+        _tell_of_flat([one for one in dependent if not one.others], features, added, tell)
+    collinear = [one for one in dependent if one.others]
+    floored = [
+        (component, tuple(features[kept[j]] for j in columns))
+        for component, columns in find_floored(restricted(mixture, kept), reg_covar)
+    ]
+    n_columns = len(kept) + len(collinear)
+    remedy = _remedy(kind, K) + ("" if is_new else ", with --fresh")
+    if (floored or collinear) and statistics.rows < rows_needed(kind, n_columns, K):
+        affected = [*floored, *((None, (features[one.column],)) for one in collinear)]
+        tell(_at_floor(f"{_too_few(statistics.rows, kind, n_columns, K)}: {remedy}", affected))
+        return
+    _tell_of_collinear(collinear, features, tell, is_new=is_new)
+    least = rows_needed(kind, n_columns, 1) - 0.5
+    short = [one for one in floored if one[0] is not None and statistics.counts[one[0]] < least]
+    if short:
+        components = [component for component, _ in short]
+        most = round(max(float(statistics.counts[k]) for k in components if k is not None))
+        too_few = _too_few(most, kind, n_columns, 1)
+        tell(_at_floor(f"{components_in_words(components)}: at most {too_few}: {remedy}", short))
+    _tell_of_narrow([one for one in floored if one not in short], added, tell)
+
+
+def _tell_of_flat(dependent: Sequence[Dependent], features: Sequence[str], added: str, tell: Notify) -> None:
+    """Warn of columns that are constant in a table of a later run."""
+    for one in dependent:
+        text = f"{_in_words(one, features)} in this table: its variances are those of {added}"
+        tell(Notice("columns_flat", text, "serious", {"columns": [features[one.column]]}))
+
+
+def _tell_of_narrow(floored: Sequence[Floored], added: str, tell: Notify) -> None:
+    """Warn of other components at the floor: of those in the same columns together."""
+    groups: dict[tuple[str, ...], list[Floored]] = {}
+    for one in floored:
+        groups.setdefault(one[1], []).append(one)
+    some = ""
+    if len(groups) > _GROUPS_APART:
+        groups, some = {tuple(_columns_of(floored)): list(floored)}, "some of "
+    for columns, group in groups.items():
         text = (
-            f"{components_in_words(components)}: "
-            f"variance at the floor of {added} in {wording.listed(names)}; "
-            "fewer components if rows repeat, --reg-covar 0 if so small a spread is real"
+            f"{components_in_words([component for component, _ in group])}: "
+            f"variance at the floor of {added} in {some}{wording.listed(columns)}; "
+            "use fewer components if rows repeat, or --reg-covar 0 if the small spread is real"
         )
-        known = [component for component in components if component is not None]
-        tell(Notice("variance_floor", text, "serious", {"components": known, "columns": names}))
+        tell(_at_floor(text, group))
+
+
+def _columns_of(floored: Sequence[Floored]) -> list[str]:
+    """Return the columns in which components are at the floor, each once."""
+    return list(dict.fromkeys(name for _, names in floored for name in names))
+
+
+def _at_floor(text: str, floored: Sequence[Floored]) -> Notice:
+    """Return the warning about components without a spread of their own in some columns."""
+    components = [component for component, _ in floored if component is not None]
+    details = {"components": components, "columns": _columns_of(floored)}
+    return Notice("variance_floor", text, "serious", details)
+
+
+def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int) -> str:
+    """Return how many rows there are, and how many a covariance needs."""
+    there, shape = wording.counted(rows, "row"), wording.counted(n_columns, "column")
+    if covariance_type == "tied":
+        needed = rows_needed(covariance_type, n_columns, n_components)
+        shape = f"{shape} in {wording.counted(n_components, 'component')}"
+        return f"{there}; a tied covariance of {shape} needs {needed}"
+    each = rows / n_components
+    per_component = "" if n_components == 1 else f" are {each:.{0 if each >= 5 else 1}f} per component"
+    needed = rows_needed(covariance_type, n_columns, 1)
+    return f"{there}{per_component}; a {covariance_type} covariance of {shape} needs {needed}"
+
+
+def _remedy(covariance_type: str, n_components: int) -> str:
+    """Return what to do where rows are too few."""
+    fewer = "fewer components" if n_components > 1 else "fewer columns"
+    return f"{fewer}, or --covariance-type diag" if covariance_type in ("full", "tied") else fewer
 
 
 def _tell_of_collinear(
@@ -98,12 +166,7 @@ def _tell_of_collinear(
 
 
 def singular(
-    error: CovarianceNotPositive,
-    step: int,
-    features: Sequence[str],
-    dependent: Sequence[Dependent],
-    *,
-    may_exclude: bool,
+    error: CovarianceNotPositive, step: int, plan: Plan, rows: TrainingRows, dependent: Sequence[Dependent]
 ) -> NumericalFailure:
     """Return the error of a covariance that is not positive definite, with columns, step and cause.
 
@@ -111,16 +174,21 @@ def singular(
     ----------
     error : CovarianceNotPositive
     step : int
-    features : sequence of str
+    plan : Plan
+    rows : TrainingRows
     dependent : sequence of Dependent
         Columns of the table that others determine.
-    may_exclude : bool
-        Whether columns may still be left out: those of a model that exists may not.
     """
+    features, n_rows, may_exclude = rows.features, rows.table.n_rows, plan.is_new
     columns = wording.listed([features[j] for j in error.features])
     fact, hint = f"covariance not positive definite in columns {columns} at step {step}", error.hint
+    kind, K = plan.settings.covariance_type, plan.settings.components
+    n_columns = sum(bool(one.others) for one in dependent) + len(features) - len(dependent)
     if len(dependent) == len(features):
         fact = f"{fact}: no column has a spread"
+    elif n_rows < rows_needed(kind, n_columns, K):
+        fact = f"{fact}: {_too_few(n_rows, kind, n_columns, K)}"
+        hint = f"--reg-covar 1e-6, {_remedy(kind, K)}" if may_exclude else hint
     elif dependent:
         fact = f"{fact}: {_all_in_words(dependent, features)}"
         if may_exclude and sum(bool(one.others) for one in dependent) > _COLUMNS_APART:

@@ -192,7 +192,7 @@ def _explained(
         dependent = dependent_columns(engine, rows.table, plan.settings.covariance_type)
     except TimeUp:  # the error that ended the run is reported all the same
         dependent = []
-    return singular(error, step, rows.features, dependent, may_exclude=plan.is_new)
+    return singular(error, step, plan, rows, dependent)
 
 
 def _finish(writer: Writer, outcome: Outcome, tell: Notify) -> None:

@@ -246,5 +246,5 @@ def _drop_incomplete(blocks: list[Array]) -> int:
 
 def rows_dropped(rows: int, consequence: str = "dropped") -> Notice:
     """Return the warning about rows with missing values."""
-    text = f"{rows} {'row' if rows == 1 else 'rows'} with missing values: {consequence}"
+    text = f"{wording.counted(rows, 'row')} with missing values: {consequence}"
     return Notice("rows_dropped", text, "serious", {"rows": rows})

@@ -111,7 +111,7 @@ def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
     subject, it = wording.column(names[0]), "it"
     if len(names) > 1:
         n = len(names) - 1
-        subject, it = f"{subject} and {n} more {'column' if n == 1 else 'columns'} like it", "them"
+        subject, it = f"{subject} and {wording.counted(n, 'column')} like it", "them"
     way_out = f"to leave {it} out without this warning: {wording.option('--exclude', *names)}"
     if doubt.way_out is not None:
         way_out = f"to read {it}: {doubt.way_out}; {way_out}"
@@ -226,7 +226,7 @@ def _match(tables: Tables, item: str, option: str) -> list[int]:
         first, last = int(numbered[1]), int(numbered[2] or numbered[1])
         if not 1 <= first <= last <= len(names):
             n = len(names)
-            fact = f'"{item}": {tables.name} has {n} {"column" if n == 1 else "columns"}'
+            fact = f'"{item}": {tables.name} has {wording.counted(n, "column")}'
             raise Usage(option, fact, f"{option} '#1-#{n}'")
         return list(range(first - 1, last))
     found = found or [column for column, name in enumerate(names) if fnmatchcase(name, item)]

@@ -172,10 +172,10 @@ class TextReader:
                 f"the header is made of numbers: {wording.shown(delimiter.join(names))}",
                 f"sed '1i {header}' {shell_name}",
             )
-        header = self._grammar.delimiter.join(names)
-        if b"\t" not in header and (len(names) == 1 or header == b"sep=,"):
+        first = self._grammar.delimiter.join(names)
+        if b"\t" not in first and (len(names) == 1 or first == b"sep=,"):
             below = self._stream.held[record.end :]
-            foreign.check_single_name(header, below, self._first_line, self._name)
+            foreign.check_single_name(first, below, self._first_line, self._name)
 
     @property
     def _head(self) -> Chunk:
@@ -287,7 +287,7 @@ class TextReader:
                 n, found = len(self.column_names), len(record.fields)
                 raise TableUnusable(
                     chunk.line_of(record.start),
-                    f"{n} {'column' if n == 1 else 'columns'} expected, {found} found",
+                    f"{wording.counted(n, 'column')} expected, {found} found",
                 )
             rows.append([self._value(chunk, record, column, may_exclude) for column in features])
         if not chunk.is_whole:

@@ -14,6 +14,11 @@ def shown(cell: str | bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 row", "2 rows"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def column(name: str) -> str:
     """Return how a column is called in a message."""
     return f'column "{shown(name)}"'

@@ -23,7 +23,7 @@ BINARY = ("parquet", "arrow")
 Examples:
   gmmcli predict -m geyser faithful.csv                        to stdout
   gmmcli predict -m geyser --pass all -o out.parquet faithful.csv
-  gmmcli predict -m geyser --outputs assignment,outlier faithful.csv | sort | uniq -c
+  gmmcli predict -m geyser --outputs assignment,outlier faithful.csv | tail -n +2 | sort | uniq -c
   gmmcli predict -m geyser --outputs all --checkpoint 3 faithful.csv
 
 \b

@@ -19,7 +19,8 @@ Examples:
   gmmcli score -m geyser --metric mean_log_likelihood faithful.csv
   gmmcli score -m flowers --labels species iris.csv
   gmmcli score -m flowers --by species iris.csv
-  gmmcli score -m geyser --min-mean-log-likelihood -4.5 today.csv || mail -s drift me
+  gmmcli score -m geyser --min-mean-log-likelihood -4.5 today.csv > today.tsv
+  [ $? -ne 4 ] || mail -s drift me < today.tsv
 """,
 )
 @options.model_dir
@@ -32,7 +33,11 @@ Examples:
 @click.option("--by", metavar="COLUMN", help="A line per group of rows.")
 @click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: the first N*B rows.")
 @click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
-@click.option("--min-mean-log-likelihood", type=options.value("number"), help="Exit 4 below it.")
+@click.option(
+    "--min-mean-log-likelihood",
+    type=options.value("number"),
+    help="Exit 4 if the mean log-likelihood is below F; with --by, that of any group.",
+)
 @options.checkpoint
 @options.missing("as the model was fitted")
 @options.input_format

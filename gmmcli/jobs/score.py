@@ -17,6 +17,7 @@ from gmmcli.jobs.metrics import LABEL_METRICS
 from gmmcli.jobs.reading import reading
 from gmmcli.notices import Notice, Notify, Progress, untold
 from gmmcli.store.model_dir import ModelDir
+from gmmcli.tables import wording
 from gmmcli.tables.blocks import rechunk, rows_dropped
 from gmmcli.tables.columns import encode_texts, match_features, select_column
 from gmmcli.tables.operands import TableRequest
@@ -24,6 +25,8 @@ from gmmcli.tables.source import Batch
 
 # None where a group has no label to agree with.
 Metrics = dict[str, float | int | None]
+# Groups below a threshold that a message names.
+_GROUPS_NAMED = 10
 # Quantities of the core that are summed.
 _SUMMED = ("log_density", "distance", "log_max_posterior", "entropy")
 
@@ -139,12 +142,23 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
 
 
 def check_threshold(request: ScoreRequest, report: ScoreReport) -> None:
-    """Raise `ThresholdMissed` where the mean log-likelihood is below what was asked for."""
-    least, mean = request.min_mean_log_likelihood, report.metrics["mean_log_likelihood"]
-    if least is not None and mean is not None and mean < least:
-        raise ThresholdMissed(
-            "--min-mean-log-likelihood", f"mean log-likelihood {mean:.6g} is below {least:g}"
-        )
+    """Raise `ThresholdMissed` if the mean log-likelihood of the table, or of a group, is too low."""
+    least = request.min_mean_log_likelihood
+    if least is None:
+        return
+    parts = {"": report.metrics} if report.by is None else report.groups
+    means = ((part, metrics["mean_log_likelihood"]) for part, metrics in parts.items())
+    low = sorted((mean, part) for part, mean in means if mean is not None and mean < least)
+    if not low:
+        return
+    if report.by is None:
+        fact = f"mean log-likelihood {low[0][0]:.6g} is below {least:g}"
+    else:
+        groups = ", ".join(f'"{wording.shown(part)}" {mean:.6g}' for mean, part in low[:_GROUPS_NAMED])
+        more = f" and {len(low) - _GROUPS_NAMED} more" if len(low) > _GROUPS_NAMED else ""
+        n_groups = f"{len(low)} of {wording.counted(len(parts), 'group')}"
+        fact = f'mean log-likelihood is below {least:g} in {n_groups} of "{report.by}": {groups}{more}'
+    raise ThresholdMissed("--min-mean-log-likelihood", fact)
 
 
 @dataclass(frozen=True)

@@ -71,18 +71,23 @@ class Mixture:
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
             array = _frozen(getattr(self, name))
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} must be finite")
+            for index in np.argwhere(~np.isfinite(array))[:1]:
+                place = name + "".join(f"[{i}]" for i in index)
+                raise ValueError(f"{place} is {array[tuple(index)]}, must be finite")
             object.__setattr__(self, name, array)
         if self.covariance_type not in COVARIANCE_TYPES:
-            raise ValueError(f"covariance_type {self.covariance_type!r} is not one of {COVARIANCE_TYPES}")
+            known = ", ".join(COVARIANCE_TYPES)
+            raise ValueError(f"covariance_type is {self.covariance_type!r}, must be one of {known}")
         if self.means.ndim != 2 or self.weights.shape != self.means.shape[:1] or 0 in self.means.shape:
-            raise ValueError(f"weights {self.weights.shape} and means {self.means.shape} do not match")
+            shapes = f"weights have shape {self.weights.shape} and means {self.means.shape}"
+            raise ValueError(f"{shapes}, must be (K,) and (K, d)")
         expected = covariances_shape(self.covariance_type, *self.means.shape)
         if self.covariances.shape != expected:
-            raise ValueError(f"covariances have shape {self.covariances.shape}, not {expected}")
-        if (self.weights < 0).any() or abs(self.weights.sum() - 1) > 1e-6:
-            raise ValueError("weights must be non-negative and sum to 1")
+            raise ValueError(f"covariances have shape {self.covariances.shape}, must be {expected}")
+        for (k,) in np.argwhere(self.weights < 0)[:1]:
+            raise ValueError(f"component {k}: weight is {self.weights[k]:g}, must be >= 0")
+        if abs(self.weights.sum() - 1) > 1e-6:
+            raise ValueError(f"weights sum to {self.weights.sum():.9g}, must sum to 1")
 
     @property
     def n_components(self) -> int:

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from gmmcli.core.family import covariances_of, precision_factors
 from gmmcli.core.mixture import Array, Mixture
-from gmmcli.errors import TableUnusable
+from gmmcli.errors import CovarianceNotPositive, TableUnusable
 from gmmcli.export.portable import PortableModel
 
 SCHEMA = "gmmcli.model/1"
 # Two halves of a covariance matrix may differ by so much of their standard deviations: other programs round.
 ASYMMETRY = 1e-8
+_BEGINNING = b'{"schema": "gmmcli.model/'
+_NUMBERS = {"weights", "means", "covariances"}
 
 
 def encode(model: PortableModel) -> bytes:
@@ -40,50 +43,88 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
     Raises
     ------
     TableUnusable
-        It calls itself an export but does not describe a mixture.
+        It calls itself an export, or has the keys of one, but does not describe a mixture.
     """
     try:
         document = json.loads(content)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if content.lstrip().startswith(_BEGINNING):
+            raise TableUnusable(subject, f"not JSON: {error}") from error
         return None
-    if not isinstance(document, dict) or not str(document.get("schema", "")).startswith("gmmcli.model/"):
+    if not isinstance(document, dict) or not ("schema" in document or document.keys() >= _NUMBERS):
         return None
-    if document["schema"] != SCHEMA:
-        raise TableUnusable(subject, f'schema "{document["schema"]}" is not "{SCHEMA}"')
+    if document.get("schema") != SCHEMA:
+        found = json.dumps(document.get("schema"), ensure_ascii=False)
+        raise TableUnusable(subject, f'schema is {found}, must be "{SCHEMA}"')
     try:
         features = document["features"]
         weights, means, covariances = (
             _numbers(document[name], name) for name in ("weights", "means", "covariances")
         )
         mixture = _symmetric(Mixture(weights, means, covariances, document["covariance_type"]))
+        _check_features(features, mixture.n_features)
+        _check_positive(mixture, features)
     except KeyError as error:
         raise TableUnusable(subject, f'no "{error.args[0]}" in this model') from error
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError) as error:
         raise TableUnusable(subject, f"not a mixture: {error}") from error
-    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
-        raise TableUnusable(subject, "its features are no list of names")
-    if len(features) != mixture.n_features:
-        raise TableUnusable(subject, f"{mixture.n_features} features expected, {len(features)} found")
-    if len(set(features)) != len(features):
-        raise TableUnusable(subject, "a feature is named twice")
     return mixture, tuple(features)
 
 
 def _numbers(value: Any, name: str) -> Array:
-    """Return nested lists of numbers as an array; ValueError where they are something else."""
-    array = np.array(value)
+    """Return nested lists of numbers as an array; `ValueError` where they are something else."""
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise ValueError(f"{name} must be lists of equal length") from None
     if array.dtype.kind not in "iuf":
-        raise ValueError(f"{name} are no numbers")
+        raise ValueError(f"{name} must be numbers")
     return array.astype(np.float64)
 
 
+def _check_features(features: Any, n_features: int) -> None:
+    """Raise `ValueError` where the names of the columns are not such."""
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        raise ValueError("features must be a list of names")
+    if len(features) != n_features:
+        raise ValueError(f"{len(features)} features for means of {n_features} numbers")
+    for name in features:
+        if features.count(name) > 1:
+            raise ValueError(f'feature "{name}" is named twice')
+
+
 def _symmetric(mixture: Mixture) -> Mixture:
-    """Return the mixture with halves of matrices made equal; ValueError where more than rounding differs."""
+    """Return the mixture with equal halves of matrices; `ValueError` if they differ by more than rounding."""
     if mixture.covariance_type not in ("full", "tied"):
         return mixture
     covariances = mixture.covariances
     mirrored = covariances.swapaxes(-1, -2)
     sds = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
-    if not (np.abs(covariances - mirrored) <= ASYMMETRY * sds[..., :, None] * sds[..., None, :]).all():
-        raise ValueError("covariances are not symmetric")
+    is_equal = np.abs(covariances - mirrored) <= ASYMMETRY * sds[..., :, None] * sds[..., None, :]
+    for *k, i, j in np.argwhere(~is_equal)[:1]:
+        halves = f"{covariances[(*k, i, j)]:g} and {covariances[(*k, j, i)]:g}"
+        raise ValueError(f"{_owner(*k)}: covariance not symmetric: {halves}")
     return replace(mixture, covariances=0.5 * covariances + 0.5 * mirrored)
+
+
+def _check_positive(mixture: Mixture, features: list[str]) -> None:
+    """Raise `ValueError` where a covariance is not positive definite, whatever the units of the columns."""
+    variances = np.diagonal(covariances_of(mixture), axis1=-2, axis2=-1)
+    for k, j in np.argwhere(~(variances > 0))[:1]:
+        owner = _owner() if mixture.covariance_type == "tied" else _owner(k)
+        raise ValueError(f'{owner}: variance of "{features[j]}" is {variances[k, j]:g}, must be > 0')
+    if mixture.covariance_type in ("diag", "spherical"):
+        return
+    sds = np.sqrt(np.diagonal(mixture.covariances, axis1=-2, axis2=-1))
+    correlations = mixture.covariances / sds[..., :, None] / sds[..., None, :]
+    try:
+        precision_factors(replace(mixture, covariances=correlations))
+    except CovarianceNotPositive as error:
+        owner = _owner() if error.component is None else _owner(error.component)
+        names = ", ".join(f'"{features[j]}"' for j in error.features)
+        raise ValueError(f"{owner}: covariance not positive definite in columns {names}") from error
+
+
+def _owner(*component: int) -> str:
+    """Return whose covariance it is: that of all components, if of none."""
+    return f"component {component[0]}" if component else "all components"

@@ -1,18 +1,29 @@
-"""A file appears whole or not at all.
+"""A file or a folder appears whole or not at all.
 
-Knows nothing of what is written. (Checkpoints have a stricter protocol of their own, in store.)
+An unfinished file has a hidden name and is locked by the process that writes it. The lock ends with the
+process, and the next process that writes to the same place removes the file. Knows nothing of the content.
+(Checkpoints have a stricter protocol of their own, in store.)
 """
 
 import contextlib
+import errno
+import fcntl
 import os
+import re
 import secrets
 import shlex
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gmmcli.errors import CannotCreate, reporting
+from gmmcli.errors import CannotCreate, ReadWriteFailed, from_os_error, reporting
+
+# Of a name, in bytes, what the hidden name repeats: with the rest of it no more than file systems take.
+_STEM_BYTES = 200
+_ATTEMPTS = 10
+_NO_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
 
 
 @contextlib.contextmanager
@@ -28,61 +39,185 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         The folder does not exist or cannot hold the file.
     PermissionRefused
     ReadWriteFailed
-        A write, the sync or the rename failed; nothing of the target has changed.
+        A write, the sync or the rename failed, and nothing of the target has changed; or the fact says that
+        it may have been written.
     """
-    try:
-        mode: int | None = path.stat().st_mode
-    except OSError:
-        mode = None
-    if mode is not None and stat.S_ISDIR(mode):
-        raise CannotCreate(str(path), "is a directory")
     with reporting(path):
+        try:
+            mode: int | None = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            mode = None
+        except OSError as error:
+            raise not_created(path, error) from error
+        if mode is not None and stat.S_ISDIR(mode):
+            raise CannotCreate(str(path), "is a directory")
         if mode is not None and not stat.S_ISREG(mode):
             with path.open("wb") as stream:
                 yield stream
             return
-        with _renamed_into(path, Path(os.path.realpath(path)), mode) as stream:
-            yield stream
+        target = Path(os.path.realpath(path))
+        if not target.parent.is_dir():
+            raise CannotCreate(str(path), "no such directory", f"mkdir -p {shlex.quote(str(path.parent))}")
+        with aside(path, target.parent, target.name, create_new) as (temporary, descriptor):
+            with os.fdopen(descriptor, "wb", closefd=False) as stream:
+                yield stream
+            if mode is not None:
+                os.fchmod(descriptor, stat.S_IMODE(mode))
+            os.fsync(descriptor)
+            temporary.replace(target)
+        sync_name(target)
 
 
 @contextlib.contextmanager
-def _renamed_into(path: Path, target: Path, mode: int | None) -> Iterator[BinaryIO]:
-    """Write under a temporary name beside `target`, sync, rename."""
-    if not target.parent.is_dir():
-        raise CannotCreate(str(path), "no such directory", f"mkdir -p {shlex.quote(str(path.parent))}")
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+def aside(path: Path, folder: Path, name: str, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
+    """Yield a hidden file or folder that is to become `name`, and its descriptor.
+
+    The block renames it; otherwise it is removed. Those that dead processes have left for the same name are
+    removed first.
+
+    Parameters
+    ----------
+    path : Path
+        What a message calls the output.
+    folder : Path
+        Where the output will be.
+    name : str
+    make : callable
+        Makes the file or folder that it is told, which must not exist, and returns its descriptor.
+
+    Raises
+    ------
+    CannotCreate
+    OSError
+    """
+    stem = f".{os.fsencode(name)[:_STEM_BYTES].decode(errors='ignore')}."
+    _remove_leftovers(folder, re.compile(re.escape(stem) + r"[0-9a-f]{8}\.gmmcli"))
+    for _ in range(_ATTEMPTS):
+        temporary = folder / f"{stem}{secrets.token_hex(4)}.gmmcli"
+        try:
+            descriptor = make(temporary)
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise not_created(path, error) from error
+        try:
+            # Before it was locked, another process may have taken it for a leftover.
+            if _lock(descriptor, temporary) is not False:
+                try:
+                    yield temporary, descriptor
+                finally:
+                    _remove(temporary)
+                return
+        finally:
+            os.close(descriptor)
+    raise CannotCreate(str(path), f"{_ATTEMPTS} unfinished files in a row were removed by others")
+
+
+def create_new(path: Path) -> int:
+    """Make a file that must not exist yet, following no link; return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def make_folder(path: Path) -> int:
+    """Make a folder that must not exist yet; return its descriptor."""
+    path.mkdir()
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def sync(descriptor: int) -> bool:
+    """Make the names in a folder durable; return False where the file system cannot.
+
+    Raises
+    ------
+    OSError
+        Anything else that fsync reports. It is never tried again: the kernel forgets a failed write.
+    """
     try:
-        created = create_new(temporary)
-    except PermissionError:
-        raise
+        os.fsync(descriptor)
     except OSError as error:
-        raise CannotCreate(str(path), f"cannot be created: {error.strerror}".lower()) from error
+        if error.errno not in _NO_SYNC:
+            raise
+        return False
+    return True
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, where that is possible: one that may not be read cannot be synced.
+
+    Raises
+    ------
+    OSError
+    """
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_name(path: Path) -> None:
+    """Make the name that an output has just taken durable.
+
+    Raises
+    ------
+    ReadWriteFailed
+        Saying that the output may have been written.
+    """
     try:
-        with created as stream:
-            yield stream
-            stream.flush()
-            if mode is not None:
-                os.fchmod(stream.fileno(), stat.S_IMODE(mode))
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(target.parent)
+        sync_folder(path.parent)
+    except OSError as error:
+        fact = f"{from_os_error('', error).fact}; it may have been written"
+        raise ReadWriteFailed(str(path), fact) from error
 
 
-def create_new(path: Path) -> BinaryIO:
-    """Open a file that must not exist yet, following no link."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    return os.fdopen(descriptor, "wb")
+def not_created(path: Path, error: OSError) -> CannotCreate | ReadWriteFailed:
+    """Return why an output cannot be created; on a full disk a write has failed."""
+    fact = f"cannot be created: {from_os_error('', error).fact}"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return CannotCreate(str(path), fact)
+    with contextlib.suppress(OSError):
+        status = os.statvfs(path.parent)
+        if status.f_files and not status.f_favail:
+            fact += ", no inode is free"
+    return ReadWriteFailed(str(path), fact)
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable; file systems that cannot are let off."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _remove_leftovers(folder: Path, pattern: re.Pattern[str]) -> None:
+    """Remove the files and folders that match and are locked by nobody; what cannot be locked stays."""
+    with contextlib.suppress(OSError):
+        for path in [path for path in folder.iterdir() if pattern.fullmatch(path.name)]:
+            with contextlib.suppress(OSError):
+                mode = path.lstat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    continue
+                access = os.O_RDONLY if stat.S_ISDIR(mode) else os.O_RDWR  # NFS locks what may be written
+                descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    if _lock(descriptor, path):
+                        _remove(path)
+                finally:
+                    os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> bool | None:
+    """Lock an open file or folder; tell whether it is still under its path and nobody else has it.
+
+    None where the file system has no locks.
+    """
     try:
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    except OSError:
+        return None
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder if it is there and that is possible."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

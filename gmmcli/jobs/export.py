@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -11,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gmmcli.atomic import create_new, open_atomic, sync_directory
-from gmmcli.errors import CannotCreate, Usage, reporting
+from gmmcli.atomic import aside, create_new, make_folder, not_created, open_atomic, sync_folder, sync_name
+from gmmcli.errors import CannotCreate, Usage, from_os_error, reporting
 from gmmcli.export.formats import FORMATS, encode
 from gmmcli.export.portable import PortableModel
 from gmmcli.jobs.target import refuse_input, refuse_inside
@@ -132,24 +131,23 @@ def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Pat
     """Write `BASE/<seconds>/` aside, rename it, remove the oldest exports."""
     if os.path.lexists(base) and not base.is_dir():
         raise CannotCreate(str(base), "not a directory")
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+    except NotADirectoryError as error:
+        raise CannotCreate(str(base), "not a directory") from error
+    except PermissionError as error:
+        raise from_os_error(str(base), error) from error
+    except OSError as error:
+        raise not_created(base, error) from error
     with reporting(base):
-        try:
-            base.mkdir(parents=True, exist_ok=True)
-        except NotADirectoryError as error:
-            raise CannotCreate(str(base), "not a directory") from error
-        aside = base / f".export-{secrets.token_hex(8)}"
-        aside.mkdir()
-        try:
-            _write_new(aside / f"model{FORMATS[request.export_format].suffix}", content)
+        with aside(base, base, "export", make_folder) as (folder, _):
+            _write_new(folder / f"model{FORMATS[request.export_format].suffix}", content)
             for destination, source in request.assets_extra:
-                _write_new(aside / EXTRA / destination, _read(source))
-            for folder, _, _ in os.walk(aside):
-                sync_directory(Path(folder))
-            target = _take_timestamp(base, aside)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        sync_directory(base)
+                _write_new(folder / EXTRA / destination, _read(source))
+            for inner, _, _ in os.walk(folder):
+                sync_folder(Path(inner))
+            target = _take_timestamp(base, folder)
+        sync_name(target)
         if request.exports_to_keep is not None:
             _remove_oldest(base, request.exports_to_keep, target)
     return target
@@ -185,7 +183,7 @@ def _remove_oldest(base: Path, keep: int, newest: Path) -> None:
 def _write_new(path: Path, content: bytes) -> None:
     """Write and sync one file of the directory that is being made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with create_new(path) as stream:
+    with os.fdopen(create_new(path), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

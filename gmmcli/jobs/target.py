@@ -21,8 +21,10 @@ def refuse_input(
 ) -> None:
     """Raise `Usage` where writing to `output` would replace a file that is read."""
     refuse_inside(f"-o {output}", output, model_dir)
-    if output.is_file():
-        _refuse_same(f"-o {output}", output.stat(), inputs, stdin)
+    with contextlib.suppress(OSError):  # whoever opens it says what is wrong
+        status = output.stat()
+        if stat.S_ISREG(status.st_mode):
+            _refuse_same(f"-o {output}", status, inputs, stdin)
 
 
 def refuse_input_as_stdout(

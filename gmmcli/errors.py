@@ -151,6 +151,11 @@ class Stopped(BaseException):
         self.signum = signum
 
 
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped: a name in a table must not drive the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 _BY_ERRNO: dict[int, type[GmmError]] = {
     errno.ENOENT: NotFound,
     errno.ENOTDIR: NotFound,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
+from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, printable, reporting
 from gmmcli.notices import Notice
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Console:
         """Print an error and its hint."""
         self._say("error", str(error))
         if error.hint:
-            self._print(f"{self._paint('hint:', '36')} {_printable(error.hint)}")
+            self._print(f"{self._paint('hint:', '36')} {_line(error.hint)}")
 
     def notify(self, notice: Notice) -> None:
         """Print serious warnings unless -qq, others unless -q, information on a terminal or with -v."""
@@ -105,7 +105,7 @@ class Console:
     def summary(self, text: str) -> None:
         """Print the one line about a success: on a terminal only."""
         if self.stderr_is_terminal and self.verbosity >= 0:
-            self._print(_printable(text))
+            self._print(_line(text))
 
     @contextlib.contextmanager
     def following(self, what: str) -> Iterator[Callable[[str], None]]:
@@ -161,7 +161,7 @@ class Console:
         """Print one line with the command's name before it."""
         name = f"gmmcli {self.verb}".strip()
         mark = {"error": "", "warning": self._paint("warning:", "33") + " ", "note": "note: "}[level]
-        self._print(f"{self._paint(name, '1;31' if level == 'error' else '1')}: {mark}{_printable(text)}")
+        self._print(f"{self._paint(name, '1;31' if level == 'error' else '1')}: {mark}{_line(text)}")
 
     def _print(self, line: str) -> None:
         """Write a line to stderr; nobody is left to tell if that does not work."""
@@ -194,8 +194,8 @@ class ClosedStdout(io.TextIOBase):
         raise ReadWriteFailed("stdout", "closed")
 
 
-def _printable(text: str) -> str:
-    """Return a message on one line, of bearable length: a name in a table must not drive the terminal."""
+def _line(text: str) -> str:
+    """Return a message on one printable line; a long one is cut in the middle, since its end says why."""
     if len(text) > MESSAGE_CHARACTERS:
-        text = text[: MESSAGE_CHARACTERS - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        text = f"{text[: MESSAGE_CHARACTERS // 2]}…{text[1 - MESSAGE_CHARACTERS // 2 :]}"
+    return printable(text)

@@ -3,6 +3,8 @@
 import shlex
 from collections.abc import Sequence
 
+from gmmcli.errors import printable
+
 _LONGEST = 40
 _MOST = 12
 
@@ -11,7 +13,7 @@ def shown(cell: str | bytes) -> str:
     """Return a cell or name for a message: control characters escaped, shortened beyond 40 characters."""
     text = cell.decode("utf-8", "backslashreplace") if isinstance(cell, bytes) else cell
     text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)
 
 
 def counted(count: int, noun: str) -> str:
@@ -40,7 +42,4 @@ def quoted(text: str) -> str:
     """Return a text as a shell takes it; with control characters, as bash, zsh and ksh do."""
     if text.isprintable():
         return shlex.quote(text)
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return (
-        "$'" + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped) + "'"
-    )
+    return "$'" + printable(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"

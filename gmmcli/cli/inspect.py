@@ -10,7 +10,7 @@ from gmmcli.cli.console import Console
 from gmmcli.errors import CheckpointCorrupt, Usage
 
 if TYPE_CHECKING:
-    from gmmcli.jobs.inspect import Level
+    from gmmcli.store.verify import Level
 
 
 @click.command(
@@ -56,13 +56,17 @@ def command(
         raise Usage("--checkpoint", "goes with neither --history nor --check", "leave --checkpoint away")
     from gmmcli.cli import inspection
     from gmmcli.jobs import inspect as job
+    from gmmcli.store import verify
 
     console.stdout()
     if check is not None:
-        findings = job.check(model_dir, check)
+        findings = verify.check(model_dir, check)
         console.write(inspection.findings(str(model_dir), findings, as_json=as_json))
         if findings:
-            raise CheckpointCorrupt(str(model_dir), render.plural(len(findings), "finding"))
+            hints = [finding.hint for finding in findings if finding.hint]
+            raise CheckpointCorrupt(
+                str(model_dir), render.plural(len(findings), "finding"), hints[0] if hints else None
+            )
     elif history:
         console.write(inspection.history(str(model_dir), job.history(model_dir), as_json=as_json))
     else:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from gmmcli.cli.render import plural, rows_text, to_json
+from gmmcli.errors import printable
 from gmmcli.jobs import inspect as job
+from gmmcli.store.verify import Finding
 
 _COLUMNS_SHOWN = 8
 
@@ -72,14 +74,14 @@ def summary(report: job.InspectReport, generations: list[int]) -> str:
         "checkpoints": ", ".join(map(str, generations)),
     }
     width = max(map(len, facts))
-    lines = [f"{name:<{width}}  {fact}" for name, fact in facts.items()]
+    lines = [f"{name:<{width}}  {printable(fact)}" for name, fact in facts.items()]
     return "\n".join([*lines, "", *_component_lines(report)]) + "\n"
 
 
 def _component_lines(report: job.InspectReport) -> list[str]:
     """Return weight, mean and sd of every component as an aligned table; wide tables are cut."""
     checkpoint = report.checkpoint
-    shown = checkpoint.features[:_COLUMNS_SHOWN]
+    shown = [printable(name) for name in checkpoint.features[:_COLUMNS_SHOWN]]
     rows = [["component", "weight", *shown]]
     sds = job.standard_deviations(checkpoint.mixture)
     for k, (weight, mean, sd) in enumerate(
@@ -145,21 +147,27 @@ def settings(report: job.InspectReport, *, as_json: bool) -> str:
     own = dict(report.checkpoint.settings)
     if as_json:
         return to_json("gmmcli.settings/1", {**_head(report), "settings": own})
-    return "".join(f"{name}\t{'' if value is None else value}\n" for name, value in own.items())
+    rows = ((name, "" if value is None else str(value)) for name, value in own.items())
+    return "".join(f"{printable(name)}\t{printable(value)}\n" for name, value in rows)
 
 
 def history(model_dir: str, rows: list[dict[str, Any]], *, as_json: bool) -> str:
     """Return a row per run and checkpoint."""
     if as_json:
         return to_json("gmmcli.history/1", {"model_dir": model_dir, "rows": rows})
-    return rows_text(rows)
+    shown = ({**row, "tables": ", ".join(map(str, row["tables"] or ()))} for row in rows)
+    return rows_text(
+        {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
+        for row in shown
+    )
 
 
-def findings(model_dir: str, found: list[dict[str, str]], *, as_json: bool) -> str:
+def findings(model_dir: str, found: list[Finding], *, as_json: bool) -> str:
     """Return a line per finding; nothing where there is none."""
     if as_json:
-        return to_json("gmmcli.check/1", {"model_dir": model_dir, "findings": found})
-    return "".join(f"{finding['file']}: {finding['text']}\n" for finding in found)
+        rows = [{name: value for name, value in vars(one).items() if value is not None} for one in found]
+        return to_json("gmmcli.check/1", {"model_dir": model_dir, "findings": rows})
+    return "".join(printable(f"{finding.file}: {finding.text}") + "\n" for finding in found)
 
 
 def _head(report: job.InspectReport) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What fit reports: the JSON's keys, and the warnings that its end gives rise to."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from gmmcli.core.em.maximisation import empty_components
 from gmmcli.core.em.stopping import has_converged, remaining_gain
@@ -10,6 +11,11 @@ from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice, Notify
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.model_dir import Stored
+from gmmcli.store.run_log import GivenUp
+from gmmcli.tables import wording
+
+# Of the checkpoints that a rollback gives up, in its message.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,21 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
     is_regularised = "c" in settings.params and checkpoint.global_step > outcome.steps_before
     if is_regularised:
         tell_of_floor(checkpoint, settings.reg_covar, tell, is_new=outcome.before is None)
+
+
+def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: Notify) -> None:
+    """Warn of the checkpoints that --rollback gave up, with the tables whose rows they had learnt."""
+    if not given_up or stored is None:
+        return
+    lost = [
+        f"checkpoint {one.checkpoint} of run {one.run or '(unknown)'}"
+        + (f", which read {wording.listed(one.tables)}" if one.tables else "")
+        for one in given_up
+    ]
+    more = f"; and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+    text = f"gave up {'; '.join(lost[:_MOST_NAMED])}{more}; continued from checkpoint {stored.generation}"
+    details = {"checkpoint": stored.generation, "given_up": [asdict(one) for one in given_up]}
+    tell(Notice("rolled_back", text, "serious", details))
 
 
 def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], seconds: float) -> FitReport:

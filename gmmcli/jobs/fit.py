@@ -14,7 +14,7 @@ from gmmcli.fitting.diagnosis import dependent_columns, reseeded, singular
 from gmmcli.fitting.journal import Journal, journal_of
 from gmmcli.fitting.plan import Plan, choose_features, make_plan
 from gmmcli.fitting.progress import telling
-from gmmcli.fitting.report import FitReport, Outcome, make_report, tell_of_ending
+from gmmcli.fitting.report import FitReport, Outcome, make_report, tell_of_ending, tell_of_rollback
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.rows import TrainingRows, read_rows
 from gmmcli.fitting.run import Observer, Stopping, TimeUp, follow, run
@@ -67,6 +67,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
     ):
         plan = make_plan(request, writer)
         with journal_of(writer, plan) as journal:
+            tell_of_rollback(writer.given_up, plan.stored, tell)
             plan = choose_features(plan, tables, tell)
             if plan.stored is not None and plan.has_all_steps:
                 outcome = Outcome(plan.stored, plan.stored, plan.settings, "steps", passes=0)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +10,9 @@ from gmmcli.core.criteria import Fitness
 from gmmcli.core.family import covariances_of
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.errors import CheckpointCorrupt, NotFound
-from gmmcli.store import verify
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
-from gmmcli.store.model_dir import ModelDir, Stored
+from gmmcli.store.model_dir import Listing, ModelDir, Stored
 
-Level = Literal["quick", "full"]
 # What the end of a run adds to its row of the history.
 _OF_AN_END: tuple[str, ...] = ("checkpoint", "global_step", "mean_log_likelihood", "ending")
 
@@ -65,11 +63,12 @@ class Kept:
     """One checkpoint file; nothing is known of what a damaged one holds."""
 
     checkpoint: int
-    global_step: int | None
-    created: str | None
     bytes: int
-    digest: str | None
-    mean_log_likelihood: float | None
+    global_step: int | None = None
+    created: str | None = None
+    digest: str | None = None
+    mean_log_likelihood: float | None = None
+    tables: list[str] | None = None
 
 
 def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
@@ -95,33 +94,30 @@ def list_generations(model_dir: Path) -> list[int]:
 
 
 def list_kept(model_dir: Path) -> list[Kept]:
-    """Return every checkpoint file, oldest first; each is read whole.
+    """Return every checkpoint file, oldest first; each is read whole, one at a time.
 
     Raises
     ------
     NotFound, PermissionRefused, ReadWriteFailed
     """
     directory = ModelDir(model_dir)
-    kept = []
-    for listing in directory.list():
-        try:
-            stored = directory.load(listing.generation)
-        except NotFound:  # retention took it in the meantime
-            continue
-        except CheckpointCorrupt:
-            kept.append(Kept(listing.generation, None, None, listing.size_bytes, None, None))
-        else:
-            kept.append(
-                Kept(
-                    listing.generation,
-                    stored.checkpoint.global_step,
-                    provenance_of(stored).created,
-                    listing.size_bytes,
-                    stored.sha256,
-                    stored.checkpoint.mean_log_likelihood,
-                )
-            )
-    return kept
+    kept = (_kept(directory, listing) for listing in directory.list())
+    return [file for file in kept if file is not None]
+
+
+def _kept(directory: ModelDir, listing: Listing) -> Kept | None:
+    """Return what a checkpoint file holds; None where retention has removed it in the meantime."""
+    number, size_bytes = listing.generation, listing.size_bytes
+    try:
+        stored = directory.load(number)
+    except NotFound:
+        return None
+    except CheckpointCorrupt:
+        return Kept(number, size_bytes)
+    checkpoint, created = stored.checkpoint, provenance_of(stored).created
+    tables = [operand.name for operand in checkpoint.operands]
+    mean = checkpoint.mean_log_likelihood
+    return Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables)
 
 
 def history(model_dir: Path) -> list[dict[str, Any]]:
@@ -131,20 +127,23 @@ def history(model_dir: Path) -> list[dict[str, Any]]:
     -------
     list of dict
         Keys time, event ("run" or "checkpoint"), run, checkpoint, global_step, mean_log_likelihood, ending,
-        kept; None where unknown. A run without an end in the log has the ending "unknown".
+        kept, tables (names of the tables that were read); None where unknown. A run without an end in the log
+        has the ending "unknown".
     """
     kept = {row.checkpoint: row for row in list_kept(model_dir)}
     rows: list[dict[str, Any]] = []
     runs: dict[str, dict[str, Any]] = {}
-    for event in ModelDir(model_dir).read_log():
-        name, run = event.get("event"), str(event.get("run", ""))
+    for event in ModelDir(model_dir).iter_log():
+        name, run = event["event"], event.get("run", "")
         if name == "start":
             runs[run] = _row(event, "run", ending="unknown")
             rows.append(runs[run])
         elif name == "end" and run in runs:
             runs[run].update({key: event.get(key) for key in _OF_AN_END})
         elif name == "checkpoint":
-            rows.append(_row(event, "checkpoint", kept=event.get("checkpoint") in kept))
+            file = kept.get(event["checkpoint"])
+            tables = None if file is None else file.tables
+            rows.append(_row(event, "checkpoint", kept=file is not None, tables=tables))
     logged = {row["checkpoint"] for row in rows if row["event"] == "checkpoint"}
     rows += [
         _row(vars(file) | {"time": file.created}, "checkpoint", kept=True)
@@ -156,18 +155,11 @@ def history(model_dir: Path) -> list[dict[str, Any]]:
 
 def _row(source: dict[str, Any], event: str, **more: Any) -> dict[str, Any]:
     """Return a row of the history."""
-    keys = ("time", "event", "run", "checkpoint", "global_step", "mean_log_likelihood", "ending", "kept")
+    keys = (
+        *("time", "event", "run", "checkpoint", "global_step", "mean_log_likelihood", "ending", "kept"),
+        "tables",
+    )
     return {key: source.get(key) for key in keys} | {"event": event} | more
-
-
-def check(model_dir: Path, level: Level) -> list[dict[str, str]]:
-    """Return what is wrong with a directory: file and text of each finding.
-
-    Raises
-    ------
-    NotFound
-    """
-    return [{"file": finding.file, "text": finding.text} for finding in verify.check(model_dir, level)]
 
 
 def standard_deviations(mixture: Mixture) -> Array:

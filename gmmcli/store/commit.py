@@ -11,7 +11,7 @@ import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
@@ -25,12 +25,13 @@ from gmmcli.errors import (
     ReadWriteFailed,
     reporting,
 )
-from gmmcli.store import creation, directory, event_file, lock, retention, run_log
+from gmmcli.store import creation, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
-from gmmcli.store.directory import CHECKPOINTS, LATEST, LOG
+from gmmcli.store.directory import CHECKPOINTS, LATEST, MAX_GENERATION, Folder, checkpoint_name
 from gmmcli.store.event_file import EventFile
 from gmmcli.store.generation import after_link, place
-from gmmcli.store.model_dir import Stored, check_head, load_generation, load_newest, refuse_loss
+from gmmcli.store.model_dir import Stored, load_generation, load_newest, open_checkpoint, refuse_loss
+from gmmcli.store.run_log import GivenUp
 
 
 class Writer:
@@ -60,6 +61,8 @@ class Writer:
         A generation that stays as long as this says so.
     warnings : list of str
         What did not work and does not endanger a checkpoint.
+    given_up : sequence of GivenUp
+        What `rollback` gave up.
 
     Raises
     ------
@@ -87,15 +90,15 @@ class Writer:
         self.keep_every = keep_every
         self.best: int | None = None
         self.warnings: list[str] = []
+        self.given_up: Sequence[GivenUp] = ()
         self._versions = dict(versions or {})
         self._blas_kernel = blas_kernel
         self._source_date_epoch = source_date_epoch
         self._has_curves = has_curves and event_file.is_available()
         self._event_file: EventFile | None = None
         self._stack = contextlib.ExitStack()
-        self._root = -1
-        self._checkpoints = -1
-        self._number, self._is_newest_gone = 0, False
+        self._root = self._checkpoints = Folder(-1, path)
+        self._number = self._lost = 0  # highest given out; that of the newest checkpoint where that is gone
         self._parent: Stored | None = None
 
     def __enter__(self) -> Self:
@@ -106,19 +109,17 @@ class Writer:
             if is_untouched:
                 stack.callback(self._forget_if_empty, missing)
             if self._has_curves:
-                self._event_file = EventFile(self._root, self.path)
+                self._event_file = EventFile(self._root)
                 stack.callback(self._close_event_file)
             if not can_sync:
                 self._warn(f"{self.path}: the file system cannot sync a folder")
             if held:
-                directory.clear_temporaries(self._root)
-                directory.clear_temporaries(self._checkpoints)
-                run_log.mend(self._root, str(self.path / LOG))
+                self._root.clear_temporaries()
+                self._checkpoints.clear_temporaries()
+                run_log.mend(self._root)
             else:
                 self._warn(f"{self.path}: the file system has no locks")
-            there, logged = directory.newest_number(self._checkpoints), run_log.newest_number(self._root)
-            self._number, self._is_newest_gone = max(there, logged), there < logged
-            self._point_latest()
+            self._take_stock()
             self._stack = stack.pop_all()
         return self
 
@@ -136,17 +137,28 @@ class Writer:
             Taken; or removed meanwhile by another run, which had made them and published nothing.
         """
         try:
-            self._root = stack.enter_context(directory.opened(self.path))
-            self._checkpoints = stack.enter_context(directory.opened(CHECKPOINTS, self._root))
-            descriptor, held = lock.take(self._root, self.path, _timestamp(time.time()))
+            self._root = stack.enter_context(Folder.opened(self.path))
+            self._checkpoints = stack.enter_context(self._root.inner(CHECKPOINTS))
+            descriptor, held = lock.take(self._root, _timestamp(time.time()))
             stack.callback(os.close, descriptor)
-            found = (self.path.stat(), os.stat(CHECKPOINTS, dir_fd=self._root, follow_symlinks=False))
-            is_there = all(map(os.path.samestat, found, map(os.fstat, (self._root, self._checkpoints))))
+            found = (self.path.stat(), self._root.stat(CHECKPOINTS))
+            held_open = (self._root.descriptor, self._checkpoints.descriptor)
+            is_there = all(map(os.path.samestat, found, map(os.fstat, held_open)))
         except FileNotFoundError:
             is_there = False
         if not is_there:
             raise ModelDirBusy(str(self.path), "removed by another run, which published nothing", "try again")
         return held
+
+    def _take_stock(self) -> None:
+        """Find the highest number given out, and whether the newest checkpoint is gone without a rollback."""
+        logged, latest = run_log.find_last(self._root), self._root.latest_number()
+        there, known = self._checkpoints.newest_number(), max(logged.left, latest)
+        self._lost = known if there < known else 0
+        # A number that leaves none to give out is wrong, which need not be the end of the directory.
+        self._number = max(there, *(n for n in (logged.number, latest) if n < MAX_GENERATION))
+        if not self._lost:  # or latest.h5 is a witness
+            self._point_latest()
 
     def _forget_if_empty(self, made: Sequence[Path]) -> None:
         """Leave nothing of what was made for a run that published nothing."""
@@ -165,14 +177,16 @@ class Writer:
         ReadWriteFailed
         """
         with reporting(self.path):
-            newest = load_newest(self._checkpoints, self.path)
-        if self._is_newest_gone:
-            refuse_loss(self.path, self._number, newest)
+            newest = load_newest(self._checkpoints)
+        if self._lost:
+            refuse_loss(self.path, self._lost, newest)
         self._parent = newest
         return newest
 
     def rollback(self) -> Stored | None:
-        """Set damaged newest checkpoints aside as `.bad`; return the newest good one, to be continued.
+        """Give up the checkpoints after the newest good one; return that, to be continued.
+
+        Damaged files are set aside as `.bad`; the log says what was given up.
 
         Raises
         ------
@@ -185,20 +199,26 @@ class Writer:
         """
         with reporting(self.path):
             good, damaged = self._find_good()
-            if damaged and good is None:
-                fact = f"none of its {len(damaged)} checkpoints is good"
-                raise CheckpointCorrupt(
-                    str(self.path), fact, f"gmmcli fit -m {shlex.quote(str(self.path))} --fresh"
-                )
-            for generation in damaged:
-                name = directory.checkpoint_name(generation)
-                os.rename(name, f"{name}.bad", src_dir_fd=self._checkpoints, dst_dir_fd=self._checkpoints)
-            directory.sync(self._checkpoints)
-            self._point_latest()
-        if good is None and self._is_newest_gone:
-            refuse_loss(self.path, self._number, good)
-        self._parent, self._is_newest_gone = good, False
+            if good is None and damaged:
+                fact, model_dir = f"none of its {len(damaged)} checkpoints is good", str(self.path)
+                raise CheckpointCorrupt(model_dir, fact, f"gmmcli fit -m {shlex.quote(model_dir)} --fresh")
+            if good is None and self._lost:
+                refuse_loss(self.path, self._lost, None)
+            if good is not None and (damaged or self._lost):
+                self._give_up(damaged, good.generation)
+        self._parent, self._lost = good, 0
         return good
+
+    def _give_up(self, damaged: Sequence[int], good: int) -> None:
+        """Set damaged checkpoints aside, and log all that is given up after a good one."""
+        self.given_up = run_log.find_given_up(self._root, damaged, good)
+        descriptor = self._checkpoints.descriptor
+        for name in map(checkpoint_name, damaged):
+            os.rename(name, f"{name}.bad", src_dir_fd=descriptor, dst_dir_fd=descriptor)
+        self._checkpoints.sync()
+        lost = [asdict(one) for one in self.given_up]
+        self.log({"event": "rollback", "checkpoint": good, "number": self._number, "given_up": lost})
+        self._point_latest()
 
     def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
         """Make a checkpoint the next generation; return it as it is on disk.
@@ -229,25 +249,26 @@ class Writer:
         if self._parent is None and not fresh:
             self.latest()
         number = self._number + 1
-        if number > directory.MAX_GENERATION:
-            raise CannotCreate(str(self.path), f"checkpoint {directory.MAX_GENERATION} was the last number")
+        if number > MAX_GENERATION:
+            raise CannotCreate(str(self.path), f"checkpoint {MAX_GENERATION} was the last number")
         with reporting(self.path):
             provenance = self._provenance(number, fresh)
         data = encode(replace(checkpoint, provenance=provenance))
         # Read back before it takes its name: what cannot be read must not be acknowledged.
-        whole = decode(data, directory.checkpoint_path(self.path, number))
+        whole = decode(data, str(self._checkpoints.path / checkpoint_name(number)))
         stored = Stored(whole, number, hashlib.sha256(data).hexdigest(), len(data))
-        if not place(self._checkpoints, self.path, number, data, stored.sha256):
+        if not place(self._checkpoints, number, data, stored.sha256):
             self._warn(f"{self.path}: the file system cannot sync a folder")
-        self._number, self._parent, self._is_newest_gone = number, stored, False
-        with after_link(self.path, number):
+        self._number, self._parent, self._lost = number, stored, 0
+        with after_link(self._checkpoints, number):
             self._point_latest()
+            os.utime(self._root.descriptor)  # for make, also where latest.h5 cannot be brought up to date
             self.log(_describe(stored))
             self._remove_doomed()
         return stored
 
     def touch_newest(self) -> None:
-        """Set the newest file's time, so that make sees that there was nothing to do.
+        """Set the times of the newest file and of the directory: make sees that there was nothing to do.
 
         Raises
         ------
@@ -255,9 +276,9 @@ class Writer:
         ReadWriteFailed
         """
         with reporting(self.path):
-            for generation in directory.list_generations(self._checkpoints)[-1:]:
-                name = directory.checkpoint_name(generation)
-                os.utime(name, dir_fd=self._checkpoints, follow_symlinks=False)
+            for name in map(checkpoint_name, self._checkpoints.generations()[-1:]):
+                os.utime(name, dir_fd=self._checkpoints.descriptor, follow_symlinks=False)
+            os.utime(self._root.descriptor)
 
     def log(self, event: Mapping[str, object]) -> None:
         """Append one line to log.jsonl, `time` first.
@@ -275,15 +296,13 @@ class Writer:
         if self._event_file is not None:
             try:
                 self._event_file.add(event, now)
-            except (
-                Exception,
-                SystemExit,
-            ) as error:  # of the library, or of the system: neither has a bearing on the model
+            # Of the library, or of the system: neither has a bearing on the model.
+            except (Exception, SystemExit) as error:
                 self._close_event_file()
                 self._warn(f"no event file: {[*str(error).splitlines(), type(error).__name__][0]}")
 
     def _close_event_file(self) -> None:
-        """Be done with it; nothing that counts is lost with what could not be written."""
+        """Close it; nothing that counts is lost with what could not be written."""
         event_file, self._event_file = self._event_file, None
         if event_file is not None:
             with contextlib.suppress(Exception):
@@ -292,9 +311,9 @@ class Writer:
     def _find_good(self) -> tuple[Stored | None, list[int]]:
         """Return the newest good checkpoint, and the damaged generations after it."""
         damaged: list[int] = []
-        for generation in reversed(directory.list_generations(self._checkpoints)):
+        for generation in reversed(self._checkpoints.generations()):
             try:
-                return load_generation(self._checkpoints, self.path, generation), damaged
+                return load_generation(self._checkpoints, generation), damaged
             except FormatUnknown:
                 raise
             except (CheckpointCorrupt, ReadWriteFailed):
@@ -315,56 +334,37 @@ class Writer:
 
     def _unread_sha256(self) -> str:
         """Return the digest of the newest file, good or damaged; empty where there is none to read."""
-        generations = directory.list_generations(self._checkpoints)
-        for generation in generations[-1:]:
-            name = directory.checkpoint_name(generation)
-            with contextlib.suppress(CheckpointCorrupt, NotFound, ReadWriteFailed):
-                return hashlib.sha256(directory.read_file(self._checkpoints, name, name)).hexdigest()
+        for name in map(checkpoint_name, self._checkpoints.generations()[-1:]):
+            with (
+                contextlib.suppress(CheckpointCorrupt, NotFound, ReadWriteFailed),
+                self._checkpoints.opened_file(name) as (file, _),
+            ):
+                return hashlib.file_digest(file, "sha256").hexdigest()
         return ""
 
     def _point_latest(self) -> None:
-        """Make latest.h5 name the newest checkpoint. People need it; gmmcli does not."""
-        newest = directory.list_generations(self._checkpoints)[-1:]
-        target = "".join(f"{CHECKPOINTS}/{directory.checkpoint_name(generation)}" for generation in newest)
-        temporary = directory.temporary_name(LATEST)
+        """Make latest.h5 name the newest checkpoint. People need it; gmmcli reads it as a witness only."""
         try:
-            if target and target != self._find_latest():
-                os.symlink(target, temporary, dir_fd=self._root)
-                os.replace(temporary, LATEST, src_dir_fd=self._root, dst_dir_fd=self._root)
+            for generation in self._checkpoints.generations()[-1:]:
+                self._root.name_latest(generation)
         except OSError as error:
-            directory.discard(self._root, temporary)
             self._warn(f"{self.path / LATEST}: not brought up to date: {error.strerror}")
 
-    def _find_latest(self) -> str | None:
-        """Return where latest.h5 points to, or None."""
-        try:
-            return os.readlink(LATEST, dir_fd=self._root)
-        except OSError:
-            return None
-
     def _remove_doomed(self) -> None:
-        """Let go of what retention does not keep."""
-        generations = directory.list_generations(self._checkpoints)
-        damaged = {generation for generation in generations if not self._looks_good(generation)}
+        """Remove what retention does not keep."""
+        generations = self._checkpoints.generations()
+        damaged = set(generations)
+        for generation in generations:  # by user block and size: reading all at every publish costs
+            with contextlib.suppress(GmmError), open_checkpoint(self._checkpoints, generation):
+                damaged.remove(generation)
         doomed = retention.choose_doomed(
             generations, damaged, keep=self.keep, keep_every=self.keep_every, best=self.best
         )
-        for generation in doomed:
-            name = directory.checkpoint_name(generation)
+        for name in map(checkpoint_name, doomed):
             try:
-                os.unlink(name, dir_fd=self._checkpoints)
+                os.unlink(name, dir_fd=self._checkpoints.descriptor)
             except OSError as error:
-                self._warn(
-                    f"{directory.checkpoint_path(self.path, generation)}: not removed: {error.strerror}"
-                )
-
-    def _looks_good(self, generation: int) -> bool:
-        """Tell whether a checkpoint's user block and size are right; reading all at every publish costs."""
-        try:
-            check_head(self._checkpoints, self.path, generation)
-        except GmmError:
-            return False
-        return True
+                self._warn(f"{self._checkpoints.path / name}: not removed: {error.strerror}")
 
     def _now(self) -> float:
         """Return the time to record, in seconds since 1970."""

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmcli.errors import CannotCreate
-from gmmcli.store import directory
-from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OWN_NAMES
+from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OWN_NAMES, Folder
 
 _ATTEMPTS = 5
 
@@ -26,13 +25,13 @@ def make(path: Path) -> bool:
     """
     try:
         synced = _make_folders(path)
-        with directory.opened(path) as root:
-            _check_own(root, path)
+        with Folder.opened(path) as root:
+            _check_own(root)
             with contextlib.suppress(FileExistsError):
-                os.mkdir(CHECKPOINTS, dir_fd=root)
-            with directory.opened(CHECKPOINTS, root) as checkpoints:
-                # Synced when they are not new either: whoever made them may have died before the sync.
-                return all((synced, _sync_parent(root), directory.sync(root), directory.sync(checkpoints)))
+                os.mkdir(CHECKPOINTS, dir_fd=root.descriptor)
+            with root.inner(CHECKPOINTS) as checkpoints:
+                # Synced when they are not new either: who made them may have died before the sync.
+                return all((synced, _sync_parent(root), root.sync(), checkpoints.sync()))
     except NotADirectoryError as error:
         raise CannotCreate(str(path), f'"{error.filename}" is not a directory') from error
 
@@ -52,23 +51,21 @@ def is_untouched(path: Path) -> bool:
         return False
 
 
-def unmake(root: int, made: Sequence[Path]) -> None:
+def unmake(root: Folder, made: Sequence[Path]) -> None:
     """Remove what was made for a run that published nothing; what is not ours keeps its folder.
 
     Parameters
     ----------
-    root : int
-        Descriptor of the model directory.
+    root : Folder
     made : sequence of Path
         The folders that were missing before, the innermost first.
     """
     with contextlib.suppress(OSError):
-        os.rmdir(CHECKPOINTS, dir_fd=root)
+        os.rmdir(CHECKPOINTS, dir_fd=root.descriptor)
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(EVENTS, dir_fd=root)
+            shutil.rmtree(EVENTS, dir_fd=root.descriptor)
         for name in (LOG, LOCK):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=root)
+            root.discard(name)
     for folder in made:
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -82,8 +79,8 @@ def _make_folders(path: Path) -> bool:
             for folder in reversed(missing_folders(path)):
                 with contextlib.suppress(FileExistsError):
                     folder.mkdir()
-                with directory.opened(folder) as descriptor:
-                    synced &= _sync_parent(descriptor)
+                with Folder.opened(folder) as made:
+                    synced &= _sync_parent(made)
         except FileNotFoundError:  # another run, which published nothing, has removed what it had made
             if attempt == _ATTEMPTS - 1:
                 raise
@@ -92,27 +89,23 @@ def _make_folders(path: Path) -> bool:
     return synced
 
 
-def _sync_parent(descriptor: int) -> bool:
-    """Make the name of a folder durable. A parent that may not be read cannot be synced by us."""
+def _sync_parent(folder: Folder) -> bool:
+    """Make the name of a folder durable. A parent that may not be read cannot be synced."""
     try:
-        with directory.opened("..", descriptor) as parent:
-            return directory.sync(parent)
+        with folder.inner("..") as parent:
+            return parent.sync()
     except PermissionError:
         return True
 
 
-def _check_own(root: int, path: Path) -> None:
-    """Refuse a directory that is somebody else's: it has no checkpoint of ours, but other things."""
+def _check_own(root: Folder) -> None:
+    """Refuse a directory that is somebody else's: it has no checkpoint of gmmcli, but other things."""
     inside: list[str] = []
-    with contextlib.suppress(FileNotFoundError), directory.opened(CHECKPOINTS, root) as checkpoints:
-        if directory.newest_number(checkpoints):
+    with contextlib.suppress(FileNotFoundError), root.inner(CHECKPOINTS) as checkpoints:
+        if checkpoints.newest_number():
             return
-        inside = [f"{CHECKPOINTS}/{name}" for name in _visible(checkpoints)]
-    strangers = sorted(_visible(root) - OWN_NAMES) + sorted(inside)
-    if strangers:
-        raise CannotCreate(str(path), f'not a model directory: it holds "{strangers[0]}"')
-
-
-def _visible(descriptor: int) -> set[str]:
-    """Return the names in a folder that do not begin with a dot."""
-    return {name for name in os.listdir(descriptor) if not name.startswith(".")}
+        inside = [f"{CHECKPOINTS}/{name}" for name in checkpoints.names() if not name.startswith(".")]
+    strangers = sorted(name for name in root.names() if not name.startswith(".") and name not in OWN_NAMES)
+    if strangers or inside:
+        stranger = [*strangers, *sorted(inside)][0]
+        raise CannotCreate(str(root.path), f'not a model directory: it holds "{stranger}"')

@@ -9,9 +9,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Self
 
+from gmmcli import atomic
 from gmmcli.errors import CheckpointCorrupt, from_os_error
 
 CHECKPOINTS = "checkpoints"
@@ -22,23 +25,143 @@ EVENTS = "events"
 OWN_NAMES = frozenset((CHECKPOINTS, LATEST, LOG, LOCK, EVENTS))
 
 MAX_GENERATION = 999_999_999
-# A checkpoint is read whole into memory; 4 GiB is about 680 full components of 512 features.
-MAX_FILE_BYTES = 1 << 32
 
 _NAME = re.compile(r"ckpt-(\d{9})\.h5(\.bad)?", re.ASCII)
+_LATEST_TARGET = re.compile(rf"{CHECKPOINTS}/ckpt-(\d{{9}})\.h5", re.ASCII)
 _TEMPORARY = re.compile(r"\.(?:ckpt-\d{9}|latest)\.h5\.[0-9]+-[0-9a-f]{8}\.tmp", re.ASCII)
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_UNSUPPORTED = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
+# A pipe is not waited for, and no link is followed.
+_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# What opening says of a name that is no regular file.
+_IRREGULAR = {
+    errno.ELOOP: "is a symbolic link",
+    errno.EISDIR: "is not a regular file",
+    errno.ENXIO: "is not a regular file",
+}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """An open folder of a model directory.
+
+    Parameters
+    ----------
+    descriptor : int
+    path : Path
+        What messages call it; nothing is opened by it again.
+    """
+
+    descriptor: int
+    path: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: Path) -> Iterator[Self]:
+        """Yield a folder by its path; the path itself may be a link."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield cls(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def inner(self, name: str) -> Iterator[Self]:
+        """Yield a folder in this one, which must not be a link."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        try:
+            yield type(self)(descriptor, self.path / name)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def opened_file(self, name: str, flags: int = os.O_RDONLY) -> Iterator[tuple[BufferedReader, int]]:
+        """Yield a regular file, opened through no link and without waiting, and its size.
+
+        Raises
+        ------
+        CheckpointCorrupt
+            It is not a regular file.
+        NotFound
+        PermissionRefused
+        ReadWriteFailed
+            Opening it failed, or what is done with it in the block.
+        """
+        subject = str(self.path / name)
+        try:
+            descriptor = os.open(name, flags | _SAFELY, dir_fd=self.descriptor)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise CheckpointCorrupt(subject, "is not a regular file")
+                with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                    yield stream, status.st_size
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno in _IRREGULAR:
+                raise CheckpointCorrupt(subject, _IRREGULAR[error.errno]) from error
+            raise from_os_error(subject, error) from error
+
+    def names(self) -> list[str]:
+        """Return the names in the folder, in no order."""
+        return os.listdir(self.descriptor)  # noqa: PTH208 (a descriptor is no path)
+
+    def stat(self, name: str) -> os.stat_result:
+        """Return the status of a name; that of a link itself."""
+        return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+
+    def generations(self) -> list[int]:
+        """Return the generations that have a file here, ascending, damaged or not."""
+        return sorted(filter(None, map(find_generation, self.names())))
+
+    def newest_number(self) -> int:
+        """Return the highest number that a file here has, files set aside included; 0 for none."""
+        return max((find_generation(name) or find_set_aside(name) or 0 for name in self.names()), default=0)
+
+    def latest_number(self) -> int:
+        """Return the number of the checkpoint that latest.h5 names, there or not; 0 for none."""
+        try:
+            match = _LATEST_TARGET.fullmatch(os.readlink(LATEST, dir_fd=self.descriptor))
+        except OSError:
+            return 0
+        return int(match[1]) if match else 0
+
+    def name_latest(self, generation: int) -> None:
+        """Make latest.h5 name a checkpoint.
+
+        Raises
+        ------
+        OSError
+        """
+        target, temporary = f"{CHECKPOINTS}/{checkpoint_name(generation)}", temporary_name(LATEST)
+        with contextlib.suppress(OSError):
+            if os.readlink(LATEST, dir_fd=self.descriptor) == target:
+                return
+        try:
+            os.symlink(target, temporary, dir_fd=self.descriptor)
+            os.replace(temporary, LATEST, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        except OSError:
+            self.discard(temporary)
+            raise
+
+    def sync(self) -> bool:
+        """Make the names in the folder durable; return False where the file system cannot."""
+        return atomic.sync(self.descriptor)
+
+    def discard(self, name: str) -> None:
+        """Remove a file if that is possible; what stays is a leftover, not damage."""
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=self.descriptor)
+
+    def clear_temporaries(self) -> None:
+        """Remove what unfinished writes have left. Only for a writer that holds the lock."""
+        for name in filter(_TEMPORARY.fullmatch, self.names()):
+            self.discard(name)
 
 
 def checkpoint_name(generation: int) -> str:
     """Return the name of a generation's file."""
     return f"ckpt-{generation:09d}.h5"
-
-
-def checkpoint_path(model_dir: Path, generation: int) -> str:
-    """Return the path of a generation's file, for messages."""
-    return str(model_dir / CHECKPOINTS / checkpoint_name(generation))
 
 
 def find_generation(name: str) -> int | None:
@@ -53,116 +176,6 @@ def find_set_aside(name: str) -> int | None:
     return int(match[1]) if match and match[2] and int(match[1]) else None
 
 
-def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that only an unfinished write leaves behind."""
-    return _TEMPORARY.fullmatch(name) is not None
-
-
 def temporary_name(name: str) -> str:
     """Return a name, not used yet, for what shall become `name`."""
     return f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-
-
-@contextlib.contextmanager
-def opened(path: str | Path, directory: int | None = None) -> Iterator[int]:
-    """Open a folder and yield its descriptor; inside another folder, never through a link."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    if directory is not None:
-        flags |= os.O_NOFOLLOW
-    descriptor = os.open(path, flags, dir_fd=directory)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def list_generations(checkpoints: int) -> list[int]:
-    """Return the generations that have a file, ascending, damaged or not."""
-    return sorted(filter(None, map(find_generation, os.listdir(checkpoints))))
-
-
-def newest_number(checkpoints: int) -> int:
-    """Return the highest number ever seen, files set aside included; 0 for none."""
-    names = os.listdir(checkpoints)
-    return max((find_generation(name) or find_set_aside(name) or 0 for name in names), default=0)
-
-
-def read_file(directory: int, name: str, subject: str) -> bytes:
-    """Read a regular file whole, through the descriptor of its folder.
-
-    Raises
-    ------
-    CheckpointCorrupt
-        It is not a regular file, or larger than 4 GiB.
-    NotFound
-    PermissionRefused
-    ReadWriteFailed
-    """
-    with _opened_file(directory, name, subject) as (stream, size_bytes):
-        if size_bytes > MAX_FILE_BYTES:
-            raise CheckpointCorrupt(subject, f"{size_bytes} bytes; at most {MAX_FILE_BYTES} are read")
-        return stream.read(size_bytes)
-
-
-def read_head(directory: int, name: str, subject: str, n_bytes: int) -> tuple[bytes, int]:
-    """Return the first bytes of a regular file, and its size.
-
-    Raises
-    ------
-    CheckpointCorrupt
-        It is not a regular file.
-    NotFound
-    PermissionRefused
-    ReadWriteFailed
-    """
-    with _opened_file(directory, name, subject) as (stream, size_bytes):
-        return stream.read(n_bytes), size_bytes
-
-
-@contextlib.contextmanager
-def _opened_file(directory: int, name: str, subject: str) -> Iterator[tuple[BinaryIO, int]]:
-    """Yield a regular file, opened through no link and without waiting, and its size."""
-    try:
-        descriptor = os.open(name, _READ, dir_fd=directory)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise CheckpointCorrupt(subject, "is not a regular file")
-            with os.fdopen(descriptor, "rb", closefd=False) as stream:
-                yield stream, status.st_size
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise CheckpointCorrupt(subject, "is a symbolic link") from error
-        raise from_os_error(subject, error) from error
-
-
-def sync(descriptor: int) -> bool:
-    """Make the names in a folder durable; return False where the file system cannot.
-
-    Raises
-    ------
-    OSError
-        Anything else that fsync reports. It is never tried again: the kernel forgets a failed write.
-    """
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-        return False
-    return True
-
-
-def discard(directory: int, name: str) -> None:
-    """Remove a file if that is possible; what stays is a leftover, not damage."""
-    with contextlib.suppress(OSError):
-        os.unlink(name, dir_fd=directory)
-
-
-def clear_temporaries(directory: int) -> None:
-    """Remove what unfinished writes have left in a folder. Only for a writer that holds the lock."""
-    for name in os.listdir(directory):
-        if is_temporary(name):
-            discard(directory, name)

@@ -9,11 +9,10 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gmmcli.errors import CannotCreate
-from gmmcli.store.directory import EVENTS
+from gmmcli.store.directory import EVENTS, Folder
 
 _LIBRARY = "tensorboardX"
 _FLUSH_SECONDS = 1.0
@@ -38,14 +37,12 @@ class EventFile:
 
     Parameters
     ----------
-    root : int
-        Descriptor of the model directory.
-    path : Path
-        The same.
+    root : Folder
+        The model directory.
     """
 
-    def __init__(self, root: int, path: Path) -> None:
-        self._root, self._path = root, path
+    def __init__(self, root: Folder) -> None:
+        self._root = root
         self._writer: Any = None
         self._flushed = 0.0
         self._last_step = dict.fromkeys(_CURVES.values(), -1)
@@ -91,10 +88,9 @@ class EventFile:
         from tensorboardX.event_file_writer import EventsWriter
 
         with contextlib.suppress(FileExistsError):
-            os.mkdir(EVENTS, dir_fd=self._root)
-        if not stat.S_ISDIR(os.stat(EVENTS, dir_fd=self._root, follow_symlinks=False).st_mode):
-            raise CannotCreate(
-                str(self._path / EVENTS), "is a link or another kind of file than it should be"
-            )
+            os.mkdir(EVENTS, dir_fd=self._root.descriptor)
+        path = self._root.path.absolute() / EVENTS
+        if not stat.S_ISDIR(self._root.stat(EVENTS).st_mode):
+            raise CannotCreate(str(path), "is a link or another kind of file than it should be")
         # An absolute path, since the library takes what stands before a colon for a protocol.
-        return EventsWriter(str(self._path.absolute() / EVENTS / "events"), f".{os.urandom(4).hex()}")
+        return EventsWriter(str(path / "events"), f".{os.urandom(4).hex()}")

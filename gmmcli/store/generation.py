@@ -8,10 +8,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from gmmcli.errors import CannotCreate, GmmError, ModelDirBusy, ReadWriteFailed, from_os_error
-from gmmcli.store import directory
+from gmmcli.store.directory import Folder, checkpoint_name, temporary_name
 from gmmcli.store.model_dir import load_generation
 
 _DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -20,15 +19,13 @@ _NO_HARD_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def place(checkpoints: int, model_dir: Path, number: int, data: bytes, sha256: str) -> bool:
+def place(checkpoints: Folder, number: int, data: bytes, sha256: str) -> bool:
     """Bring bytes to disk under the name of a generation, or not at all.
 
     Parameters
     ----------
-    checkpoints : int
-        Descriptor of the folder.
-    model_dir : Path
-        What messages call it.
+    checkpoints : Folder
+        Messages are about the model directory that it is in.
     number : int
         The generation; its name must be free.
     data : bytes
@@ -50,23 +47,23 @@ def place(checkpoints: int, model_dir: Path, number: int, data: bytes, sha256: s
         On a full disk with the bytes needed and free.
     PermissionRefused
     """
-    temporary = directory.temporary_name(directory.checkpoint_name(number))
+    temporary = temporary_name(checkpoint_name(number))
     try:
         try:
             _write(checkpoints, temporary, data)
-            _link(checkpoints, model_dir, temporary, number)
+            _link(checkpoints, temporary, number)
         except OSError as error:
-            raise _explain(checkpoints, model_dir, number, len(data), error) from error
-        with after_link(model_dir, number):
-            synced = directory.sync(checkpoints)
-            _check_order(checkpoints, model_dir, number, sha256)
+            raise _explain(checkpoints, number, len(data), error) from error
+        with after_link(checkpoints, number):
+            synced = checkpoints.sync()
+            _check_order(checkpoints, number, sha256)
         return synced
     finally:
-        directory.discard(checkpoints, temporary)
+        checkpoints.discard(temporary)
 
 
 @contextlib.contextmanager
-def after_link(model_dir: Path, number: int) -> Iterator[None]:
+def after_link(checkpoints: Folder, number: int) -> Iterator[None]:
     """Report what goes wrong once a checkpoint has its name.
 
     Raises
@@ -81,14 +78,14 @@ def after_link(model_dir: Path, number: int) -> Iterator[None]:
     except ModelDirBusy:
         raise
     except (OSError, GmmError) as error:
-        known = error if isinstance(error, GmmError) else from_os_error(str(model_dir), error)
-        fact = f"{known.fact}; checkpoint {number} may have been written"
-        raise ReadWriteFailed(str(model_dir), fact) from error
+        fact = error.fact if isinstance(error, GmmError) else from_os_error("", error).fact
+        fact += f"; checkpoint {number} may have been written"
+        raise ReadWriteFailed(str(checkpoints.path.parent), fact) from error
 
 
-def _write(checkpoints: int, name: str, data: bytes) -> None:
+def _write(checkpoints: Folder, name: str, data: bytes) -> None:
     """Write a new file and wait until the disk has it."""
-    descriptor = os.open(name, _NEW, 0o666, dir_fd=checkpoints)
+    descriptor = os.open(name, _NEW, 0o666, dir_fd=checkpoints.descriptor)
     try:
         _allocate(descriptor, len(data))
         rest = memoryview(data)
@@ -110,52 +107,45 @@ def _allocate(descriptor: int, n_bytes: int) -> None:
             raise
 
 
-def _link(checkpoints: int, model_dir: Path, temporary: str, number: int) -> None:
+def _link(checkpoints: Folder, temporary: str, number: int) -> None:
     """Give a written file its name, unless somebody else has it."""
-    name = directory.checkpoint_name(number)
+    name, subject, descriptor = checkpoint_name(number), str(checkpoints.path.parent), checkpoints.descriptor
     try:
-        os.link(temporary, name, src_dir_fd=checkpoints, dst_dir_fd=checkpoints, follow_symlinks=False)
+        os.link(temporary, name, src_dir_fd=descriptor, dst_dir_fd=descriptor, follow_symlinks=False)
     except FileExistsError as error:
         # NFS may refuse the second copy of a request whose first copy it has obeyed.
-        if not _is_same_file(checkpoints, temporary, name):
-            raise ModelDirBusy(str(model_dir), f"another writer published checkpoint {number}") from error
+        if not os.path.samestat(checkpoints.stat(temporary), checkpoints.stat(name)):
+            raise ModelDirBusy(subject, f"another writer published checkpoint {number}") from error
     except FileNotFoundError as error:
-        raise ModelDirBusy(
-            str(model_dir), f"another writer removed unfinished checkpoint {number}"
-        ) from error
+        raise ModelDirBusy(subject, f"another writer removed unfinished checkpoint {number}") from error
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
-        raise CannotCreate(str(model_dir), "the file system has no hard links") from error
+        raise CannotCreate(subject, "the file system has no hard links") from error
 
 
-def _is_same_file(checkpoints: int, first: str, second: str) -> bool:
-    """Tell whether two names are one file."""
-    return os.path.samestat(
-        os.stat(first, dir_fd=checkpoints, follow_symlinks=False),
-        os.stat(second, dir_fd=checkpoints, follow_symlinks=False),
-    )
-
-
-def _check_order(checkpoints: int, model_dir: Path, number: int, sha256: str) -> None:
+def _check_order(checkpoints: Folder, number: int, sha256: str) -> None:
     """Take the file back if others have gone on without it: its number was one that they had freed."""
-    later = [generation for generation in directory.list_generations(checkpoints) if generation > number]
+    later = [generation for generation in checkpoints.generations() if generation > number]
     if not later:
         return
     with contextlib.suppress(GmmError):
-        following = load_generation(checkpoints, model_dir, later[0]).checkpoint.provenance
+        following = load_generation(checkpoints, later[0]).checkpoint.provenance
         if following is not None and following.parent_sha256 == sha256:
             return
-    directory.discard(checkpoints, directory.checkpoint_name(number))
-    raise ModelDirBusy(str(model_dir), f"another writer has come to checkpoint {later[-1]} already")
+    checkpoints.discard(checkpoint_name(number))
+    fact = f"another writer has come to checkpoint {later[-1]} already"
+    raise ModelDirBusy(str(checkpoints.path.parent), fact)
 
 
-def _explain(checkpoints: int, model_dir: Path, number: int, n_bytes: int, error: OSError) -> GmmError:
+def _explain(checkpoints: Folder, number: int, n_bytes: int, error: OSError) -> GmmError:
     """Return what an operating system error means before the file has its name."""
+    subject = str(checkpoints.path.parent)
     if error.errno not in _DISK_FULL:
-        return from_os_error(str(model_dir), error)
-    status = os.fstatvfs(checkpoints)
-    free = status.f_bavail * status.f_frsize
+        return from_os_error(subject, error)
+    status = os.fstatvfs(checkpoints.descriptor)
+    free = f"{status.f_bavail * status.f_frsize} are free"
+    if status.f_files and not status.f_favail:
+        free += ", but no inode is"
     reason = os.strerror(error.errno).lower()
-    fact = f"{reason}: checkpoint {number} needs {n_bytes} bytes, {free} are free"
-    return ReadWriteFailed(str(model_dir), fact)
+    return ReadWriteFailed(subject, f"{reason}: checkpoint {number} needs {n_bytes} bytes, {free}")

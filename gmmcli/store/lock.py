@@ -10,26 +10,23 @@ import fcntl
 import json
 import os
 import stat
-from pathlib import Path
 
 from gmmcli.errors import CannotCreate, ModelDirBusy
-from gmmcli.store.directory import LOCK
+from gmmcli.store.directory import LOCK, Folder
 
 _MAX_NOTE_BYTES = 4096
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
 
-def take(root: int, model_dir: Path, start: str) -> tuple[int, bool]:
+def take(root: Folder, start: str) -> tuple[int, bool]:
     """Lock a model directory.
 
     Parameters
     ----------
-    root : int
-        Descriptor of the directory.
-    model_dir : Path
-        Its name in messages.
+    root : Folder
+        The model directory.
     start : str
-        Since when, for whoever finds it locked.
+        Since when, for the message of another process.
 
     Returns
     -------
@@ -47,14 +44,14 @@ def take(root: int, model_dir: Path, start: str) -> tuple[int, bool]:
     OSError
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(LOCK, flags, 0o666, dir_fd=root)
+    descriptor = os.open(LOCK, flags, 0o666, dir_fd=root.descriptor)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CannotCreate(str(model_dir / LOCK), "is not a regular file")
+            raise CannotCreate(str(root.path / LOCK), "is not a regular file")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ModelDirBusy(str(model_dir), f"busy: {_describe_holder(descriptor)}") from error
+            raise ModelDirBusy(str(root.path), f"busy: {_describe_holder(descriptor)}") from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
@@ -78,11 +75,6 @@ def _describe_holder(descriptor: int) -> str:
     """Return who the file says holds the lock."""
     try:
         note = json.loads(os.pread(descriptor, _MAX_NOTE_BYTES, 0))
-        return f"pid {int(note['pid'])} on {_word(note['host'])} since {_word(note['start'])}"
+        return f"pid {int(note['pid'])} on {str(note['host'])[:64]} since {str(note['start'])[:64]}"
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return "another process writes to it"
-
-
-def _word(text: object) -> str:
-    """Return a text of the lock file, fit for a terminal."""
-    return "".join(character for character in str(text)[:64] if character.isprintable())

@@ -2,10 +2,10 @@
 
 import contextlib
 import hashlib
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,10 +18,13 @@ from gmmcli.errors import (
     ReadWriteFailed,
     reporting,
 )
-from gmmcli.store import directory, run_log, user_block
+from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, decode
+from gmmcli.store.directory import CHECKPOINTS, Folder, checkpoint_name
 from gmmcli.store.layout import Damage
 
+# A checkpoint is read whole into memory; 4 GiB is about 680 full components of 512 features.
+MAX_FILE_BYTES = 1 << 32
 # Retention may remove what was just listed; that often in a row it does not.
 _ATTEMPTS = 10
 _MAX_NAMED = 10
@@ -32,7 +35,6 @@ class Listing:
     """One checkpoint file as its folder shows it, unread."""
 
     generation: int
-    name: str
     size_bytes: int
 
 
@@ -74,16 +76,17 @@ class ModelDir:
         ------
         NotFound
             The directory is missing or holds no checkpoint.
+        CheckpointCorrupt
+            All of its checkpoints are gone.
         PermissionRefused
         ReadWriteFailed
         """
-        with open_to_read(self.path) as (_, checkpoints):
+        with open_to_read(self.path) as (root, checkpoints):
             listings = []
-            for generation in require_generations(checkpoints, self.path):
-                name = directory.checkpoint_name(generation)
+            for generation in require_generations(root, checkpoints):
                 with contextlib.suppress(FileNotFoundError):
-                    status = os.stat(name, dir_fd=checkpoints, follow_symlinks=False)
-                    listings.append(Listing(generation, name, status.st_size))
+                    size_bytes = checkpoints.stat(checkpoint_name(generation)).st_size
+                    listings.append(Listing(generation, size_bytes))
             return listings
 
     def load(self, generation: int | None = None) -> Stored:
@@ -94,29 +97,34 @@ class ModelDir:
         NotFound
             The directory is missing or has no such checkpoint.
         CheckpointCorrupt
-            It is damaged; names the newest good one and how to use it. Never falls back by itself.
+            It is damaged, or the newest is gone; names the newest good one and how to use it. Never falls
+            back by itself.
         FormatUnknown
             Written by a newer version.
         PermissionRefused
         ReadWriteFailed
         """
-        with open_to_read(self.path) as (_, checkpoints):
-            generations = require_generations(checkpoints, self.path)
+        with open_to_read(self.path) as (root, checkpoints):
             if generation is None:
-                return load_newest(checkpoints, self.path) or _refuse_empty(self.path)
+                number = last_known(root)  # before the listing: a writer may be between the two
+                newest = load_newest(checkpoints)
+                if checkpoints.newest_number() < number:
+                    refuse_loss(self.path, number, newest)
+                return newest or _refuse_empty(self.path)
+            generations = require_generations(root, checkpoints)
             if generation not in generations:
                 held = ", ".join(map(str, generations[-_MAX_NAMED:]))
                 more = "..., " if len(generations) > _MAX_NAMED else ""
                 raise NotFound(str(self.path), f"no checkpoint {generation}; it holds {more}{held}")
             try:
-                return load_generation(checkpoints, self.path, generation)
+                return load_generation(checkpoints, generation)
             except FormatUnknown:
                 raise
             except CheckpointCorrupt as damage:
-                raise _with_way_out(checkpoints, self.path, damage, generation) from damage
+                raise _with_way_out(checkpoints, damage, generation) from damage
 
-    def read_log(self) -> Sequence[dict[str, Any]]:
-        """Return the events of log.jsonl, oldest first; lines that are torn or no events are left out.
+    def iter_log(self) -> Iterator[dict[str, Any]]:
+        """Yield the events of log.jsonl, oldest first; lines that are torn or no events are left out.
 
         Raises
         ------
@@ -128,79 +136,100 @@ class ModelDir:
         ReadWriteFailed
         """
         with open_to_read(self.path) as (root, _):
-            return run_log.read(root, str(self.path / directory.LOG))[0]
+            yield from filter(None, run_log.iter_events(root))
 
 
 @contextlib.contextmanager
-def open_to_read(path: Path) -> Iterator[tuple[int, int]]:
-    """Yield the descriptors of a model directory and of its checkpoints.
+def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
+    """Yield a model directory and its folder of checkpoints.
 
     Raises
     ------
     NotFound
         It is missing, is no directory, or has no `checkpoints` of its own.
+    CheckpointCorrupt
+        That folder is gone.
     PermissionRefused
     ReadWriteFailed
     """
     with reporting(path), contextlib.ExitStack() as stack:
         try:
-            root = stack.enter_context(directory.opened(path))
-            checkpoints = stack.enter_context(directory.opened(directory.CHECKPOINTS, root))
+            root = stack.enter_context(Folder.opened(path))
+            if CHECKPOINTS not in root.names() and (number := last_known(root)):
+                refuse_loss(path, number, None)
+            checkpoints = stack.enter_context(root.inner(CHECKPOINTS))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(str(path), "no such model directory", _fit_hint(path)) from error
         yield root, checkpoints
 
 
-def require_generations(checkpoints: int, path: Path) -> Sequence[int]:
+def last_known(root: Folder) -> int:
+    """Return the number of the newest checkpoint that should be there, by log and latest.h5; 0 for none."""
+    return max(run_log.find_last(root).left, root.latest_number())
+
+
+def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
     """Return the generations that have a file, ascending, of which there must be one.
 
     Raises
     ------
     NotFound
+    CheckpointCorrupt
+        There were some.
     """
-    return directory.list_generations(checkpoints) or _refuse_empty(path)
+    generations = checkpoints.generations()
+    if not generations and (number := last_known(root)):
+        refuse_loss(root.path, number, None)
+    return generations or _refuse_empty(root.path)
 
 
-def load_generation(checkpoints: int, path: Path, generation: int) -> Stored:
-    """Read one checkpoint, through the descriptor of its folder.
+def load_generation(checkpoints: Folder, generation: int) -> Stored:
+    """Read one checkpoint.
 
     Raises
     ------
     CheckpointCorrupt
-        It is damaged, or another generation's file under this name.
+        It is damaged, too large, or another generation's file under this name.
     FormatUnknown
     NotFound
     PermissionRefused
     ReadWriteFailed
     """
-    subject = directory.checkpoint_path(path, generation)
-    data = directory.read_file(checkpoints, directory.checkpoint_name(generation), subject)
+    subject = str(checkpoints.path / checkpoint_name(generation))
+    with open_checkpoint(checkpoints, generation) as (file, size_bytes):
+        if size_bytes > MAX_FILE_BYTES:
+            raise CheckpointCorrupt(subject, f"{size_bytes} bytes; at most {MAX_FILE_BYTES} are read")
+        file.seek(0)
+        data = file.read(size_bytes)
     checkpoint = decode(data, subject)
     if checkpoint.provenance is None or checkpoint.provenance.generation != generation:
         raise CheckpointCorrupt(subject, "says that it is another checkpoint than its name does")
     return Stored(checkpoint, generation, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def check_head(checkpoints: int, path: Path, generation: int) -> None:
-    """Check the user block of one checkpoint and its file's size: what can be seen without reading it.
+@contextlib.contextmanager
+def open_checkpoint(checkpoints: Folder, generation: int) -> Iterator[tuple[BufferedReader, int]]:
+    """Yield the file of a checkpoint and its size, once its user block has been found to agree with that.
 
     Raises
     ------
     CheckpointCorrupt
+        Magic, zeros or length are wrong, which can be seen without reading the rest.
     NotFound
     PermissionRefused
     ReadWriteFailed
     """
-    subject, name = directory.checkpoint_path(path, generation), directory.checkpoint_name(generation)
-    head, size_bytes = directory.read_head(checkpoints, name, subject, user_block.SIZE)
-    try:
-        user_block.check_head(head, size_bytes)
-    except Damage as damage:
-        raise CheckpointCorrupt(subject, str(damage)) from damage
+    name = checkpoint_name(generation)
+    with checkpoints.opened_file(name) as (file, size_bytes):
+        try:
+            user_block.check_head(file.read(user_block.SIZE), size_bytes)
+        except Damage as damage:
+            raise CheckpointCorrupt(str(checkpoints.path / name), str(damage)) from damage
+        yield file, size_bytes
 
 
-def load_newest(checkpoints: int, path: Path) -> Stored | None:
-    """Read the newest checkpoint; None where there is none.
+def load_newest(checkpoints: Folder) -> Stored | None:
+    """Read the newest checkpoint that is there; None where there is none.
 
     Raises
     ------
@@ -213,26 +242,19 @@ def load_newest(checkpoints: int, path: Path) -> Stored | None:
     ReadWriteFailed
     """
     for _ in range(_ATTEMPTS):
-        generations = directory.list_generations(checkpoints)
+        generations = checkpoints.generations()
         if not generations:
             return None
         try:
-            return load_generation(checkpoints, path, generations[-1])
+            return load_generation(checkpoints, generations[-1])
         except NotFound:
             continue
         except FormatUnknown:
             raise
         except CheckpointCorrupt as damage:
-            raise _with_way_out(checkpoints, path, damage, generations[-1]) from damage
-    raise ModelDirBusy(str(path), f"the newest checkpoint vanished {_ATTEMPTS} times before it could be read")
-
-
-def find_newest_good(checkpoints: int, path: Path, generations: Sequence[int]) -> Stored | None:
-    """Return the newest of some generations that can be read, or None."""
-    for generation in sorted(generations, reverse=True):
-        with contextlib.suppress(CheckpointCorrupt, NotFound, PermissionRefused, ReadWriteFailed):
-            return load_generation(checkpoints, path, generation)
-    return None
+            raise _with_way_out(checkpoints, damage, generations[-1]) from damage
+    fact = f"the newest checkpoint vanished {_ATTEMPTS} times before it could be read"
+    raise ModelDirBusy(str(checkpoints.path.parent), fact)
 
 
 def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
@@ -242,31 +264,29 @@ def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
         fact = f"checkpoint {number} was its last, and none is left"
         raise CheckpointCorrupt(str(path), fact, f"restore one, or: gmmcli fit -m {model_dir} --fresh")
     fact = f"checkpoint {number} was its last, and is gone; the newest left is checkpoint {left.generation}"
-    raise CheckpointCorrupt(str(path), fact, f"restore it, or: gmmcli fit -m {model_dir} --rollback")
+    ways = f"gmmcli fit -m {model_dir} --rollback, or --checkpoint {left.generation} to read that one"
+    raise CheckpointCorrupt(str(path), fact, f"restore it, or: {ways}")
 
 
 def _refuse_empty(path: Path) -> NoReturn:
-    """Report a directory without a checkpoint."""
-    with directory.opened(path) as root:
-        number = run_log.newest_number(root)
-    if number:
-        refuse_loss(path, number, None)
+    """Report a directory that has never had a checkpoint."""
     raise NotFound(str(path), "holds no checkpoint", _fit_hint(path))
 
 
-def _with_way_out(
-    checkpoints: int, path: Path, damage: CheckpointCorrupt, generation: int
-) -> CheckpointCorrupt:
-    """Return the damage of a checkpoint together with what can be used instead."""
-    generations = directory.list_generations(checkpoints)
-    is_newest = generation == max(generations, default=generation)
-    good = find_newest_good(checkpoints, path, [other for other in generations if other != generation])
-    model_dir = shlex.quote(str(path))
-    if good is None:
+def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: int) -> CheckpointCorrupt:
+    """Return the damage of a checkpoint together with the checkpoint that can be used instead."""
+    others = [other for other in reversed(checkpoints.generations()) if other != generation]
+    model_dir = shlex.quote(str(checkpoints.path.parent))
+    for good in others:
+        with contextlib.suppress(CheckpointCorrupt, NotFound, PermissionRefused, ReadWriteFailed):
+            load_generation(checkpoints, good)
+            break
+    else:
         fact = f"{damage.fact}; no other checkpoint is good"
         return CheckpointCorrupt(damage.subject, fact, f"gmmcli fit -m {model_dir} --fresh")
-    fact = f"{damage.fact}; the newest good one is checkpoint {good.generation}"
-    to_read = f"--checkpoint {good.generation} to read that one"
+    fact = f"{damage.fact}; the newest good one is checkpoint {good}"
+    to_read = f"--checkpoint {good} to read that one"
+    is_newest = generation > others[0]
     hint = f"gmmcli fit -m {model_dir} --rollback, or {to_read}" if is_newest else to_read
     return CheckpointCorrupt(damage.subject, fact, hint)
 

@@ -1,22 +1,53 @@
 """log.jsonl: what every run did, one JSON object per line, only ever appended to.
 
-A line that a crash tore off at the end is not damage: readers leave it out, the next writer removes it.
+A line that a crash tore off at the end is not damage: readers leave it out, the next writer removes it. The
+log is read a line at a time, or a piece at a time from its end, so that its size does not matter.
 """
 
+import contextlib
 import json
 import os
-import stat
-from collections.abc import Mapping
-from typing import Any
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any, NamedTuple
 
-from gmmcli.errors import CheckpointCorrupt, NotFound
-from gmmcli.store.directory import LOG, read_file
+from gmmcli.errors import CheckpointCorrupt, NotFound, PermissionRefused
+from gmmcli.store.directory import LOG, MAX_GENERATION, Folder
 
-_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_TAIL_BYTES = 1 << 16
+# A longer line is not an event: that of a run over a thousand tables has some 100 kB.
+MAX_LINE_BYTES = 1 << 20
+# How far from its end the log is searched for its last checkpoint, and by how much at a time.
+MAX_TAIL_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 16
 
 
-def append(root: int, event: Mapping[str, object]) -> None:
+class Last(NamedTuple):
+    """What the log records last of the checkpoints.
+
+    Parameters
+    ----------
+    number : int
+        The highest given out: the next one is greater. 0 for none.
+    left : int
+        The newest that should be there: another than `number` where a rollback gave that up.
+    """
+
+    number: int
+    left: int
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A checkpoint that a rollback gave up, with its run and the tables of that, where the log has them."""
+
+    checkpoint: int
+    run: str | None
+    tables: tuple[str, ...]
+
+
+def append(root: Folder, event: Mapping[str, object]) -> None:
     """Append one line by a single write.
 
     Raises
@@ -27,7 +58,8 @@ def append(root: int, event: Mapping[str, object]) -> None:
         The write failed or was short.
     """
     line = json.dumps(dict(event), allow_nan=False).encode() + b"\n"
-    descriptor = os.open(LOG, _FLAGS | os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666, dir_fd=root)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(LOG, flags, 0o666, dir_fd=root.descriptor)
     try:
         written = os.write(descriptor, line)
     finally:
@@ -36,76 +68,109 @@ def append(root: int, event: Mapping[str, object]) -> None:
         raise OSError(f"only {written} of {len(line)} bytes were written to {LOG}")
 
 
-def mend(root: int, subject: str) -> None:
+def mend(root: Folder) -> None:
     """Cut off a torn last line. Only for a writer that holds the lock.
 
     Raises
     ------
     CheckpointCorrupt
         The log is not a regular file.
-    OSError
-    """
-    try:
-        descriptor = os.open(LOG, _FLAGS | os.O_RDWR, dir_fd=root)
-    except FileNotFoundError:
-        return
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointCorrupt(subject, "is not a regular file")
-        end = _end_of_last_line(descriptor, status.st_size)
-        if end < status.st_size:
-            os.ftruncate(descriptor, end)
-    finally:
-        os.close(descriptor)
-
-
-def read(root: int, subject: str) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the events, and the numbers of whole lines that are no events.
-
-    Raises
-    ------
-    CheckpointCorrupt
-        The log is not a regular file, or too large.
     PermissionRefused
     ReadWriteFailed
     """
     try:
-        lines = read_file(root, LOG, subject).split(b"\n")[:-1]
+        with _opened(root, os.O_RDWR) as (log, size_bytes):
+            end = _end_of_last_line(log.fileno(), size_bytes)
+            if end < size_bytes:
+                os.ftruncate(log.fileno(), end)
     except NotFound:
-        lines = []
-    events: list[dict[str, Any]] = []
-    unreadable: list[int] = []
-    for number, line in enumerate(lines, start=1):
-        event = _parse(line)
-        if event is None:
-            unreadable.append(number)
-        else:
-            events.append(event)
-    return events, unreadable
+        return
 
 
-def newest_number(root: int) -> int:
-    """Return the number of the last checkpoint that the log tells of. Numbers only grow.
+@contextlib.contextmanager
+def _opened(root: Folder, flags: int = os.O_RDONLY) -> Iterator[tuple[BufferedReader, int]]:
+    """Yield the log and its size."""
+    try:
+        with root.opened_file(LOG, flags) as opened:
+            yield opened
+    except CheckpointCorrupt as error:
+        raise CheckpointCorrupt(error.subject, error.fact, way_out(root)) from error
 
-    0 for none, or where the log cannot be read.
+
+def way_out(root: Folder) -> str:
+    """Return the command that takes a log away that cannot be used: checkpoints do without it."""
+    return f"mv {shlex.quote(str(root.path / LOG))} {shlex.quote(f'{root.path}.{LOG}')}"
+
+
+def iter_events(root: Folder) -> Iterator[dict[str, Any] | None]:
+    """Yield the event of every whole line, oldest first; None for a line that is not an event.
+
+    Raises
+    ------
+    CheckpointCorrupt
+        The log is not a regular file.
+    PermissionRefused
+    ReadWriteFailed
     """
     try:
-        descriptor = os.open(LOG, _FLAGS | os.O_RDONLY, dir_fd=root)
-    except OSError:
-        return 0
+        with _opened(root) as (log, _):
+            while line := log.readline(MAX_LINE_BYTES):
+                whole = line
+                while whole and not whole.endswith(b"\n"):
+                    whole = log.readline(MAX_LINE_BYTES)
+                if whole:
+                    yield _parse(line)
+    except NotFound:
+        return
+
+
+def find_last(root: Folder) -> Last:
+    """Return what the log records last of the checkpoints, by its last 16 MiB.
+
+    Nothing where there is no log, or where it may not or cannot be read: that is a finding for others.
+
+    Raises
+    ------
+    ReadWriteFailed
+    """
     try:
-        status = os.fstat(descriptor)
-        end = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        for n_bytes in (_TAIL_BYTES, end):  # it is nearly always among the last lines
-            start = max(0, end - n_bytes)
-            lines = os.pread(descriptor, end - start, start).split(b"\n")
-            for event in map(_parse, reversed(lines)):
-                if event is not None and event["event"] == "checkpoint":
-                    return event.get("checkpoint") or 0
-    finally:
-        os.close(descriptor)
-    return 0
+        with _opened(root) as (log, size_bytes):
+            rest = b""
+            for end in range(size_bytes, max(size_bytes - MAX_TAIL_BYTES, 0), -_PIECE_BYTES):
+                start = max(0, end - _PIECE_BYTES)
+                first, *lines = (os.pread(log.fileno(), end - start, start) + rest).split(b"\n")
+                # The first line goes on in the piece before, unless it is too long to be an event.
+                rest = first if len(first) < MAX_LINE_BYTES else b""
+                for line in reversed(lines if start else [first, *lines]):
+                    event = _parse(line)
+                    if event is not None and event["event"] in ("checkpoint", "rollback"):
+                        left = event["checkpoint"]
+                        return Last(event.get("number", left), left)
+    except (CheckpointCorrupt, NotFound, PermissionRefused):
+        pass
+    return Last(0, 0)
+
+
+def find_given_up(root: Folder, damaged: Sequence[int], good: int) -> list[GivenUp]:
+    """Return the damaged checkpoints and those that the log records after a good one, ascending.
+
+    Raises
+    ------
+    CheckpointCorrupt, PermissionRefused, ReadWriteFailed
+    """
+    found: dict[int, dict[str, Any]] = {number: {} for number in damaged}
+    start: dict[str, Any] = {}
+    for event in filter(None, iter_events(root)):
+        if event["event"] == "start":
+            start = event
+        elif event["event"] == "checkpoint" and event["checkpoint"] > good:
+            found[event["checkpoint"]] = start
+        elif event["event"] == "rollback":  # those were given up before, unless they are damaged files
+            found = {number: run for number, run in found.items() if number in damaged}
+    return [
+        GivenUp(number, run.get("run"), tuple(map(str, run.get("tables", ()))))
+        for number, run in sorted(found.items())
+    ]
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -118,19 +183,25 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_event(value: object) -> bool:
-    """Tell whether a line is one of ours: an object with a time and an event, the rest of their types."""
+    """Tell whether a line is an event of gmmcli: an object with a time and an event, of the right types."""
     if not isinstance(value, dict):
         return False
     texts = (value.get("time"), value.get("event"), value.get("run", ""))
-    checkpoint = value.get("checkpoint")
-    return all(isinstance(text, str) for text in texts) and isinstance(checkpoint, int | None)
+    numbers = [value[name] for name in ("checkpoint", "number") if name in value]
+    if value.get("event") in ("checkpoint", "rollback") and "checkpoint" not in value:
+        return False
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(type(number) is int and 1 <= number <= MAX_GENERATION for number in numbers)
+        and isinstance(value.get("tables", []), list)
+    )
 
 
 def _end_of_last_line(descriptor: int, size_bytes: int) -> int:
     """Return the offset behind the last newline; 0 without one."""
     end = size_bytes
     while end > 0:
-        start = max(0, end - _TAIL_BYTES)
+        start = max(0, end - _PIECE_BYTES)
         found = os.pread(descriptor, end - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1

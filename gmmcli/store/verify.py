@@ -5,7 +5,7 @@ names that begin with a dot are not findings.
 """
 
 import os
-import re
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from typing import Literal
 
 from gmmcli.errors import GmmError, NotFound
 from gmmcli.store import agreement, directory, run_log
-from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG
-from gmmcli.store.model_dir import Stored, check_head, load_generation, open_to_read, require_generations
+from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder
+from gmmcli.store.model_dir import load_generation, open_checkpoint, open_to_read, require_generations
 
-_LATEST_TARGET = re.compile(rf"{CHECKPOINTS}/ckpt-\d{{9}}\.h5", re.ASCII)
-_KINDS = {CHECKPOINTS: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOG: stat.S_ISREG, LOCK: stat.S_ISREG}
+Level = Literal["quick", "full"]
+_KINDS = {CHECKPOINTS: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOCK: stat.S_ISREG}
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,16 @@ class Finding:
         Path below the model directory.
     text : str
         What is so, with numbers.
+    hint : str, optional
+        What to type.
     """
 
     file: str
     text: str
+    hint: str | None = None
 
 
-def check(path: Path, level: Literal["quick", "full"]) -> list[Finding]:
+def check(path: Path, level: Level) -> list[Finding]:
     """Return everything that is wrong with a model directory; an empty list is a clean bill.
 
     Parameters
@@ -57,98 +60,93 @@ def check(path: Path, level: Literal["quick", "full"]) -> list[Finding]:
     """
     with open_to_read(path) as (root, checkpoints):
         findings = [*_find_strangers(root, checkpoints), *_find_in_latest(root), *_find_in_log(root)]
-        logged = run_log.newest_number(root)  # before the listing, lest a writer is between the two
-        generations = require_generations(checkpoints, path)
-        if directory.newest_number(checkpoints) < logged:
-            findings.append(
-                Finding(LOG, f"tells of checkpoint {logged}, the newest there is {generations[-1]}")
-            )
+        # Before the listing: a writer may be between the two.
+        records = ((LOG, run_log.find_last(root).left), (LATEST, root.latest_number()))
+        generations = require_generations(root, checkpoints)
+        there = checkpoints.newest_number()
+        for name, number in [record for record in records if record[1] > there][:1]:
+            text = f"names checkpoint {number}, the newest is {generations[-1]}"
+            findings.append(Finding(name, text, f"gmmcli fit -m {shlex.quote(str(path))} --rollback"))
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints
-        return [*findings, *find_damage(checkpoints, path, generations)]
+        return [*findings, *find_damage(checkpoints, generations)]
 
 
-def _find_strangers(root: int, checkpoints: int) -> Iterator[Finding]:
+def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
     """Find what does not belong, and what belongs but is of another kind than it should be."""
-    for name in sorted(os.listdir(root)):
+    for name in sorted(root.names()):
         if name.startswith(".") or name == LATEST:
             continue
-        if name not in _KINDS:
+        if name not in directory.OWN_NAMES:
             yield Finding(name, "is not part of a model directory")
-        elif not _KINDS[name](os.stat(name, dir_fd=root, follow_symlinks=False).st_mode):
+        elif name in _KINDS and not _KINDS[name](root.stat(name).st_mode):
             yield Finding(name, "is a link or another kind of file than it should be")
-    for name in sorted(os.listdir(checkpoints)):
+    for name in sorted(checkpoints.names()):
         known = directory.find_generation(name) or directory.find_set_aside(name)
         if not known and not name.startswith("."):
             yield Finding(f"{CHECKPOINTS}/{name}", "is not the name of a checkpoint")
 
 
-def _find_in_latest(root: int) -> Iterator[Finding]:
+def _find_in_latest(root: Folder) -> Iterator[Finding]:
     """Find a latest.h5 that leads elsewhere than to a checkpoint of this directory."""
     try:
-        target = os.readlink(LATEST, dir_fd=root)
+        target = os.readlink(LATEST, dir_fd=root.descriptor)
     except FileNotFoundError:
         return
     except OSError:
         yield Finding(LATEST, "is not a symbolic link")
         return
-    if not _LATEST_TARGET.fullmatch(target):
+    if not root.latest_number():
         yield Finding(LATEST, f"points to {target}, not to a checkpoint of this directory")
 
 
-def _find_in_log(root: int) -> Iterator[Finding]:
-    """Find lines that are no events."""
+def _find_in_log(root: Folder) -> Iterator[Finding]:
+    """Find a log that is no file, and lines that are no events."""
+    n_lines, first = 0, 0
     try:
-        unreadable = run_log.read(root, LOG)[1]
+        for number, event in enumerate(run_log.iter_events(root), start=1):
+            if event is None:
+                n_lines, first = n_lines + 1, first or number
     except GmmError as error:
-        yield Finding(LOG, error.fact)
-        return
-    if unreadable:
-        yield Finding(LOG, f"{len(unreadable)} lines are not events, the first is line {unreadable[0]}")
+        yield Finding(LOG, error.fact, error.hint)
+    if n_lines:
+        lines = "1 line is not an event" if n_lines == 1 else f"{n_lines} lines are not events"
+        yield Finding(LOG, f"{lines}, the first is line {first}", run_log.way_out(root))
 
 
-def _find_in_heads(checkpoints: int, path: Path, generations: Sequence[int]) -> Iterator[Finding]:
+def _find_in_heads(checkpoints: Folder, generations: Sequence[int]) -> Iterator[Finding]:
     """Find checkpoints whose user block or size is wrong."""
     for generation in generations:
         try:
-            check_head(checkpoints, path, generation)
+            with open_checkpoint(checkpoints, generation):
+                pass
         except NotFound:
             continue  # retention was faster
         except GmmError as error:
             yield Finding(_file(generation), error.fact)
 
 
-def _find_in_checkpoints(checkpoints: int, path: Path, generations: Sequence[int]) -> Iterator[Finding]:
+def _find_in_checkpoints(checkpoints: Folder, generations: Sequence[int]) -> Iterator[Finding]:
     """Find checkpoints that cannot be read, do not follow their parent, or contradict themselves."""
-    set_aside = set(map(directory.find_set_aside, os.listdir(checkpoints)))
-    previous: Stored | None = None
+    set_aside = set(map(directory.find_set_aside, checkpoints.names()))
+    parent, parent_sha256 = 0, ""
     for generation in generations:
         try:
-            stored = load_generation(checkpoints, path, generation)
+            stored = load_generation(checkpoints, generation)
         except NotFound:
             continue  # retention was faster
         except GmmError as error:
             yield Finding(_file(generation), error.fact)
-            previous = None
+            parent = 0
             continue
-        if previous and _follows(previous.generation, generation, set_aside):
-            yield from _find_in_parent(previous, stored)
+        follows = parent and all(between in set_aside for between in range(parent + 1, generation))
+        provenance = stored.checkpoint.provenance
+        if follows and provenance is not None and provenance.parent_sha256 != parent_sha256:
+            recorded, found = provenance.parent_sha256[:16] or "none", parent_sha256[:16]
+            text = f"its parent should be {recorded}..., but checkpoint {parent} is {found}..."
+            yield Finding(_file(generation), text)
         for text in agreement.find_contradictions(stored.checkpoint):
             yield Finding(_file(generation), text)
-        previous = stored
-
-
-def _follows(earlier: int, later: int, set_aside: set[int | None]) -> bool:
-    """Tell whether nothing but files set aside lies between two generations."""
-    return all(between in set_aside for between in range(later - 1, earlier, -1))
-
-
-def _find_in_parent(parent: Stored, child: Stored) -> Iterator[Finding]:
-    """Find a checkpoint that was not made from the one before it."""
-    provenance = child.checkpoint.provenance
-    if provenance is not None and provenance.parent_sha256 != parent.sha256:
-        recorded, found = provenance.parent_sha256[:16] or "none", parent.sha256[:16]
-        text = f"its parent should be {recorded}..., but checkpoint {parent.generation} is {found}..."
-        yield Finding(_file(child.generation), text)
+        parent, parent_sha256 = generation, stored.sha256
 
 
 def _file(generation: int) -> str:

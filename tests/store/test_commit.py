@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from gmmcli.errors import CannotCreate, CheckpointCorrupt, FormatUnknown
-from gmmcli.store import directory, layout, run_log
+from gmmcli.store import layout, run_log
 from gmmcli.store.commit import Writer
+from gmmcli.store.directory import Folder
 from gmmcli.store.model_dir import ModelDir
+from gmmcli.store.run_log import GivenUp
 from gmmcli.store.verify import check
 
 
@@ -123,7 +125,7 @@ def test_leftovers_of_a_crash_are_cleared_and_nothing_else(model, build):
         assert (model / "log.jsonl").read_bytes() == log
         writer.log({"event": "end"})
 
-    assert [event["event"] for event in ModelDir(model).read_log()] == ["checkpoint", "end"]
+    assert [event["event"] for event in ModelDir(model).iter_log()] == ["checkpoint", "end"]
 
 
 @pytest.mark.parametrize("torn", [b"x" * 200_000, b"\n" + b"x" * 200_000, b"\0" * 5000, b"\n"])
@@ -142,7 +144,7 @@ def test_the_log_has_a_line_per_checkpoint(model, build):
     """Enough for a history without opening a checkpoint."""
     (stored,) = publish(model, build, 41, source_date_epoch=0)
 
-    (event,) = ModelDir(model).read_log()
+    (event,) = ModelDir(model).iter_log()
 
     assert list(event)[:3] == ["time", "event", "checkpoint"]
     assert event["time"] == "1970-01-01T00:00:00Z"
@@ -274,7 +276,9 @@ def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
         assert writer.rollback().generation == 2
         stored = writer.publish(build())
 
-    assert caught.value.hint == f"restore it, or: gmmcli fit -m {model} --rollback"
+    ways = f"gmmcli fit -m {model} --rollback, or --checkpoint 2 to read that one"
+    assert caught.value.hint == f"restore it, or: {ways}"
+    assert writer.given_up == [GivenUp(3, None, ())]
     assert stored.generation == 4
     with Writer(model) as writer:
         assert writer.latest().generation == 4
@@ -289,8 +293,8 @@ def test_the_last_checkpoint_of_a_log_is_found_however_long_it_is(model, build, 
             writer.log({"event": "step", "global_step": step, "mean_log_likelihood": -1.0})
     with (model / "log.jsonl").open("a") as log:
         log.write('no event\n{"event": "checkpoint", "che')
-    with directory.opened(model) as root:
-        assert run_log.newest_number(root) == 2
+    with Folder.opened(model) as root:
+        assert run_log.find_last(root) == (2, 2)
 
 
 @pytest.mark.parametrize("method", ["latest", "rollback"])
@@ -312,6 +316,60 @@ def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, met
     file_of(model, 3).unlink()
     with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last, and none is left"):
         ModelDir(model).load()
+
+
+def test_a_rollback_stands_before_anything_is_published(model, build):
+    """Readers and later fits go on from what it left; its number is not given out again."""
+    publish(model, build, 1, 2)
+    with Writer(model) as writer:
+        writer.log({"event": "start", "run": "aa", "tables": ["night.csv", "morning.csv"]})
+        writer.publish(build(global_step=3))
+    file_of(model, 3).unlink()
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 2
+    assert writer.given_up == [GivenUp(3, "aa", ("night.csv", "morning.csv"))]
+    logged = list(ModelDir(model).iter_log())[-1]
+    assert (logged["event"], logged["checkpoint"], logged["number"]) == ("rollback", 2, 3)
+    assert logged["given_up"] == [{"checkpoint": 3, "run": "aa", "tables": ["night.csv", "morning.csv"]}]
+
+    assert ModelDir(model).load().generation == 2
+    assert check(model, "full") == []
+    with Writer(model) as writer:
+        writer.rollback()
+        assert writer.given_up == ()
+        assert writer.publish(build()).generation == 4
+
+
+def test_only_what_comes_after_the_good_checkpoint_is_given_up(model, build):
+    """Damaged ones and those that are gone, not what an earlier rollback has given up."""
+    publish(model, build, 1, 2, 3, 4)
+    flip(file_of(model, 2))
+    flip(file_of(model, 3))
+    file_of(model, 4).unlink()
+    with Writer(model) as writer:
+        writer.rollback()
+        assert [lost.checkpoint for lost in writer.given_up] == [2, 3, 4]
+        assert writer.publish(build()).generation == 5
+    flip(file_of(model, 5))
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 1
+        assert [lost.checkpoint for lost in writer.given_up] == [5]
+
+
+def test_where_only_latest_is_left_nothing_starts_anew(model, build):
+    """A fit that refuses leaves the witness alone; numbers go on after it."""
+    publish(model, build, 1, 2)
+    for name in ("checkpoints/ckpt-000000001.h5", "checkpoints/ckpt-000000002.h5", "log.jsonl"):
+        (model / name).unlink()
+    for method in ("latest", "rollback", "latest"):
+        with (
+            Writer(model) as writer,
+            pytest.raises(CheckpointCorrupt, match="2 was its last, and none is left"),
+        ):
+            getattr(writer, method)()
+
+    with Writer(model) as writer:
+        assert writer.publish(build(), fresh=True).generation == 3
 
 
 def test_a_fresh_start_works_over_damage(model, build):
@@ -341,14 +399,26 @@ def test_a_checkpoint_that_does_not_read_back_is_not_written(model, build):
 def test_nothing_to_do_touches_the_newest_file(model, build):
     """So that make sees a target newer than its tables."""
     publish(model, build, 1, 2)
-    for generation in (1, 2):
-        os.utime(file_of(model, generation), (1000, 1000))
+    for path in (file_of(model, 1), file_of(model, 2), model):
+        os.utime(path, (1000, 1000))
 
     with Writer(model) as writer:
         writer.touch_newest()
 
     assert file_of(model, 1).stat().st_mtime == 1000
     assert (model / "latest.h5").stat().st_mtime > 1_000_000_000
+    assert model.stat().st_mtime > 1_000_000_000
+
+
+def test_a_checkpoint_sets_the_time_of_the_directory(model, build, monkeypatch):
+    """Also where the file system has no symbolic links."""
+    publish(model, build, 1)
+    monkeypatch.setattr(Folder, "name_latest", lambda *_: None)
+    os.utime(model, (1000, 1000))
+
+    publish(model, build, 2)
+
+    assert model.stat().st_mtime > 1_000_000_000
 
 
 @pytest.mark.parametrize("content", ["paper.tex", "checkpoints/epoch3.pt"])
@@ -392,7 +462,7 @@ def test_no_link_inside_leads_a_write_out_of_the_directory(model, build, tmp_pat
     for name in ("lock", "log.jsonl"):
         (model / name).unlink()
         (model / name).symlink_to(outside)
-        with pytest.raises(Exception, match="symbolic links"), Writer(model):
+        with pytest.raises(Exception, match="symbolic link"), Writer(model):
             pass
         (model / name).unlink()
     assert outside.read_text() == "theirs"

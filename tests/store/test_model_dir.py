@@ -4,11 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
 from gmmcli.errors import CheckpointCorrupt, FormatUnknown, NotFound
-from gmmcli.store import directory, layout
+from gmmcli.store import layout, model_dir, user_block
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir
@@ -41,7 +42,6 @@ def test_every_file_is_listed_with_its_size(model):
     listings = ModelDir(model).list()
 
     assert [listing.generation for listing in listings] == [1, 2, 3]
-    assert listings[1].name == "ckpt-000000002.h5"
     assert listings[1].size_bytes == file_of(model, 2).stat().st_size
 
 
@@ -57,11 +57,11 @@ def test_the_newest_is_loaded_unless_another_is_asked_for(model, generation, ste
     assert stored.size_bytes == file_of(model, stored.generation).stat().st_size
 
 
-@pytest.mark.parametrize("method", ["list", "load", "read_log"])
+@pytest.mark.parametrize("method", ["list", "load", "iter_log"])
 def test_a_missing_directory_is_not_found(tmp_path, method):
     """The hint is how one comes into being."""
     with pytest.raises(NotFound, match="no such model directory") as caught:
-        getattr(ModelDir(tmp_path / "a b"), method)()
+        list(getattr(ModelDir(tmp_path / "a b"), method)())
 
     assert caught.value.hint == f"gmmcli fit -m '{tmp_path}/a b' -k 3 TABLE"
 
@@ -133,7 +133,7 @@ def test_a_swapped_file_is_refused(model):
 def test_only_a_regular_file_of_bearable_size_is_read(model, make, monkeypatch):
     """Anything else under a checkpoint's name is refused, without following it or waiting for it."""
     path = file_of(model, 4)
-    monkeypatch.setattr(directory, "MAX_FILE_BYTES", 1 << 20)
+    monkeypatch.setattr(model_dir, "MAX_FILE_BYTES", 1 << 20)
     match make:
         case "link":
             path.symlink_to(file_of(model, 3))
@@ -144,11 +144,52 @@ def test_only_a_regular_file_of_bearable_size_is_read(model, make, monkeypatch):
         case "empty":
             path.touch()
         case "large":
-            path.touch()
-            os.truncate(path, (1 << 20) + 1)
+            path.write_bytes(user_block.pack(bytes(1 << 20)))
+            os.truncate(path, user_block.SIZE + (1 << 20))
 
-    with pytest.raises(CheckpointCorrupt, match=r"link|not a regular file|0 bytes long|at most 1048576"):
+    with pytest.raises(
+        CheckpointCorrupt, match=r"link|not a regular file|0 bytes long|at most 1048576 are read"
+    ):
         ModelDir(model).load()
+
+
+@pytest.mark.parametrize("head", [bytes(512), user_block.pack(b"short")])
+def test_a_huge_file_is_refused_by_its_first_bytes(model, head):
+    """3 GiB of nothing, most of it a hole, are not read to see that."""
+    file_of(model, 4).write_bytes(head)
+    os.truncate(file_of(model, 4), 3 << 30)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointCorrupt, match=r"magic bytes|recorded are 5; the newest good one"):
+            ModelDir(model).load()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_newest_checkpoint_that_is_gone_is_an_error_to_a_reader(model):
+    """By the log, or by latest.h5 where that is gone; the older ones are there for those who ask."""
+    file_of(model, 3).unlink()
+    ways = f"gmmcli fit -m {model} --rollback, or --checkpoint 2 to read that one"
+    for spoil in (lambda: None, (model / "log.jsonl").unlink):
+        spoil()
+        with pytest.raises(
+            CheckpointCorrupt, match=r"3 was its last, and is gone; .* checkpoint 2$"
+        ) as caught:
+            ModelDir(model).load()
+        assert caught.value.hint == f"restore it, or: {ways}"
+    assert ModelDir(model).load(2).generation == 2
+
+
+@pytest.mark.parametrize("gone", [("log.jsonl",), ("latest.h5",), ("latest.h5", "lock")])
+def test_checkpoints_that_are_gone_are_not_called_a_new_model(model, gone):
+    """Their folder may be gone as well."""
+    for name in gone:
+        (model / name).unlink()
+    for remove in (*(file_of(model, g).unlink for g in (3, 2, 1)), (model / "checkpoints").rmdir):
+        remove()
+        with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last"):
+            ModelDir(model).load()
 
 
 def test_checkpoints_behind_a_link_are_not_read(model, tmp_path):
@@ -193,11 +234,11 @@ def test_a_checkpoint_that_retention_takes_while_it_is_opened_is_no_error(model,
 
 def test_a_torn_last_line_of_the_log_is_left_out(model):
     """It is not damage."""
-    whole = ModelDir(model).read_log()
+    whole = list(ModelDir(model).iter_log())
     with (model / "log.jsonl").open("a") as log:
         log.write('{"event": "chec')
 
-    assert ModelDir(model).read_log() == whole
+    assert list(ModelDir(model).iter_log()) == whole
     assert [event["global_step"] for event in whole] == [10, 20, 30]
 
 
@@ -205,7 +246,7 @@ def test_a_model_directory_without_a_log_has_no_events(model):
     """The log is for people."""
     (model / "log.jsonl").unlink()
 
-    assert ModelDir(model).read_log() == []
+    assert list(ModelDir(model).iter_log()) == []
 
 
 def test_reading_a_model_loads_neither_scipy_nor_pyarrow():

@@ -1,15 +1,18 @@
 """Findings: everything that is wrong is found, and nothing else."""
 
 import os
+import subprocess
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.errors import NotFound
+from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.store.agreement import find_contradictions
 from gmmcli.store.commit import Writer
+from gmmcli.store.model_dir import ModelDir
 from gmmcli.store.verify import Finding, check
 
 
@@ -230,7 +233,80 @@ def test_a_finding_is_comparable(model):
 
 @pytest.mark.parametrize("level", ["quick", "full"])
 def test_a_newest_checkpoint_that_is_gone_is_found(model, level):
-    """By what the log tells of."""
+    """By the log, and where that is gone too by latest.h5; the hint leads on."""
     file_of(model, 3).unlink()
+    text, hint = "names checkpoint 3, the newest is 2", f"gmmcli fit -m {model} --rollback"
 
-    assert check(model, level) == [Finding("log.jsonl", "tells of checkpoint 3, the newest there is 2")]
+    assert check(model, level) == [Finding("log.jsonl", text, hint)]
+    (model / "log.jsonl").unlink()
+    assert check(model, level) == [Finding("latest.h5", text, hint)]
+
+
+def put_folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [put_folder, os.mkfifo])
+def test_a_log_that_is_no_file_is_found_and_not_waited_for(model, make):
+    """The hint takes it away; a fit says the same."""
+    log = model / "log.jsonl"
+    log.unlink()
+    make(log)
+
+    (finding,) = check(model, "quick")
+    with pytest.raises(CheckpointCorrupt, match="is not a regular file") as caught, Writer(model):
+        pass
+
+    assert (finding.file, finding.text) == ("log.jsonl", "is not a regular file")
+    assert finding.hint == caught.value.hint == f"mv {log} {model}.log.jsonl"
+    subprocess.run(finding.hint, shell=True, check=True)
+    with Writer(model) as writer:
+        assert writer.latest().generation == 3
+    assert check(model, "full") == []
+
+
+@pytest.mark.parametrize("number", ["null", "0", "-1", "true", "1000000000", "2.5", '"3"', "[]"])
+def test_a_line_with_a_number_that_no_checkpoint_has_is_not_an_event(model, number):
+    """It does not hide the last one either; the hint takes the log away."""
+    with (model / "log.jsonl").open("a") as log:
+        log.write(f'{{"time": "2026-01-01T00:00:00Z", "event": "checkpoint", "checkpoint": {number}}}\n')
+
+    (finding,) = check(model, "quick")
+
+    assert finding.text == "1 line is not an event, the first is line 4"
+    with Writer(model) as writer:
+        assert writer.latest().generation == 3
+    file_of(model, 3).unlink()
+    with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last, and is gone"):
+        ModelDir(model).load()
+    subprocess.run(finding.hint, shell=True, check=True)
+    assert [finding.file for finding in check(model, "quick")] == ["latest.h5"]
+
+
+def test_a_log_that_names_the_last_number_there_can_be_is_found_and_given_up(model, build):
+    """The rollback that the finding asks for has a number to give out."""
+    with (model / "log.jsonl").open("a") as log:
+        log.write('{"time": "2026-01-01T00:00:00Z", "event": "checkpoint", "checkpoint": 999999999}\n')
+
+    (finding,) = check(model, "full")
+    assert finding.text == "names checkpoint 999999999, the newest is 3"
+    assert finding.hint == f"gmmcli fit -m {model} --rollback"
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 3
+        assert writer.publish(build()).generation == 4
+
+    assert check(model, "full") == []
+
+
+def test_a_huge_log_takes_little_memory(model):
+    """Lines are read one at a time, however long; a hole is no event."""
+    with (model / "log.jsonl").open("r+b") as log:
+        log.truncate(1 << 28)
+    tracemalloc.start()
+    try:
+        assert check(model, "quick") == []  # the last line has no end
+        with Writer(model) as writer:
+            assert writer.latest().generation == 3
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gmmcli.core.family import factors_of
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 from gmmcli.store.checkpoint import Checkpoint
 
@@ -27,13 +28,17 @@ def find_contradictions(checkpoint: Checkpoint) -> list[str]:
 
 
 def _find_in_mixtures(checkpoint: Checkpoint) -> Iterator[str]:
-    """Look at each of the two mixtures alone."""
+    """Look at each of the two mixtures alone.
+
+    Densities are those of the state: its covariances must be such that the kernel takes them. Those of the
+    mixture in the table's units need only be near them.
+    """
     for name, mixture in (("state", checkpoint.state), ("mixture", checkpoint.mixture)):
         total = float(mixture.weights.sum())
         if abs(total - 1) > TOLERANCE:
             yield f"the weights of /{name} sum to {total!r}"
-        for component in _find_indefinite(mixture):
-            yield f"the covariance of component {component} in /{name} is not positive definite"
+    for component in _find_indefinite(checkpoint.state):
+        yield f"the covariance of component {component} in /state is not positive definite"
 
 
 def _find_in_quantiles(checkpoint: Checkpoint) -> Iterator[str]:
@@ -79,15 +84,11 @@ def _in_covariance_units(scale: Array, covariance_type: CovarianceType) -> Array
             return scale[:1] ** 2
 
 
-def _find_indefinite(mixture: Mixture) -> Iterator[int]:
-    """Yield the components (0 for the tied covariance) whose covariance has no Cholesky factor."""
-    if mixture.covariance_type in ("diag", "spherical"):
-        positive = (mixture.covariances > 0).reshape(mixture.n_components, -1).all(axis=1)
-        yield from np.flatnonzero(~positive).tolist()
-        return
-    d = mixture.n_features
-    for component, covariance in enumerate(mixture.covariances.reshape(-1, d, d)):
+def _find_indefinite(state: Mixture) -> Iterator[int]:
+    """Yield the components (0 for the tied covariance) whose covariance the kernel refuses."""
+    is_tied = state.covariance_type == "tied"
+    for component, covariance in enumerate(state.covariances[None] if is_tied else state.covariances):
         try:
-            np.linalg.cholesky(covariance)
+            factors_of(covariance, state.covariance_type)
         except np.linalg.LinAlgError:
             yield component

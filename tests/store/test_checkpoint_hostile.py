@@ -244,7 +244,11 @@ def test_a_sealed_file_with_anything_else_than_a_checkpoint_is_refused(whole, ca
 
 
 INCONSISTENT = {
-    "negative weight": ("state/weights", lambda x: x * [-1, 1, 1], "/state: component 0: weight is -0.464498, must be >= 0"),
+    "negative weight": (
+        "state/weights",
+        lambda x: x * [-1, 1, 1],
+        "/state: component 0: weight is -0.464498, must be >= 0",
+    ),
     "infinite mean": ("mixture/means", lambda x: x + np.inf, "/mixture/means must be finite"),
     "wide means": ("state/means", lambda x: np.hstack([x, x]), "/state: covariances have shape"),
     "short center": ("units/center", lambda x: x[:1], r"/units/center has shape \(1,\), not \(2,\)"),

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gmmcli.core.family import precision_factors
 from gmmcli.core.mixture import COVARIANCE_TYPES
-from gmmcli.errors import CheckpointCorrupt, NotFound
+from gmmcli.errors import CheckpointCorrupt, CovarianceNotPositive, NotFound
 from gmmcli.store.agreement import find_contradictions
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir
@@ -212,7 +213,7 @@ def test_parts_that_contradict_each_other_are_found(build, change, text):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_covariance_that_is_not_positive_definite_is_found(build, covariance_type):
-    """In both units, with the component."""
+    """With the component."""
     checkpoint = build(covariance_type)
     state = replace(checkpoint.state, covariances=-checkpoint.state.covariances)
     spoilt = replace(checkpoint, state=state, mixture=checkpoint.units.to_table(state))
@@ -220,7 +221,51 @@ def test_a_covariance_that_is_not_positive_definite_is_found(build, covariance_t
     findings = find_contradictions(spoilt)
 
     components = {"tied": 1}.get(covariance_type, 3)
-    assert len(findings) == 2 * components
+    assert len(findings) == components
+    assert findings[0] == "the covariance of component 0 in /state is not positive definite"
+
+
+def near_singular(rng, covariance_type, K, d):
+    """Return covariances of which about half are such that the kernel refuses them."""
+    if covariance_type in ("diag", "spherical"):
+        shape = (K, d) if covariance_type == "diag" else (K,)
+        return 10.0 ** -rng.uniform(0, 110, shape)
+    axes = np.linalg.qr(rng.normal(size=(K, d, d)))[0]
+    sds = 10.0 ** -rng.uniform(0, 16, (K, 1, d))
+    covariances = axes * sds**2 @ axes.swapaxes(1, 2)
+    covariances = (covariances + covariances.swapaxes(1, 2)) / 2
+    return covariances if covariance_type == "full" else covariances[0]
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_what_is_found_indefinite_is_what_the_kernel_refuses(build, covariance_type):
+    """Ten thousand near-singular covariances in all: `--check full` and `predict` agree about each."""
+    rng = np.random.default_rng(7)
+    verdicts = []
+    for _ in range(2500):
+        d = int(rng.integers(1, 5))
+        checkpoint = build(covariance_type, 1, d)
+        state = replace(checkpoint.state, covariances=near_singular(rng, covariance_type, 1, d))
+        findings = find_contradictions(replace(checkpoint, state=state))
+        try:
+            precision_factors(state)
+            is_refused = False
+        except CovarianceNotPositive:
+            is_refused = True
+        assert any("not positive definite" in finding for finding in findings) == is_refused
+        verdicts.append(is_refused)
+    assert 0.2 < np.mean(verdicts) < 0.8
+
+
+@pytest.mark.parametrize(
+    ("covariance_type", "covariance"),
+    [("full", [[[1, 1], [1, 1 + 6e-16]]]), ("tied", [[1, 1], [1, 1 + 6e-16]]), ("diag", [[1, 1e-100]])],
+)
+def test_a_pivot_of_rounding_alone_is_found(build, covariance_type, covariance):
+    """Though it has a Cholesky factor."""
+    checkpoint = build(covariance_type, 1, 2)
+    state = replace(checkpoint.state, covariances=np.array(covariance, dtype=float))
+    findings = find_contradictions(replace(checkpoint, state=state))
     assert findings[0] == "the covariance of component 0 in /state is not positive definite"
 
 

@@ -1,15 +1,17 @@
 """Gaussian mixtures from the command line: fit, predict, score, export, inspect; and as an estimator, GMM."""
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as type checkers know it: importing typing takes as long as Python's own start
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from gmmcli.gmm import GMM, RunConfig
 
 __all__ = ["GMM", "RunConfig"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Load a public name when it is used: the command line has no need of it."""
     if name in __all__:
         from gmmcli import gmm

@@ -7,16 +7,14 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
 from importlib import import_module
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 import gmmcli
 from gmmcli import interrupt
-from gmmcli.cli import libraries
+from gmmcli.cli import libraries, signals
 from gmmcli.cli.console import ClosedStdout, Console
 from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, lacks_memory, reporting
 
@@ -76,18 +74,18 @@ def main() -> NoReturn:
     if "--no-color" in sys.argv:  # for what is wrong with the options, too
         console.color = False
     libraries.prepare()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         _reserve_descriptors()
         warnings.simplefilter("ignore")
-        _install_signals(interrupt.request)
         try:
             status = _run(console)
             _flush_stdout()
         except GmmError as error:
             status = _report(console, error)
-        _install_signals(signal.SIG_DFL)
+        signals.release()
     except Stopped as stopped:
-        _die_by(stopped.signum)
+        signals.die_by(stopped.signum)
     _leave(status)
 
 
@@ -127,7 +125,14 @@ def _usage_error(console: Console, error: click.ClickException) -> GmmError:
 
 
 def _report(console: Console, error: GmmError, cause: BaseException | None = None) -> int:
-    """Print an error, with its traceback under --debug; return its exit status."""
+    """Print an error, with its traceback under --debug; return its exit status.
+
+    Raises
+    ------
+    Stopped
+        A signal is what the error comes from.
+    """
+    interrupt.recall()
     if console.debug:
         traceback.print_exception(cause or error)
     console.error(error)
@@ -143,21 +148,6 @@ def _reserve_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = ClosedStdout()
-
-
-def _install_signals(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Let SIGPIPE kill silently, and hand the others over, but for those that the caller ignores (nohup)."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signum) is not signal.SIG_IGN:
-            signal.signal(signum, handler)
-
-
-def _die_by(signum: int) -> NoReturn:
-    """End the process by the signal itself, so that the shell and make see it."""
-    signal.signal(signum, signal.SIG_DFL)
-    os.kill(os.getpid(), signum)
-    os._exit(128 + signum)
 
 
 def _flush_stdout() -> None:

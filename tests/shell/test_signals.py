@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,76 @@ def test_the_cap_of_a_run_counts_from_its_beginning_however_often_it_is_killed(
     assert killed["content_digest"] == whole["content_digest"]
     assert empty_session.run("gmmcli fit -q -m whole --max-iter 7 faithful.csv").status == 0
     assert inspect(empty_session, "whole")["global_step"] == 207
+
+
+# Starts the program as its script does, and calls `act` when so many modules have been looked for since.
+STARTED = """
+import os, sys
+from gmmcli.__main__ import main
+from signal import SIGINT
+
+class Finder:
+    left = int(sys.argv.pop(1))
+    def find_spec(self, *arguments):
+        Finder.left -= 1
+        if Finder.left == 0:
+            {act}
+
+sys.meta_path.insert(0, Finder())
+main()
+"""
+COMMANDS = (
+    ("--help",),
+    ("predict", "-m", "geyser", "faithful.csv"),
+    ("fit", "-m", "geyser", "--steps", "1", "faithful.csv"),
+)
+
+
+def start(session: Session, act: str, n_modules: int, command: tuple[str, ...]) -> "subprocess.Popen[str]":
+    """Start the program in a session."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STARTED.format(act=act), str(n_modules), *command],
+        cwd=session.directory,
+        env=session.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_ctrl_c_while_libraries_load_kills_silently(session: Session, command: tuple[str, ...]) -> None:
+    """At whichever module: the process dies by SIGINT, or it has loaded them all and is done."""
+    statuses = []
+    for n_modules in (1, 2, 5, 10, 20, 40, 60, 80, 120, 160, 200, 250, 300, 400, 100_000):
+        with start(session, "os.kill(os.getpid(), SIGINT)", n_modules, command) as process:
+            _, said = process.communicate()
+        assert said == "", n_modules
+        statuses.append(process.returncode)
+
+    n_killed = statuses.count(-signal.SIGINT)
+    assert n_killed >= 5
+    assert statuses == [-signal.SIGINT] * n_killed + [0] * (len(statuses) - n_killed)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_ctrl_c_at_any_moment_kills_silently(session: Session, command: tuple[str, ...]) -> None:
+    """From 0 to 200 ms after its first import, the process dies by SIGINT or is done."""
+    for delay_ms in range(0, 200, 10):
+        with start(session, "print('!', flush=True)", 1, command) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(1) == "!"
+            time.sleep(delay_ms / 1000)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate()
+        assert (process.returncode in (0, -signal.SIGINT), said) == (True, ""), delay_ms
+
+
+def test_python_starts_the_program_with_next_to_nothing() -> None:
+    """While Python itself starts, Ctrl-C shows a traceback; the program must not make that longer."""
+    program = "import sys; seen = set(sys.modules); import gmmcli.__main__; print(*set(sys.modules) - seen)"
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert set(result.stdout.split()) == {"gmmcli", "gmmcli.__main__"}

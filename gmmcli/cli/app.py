@@ -73,7 +73,7 @@ def main() -> NoReturn:
     console = Console()
     if "--no-color" in sys.argv:  # for what is wrong with the options, too
         console.color = False
-    libraries.prepare()
+    libraries.prepare_openblas()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         _reserve_descriptors()

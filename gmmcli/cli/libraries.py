@@ -1,7 +1,8 @@
-"""What libraries have to be told before they are loaded: later they do not listen."""
+"""How libraries are loaded, and what they have to be told before: later they do not listen."""
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -10,19 +11,13 @@ AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _HEAD_BYTES = 8192
 
 
-def prepare() -> None:
-    """Tell them all."""
-    prepare_openblas()
-    sys.meta_path.insert(0, WithoutPandas())
+def load_job(verb: str) -> None:
+    """Load the job of a verb with its libraries, which takes longest of all that comes before it starts."""
+    import_module(f"gmmcli.jobs.{verb}")
+    if "pyarrow" in sys.modules:
+        from gmmcli.tables.arrow import hide_pandas
 
-
-class WithoutPandas:
-    """Answers that pandas is not there: pyarrow would load it to ask whether an array is one of its own."""
-
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Refuse pandas, and leave everything else to the other finders."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
+        hide_pandas()
 
 
 def prepare_openblas() -> None:

@@ -4,13 +4,12 @@ import itertools
 import os
 from collections.abc import Callable, Iterable
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gmmcli.cli import signals
+from gmmcli.cli import libraries, signals
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
 from gmmcli.fitting.options import Kind, Option, options_of
@@ -188,7 +187,7 @@ def general(command: Callable[..., T]) -> Callable[..., T]:
         console.progress, console.debug = given.pop("progress"), given.pop("debug")
         if given.pop("no_color"):
             console.color = False
-        import_module(f"gmmcli.jobs.{ctx.command.name}")  # before signals are caught: loading takes longest
+        libraries.load_job(ctx.command.name or "")
         signals.catch()
         return command(console, **given)
 

@@ -59,12 +59,29 @@ def test_predict_does_not_load_pandas_where_it_is_installed(run: Run, model: Pat
     installed.mkdir()
     (installed / "pandas.py").write_text("raise SystemExit('pandas was loaded')\n")
     program = "import sys; sys.path.insert(0, sys.argv.pop(2)); del sys.argv[1]; "
-    program += "from gmmcli.cli.app import main; main()"
+    program += "from gmmcli.__main__ import main; main()"
+    copy = str(table.with_name("copy.parquet"))
+    commands = (
+        ("fit", "-m", str(model), str(table)),
+        ("score", "-m", str(model), str(table)),
+        ("predict", "-m", str(model), "--pass", "all", "--outputs", "all", "-o", copy, str(table)),
+        ("predict", "-m", str(model), "--pass", "x,y", "--output-format", "jsonl", str(table)),
+    )
 
-    result = run(str(installed), "predict", "-m", str(model), str(table), options=("-c", program))
+    for command in commands:
+        result = run(str(installed), *command, options=("-c", program))
+        assert (result.returncode, result.stderr) == (0, ""), command
 
-    assert "pandas" not in result.stderr
-    assert result.stdout.count("\n") == 11
+    assert result.stdout.count("\n") == 10
+
+
+def test_pandas_can_be_imported_after_it_was_hidden_from_pyarrow(run: Run) -> None:
+    """It is hidden from nobody else."""
+    program = "from gmmcli.tables import arrow; arrow.hide_pandas(); import pandas; print(pandas.__name__)"
+
+    result = run(options=("-c", program))
+
+    assert result.stdout == "pandas\n", result.stderr
 
 
 def test_importing_the_package_loads_no_numpy(run: Run) -> None:

@@ -11,6 +11,11 @@ __all__ = ["GMM", "RunConfig"]
 __version__ = "0.1.0"
 
 
+def __dir__() -> list[str]:
+    """Return the public names, for help() and for completion."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> "Any":
     """Load a public name when it is used: the command line has no need of it."""
     if name in __all__:

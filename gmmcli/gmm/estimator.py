@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from inspect import Parameter, Signature, signature
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 
@@ -199,6 +199,27 @@ class GMM(ScikitNames, Exports):
             if is_any_done(monitors, told):
                 break
         return self
+
+    @overload
+    def predict(
+        self,
+        x: Any = None,
+        input_fn: Callable[[], Any] | None = None,
+        batch_size: int | None = None,
+        outputs: Sequence[str] | None = None,
+        as_iterable: Literal[True] = True,
+    ) -> Iterator[dict[str, Any]]: ...
+
+    @overload
+    def predict(
+        self,
+        x: Any = None,
+        input_fn: Callable[[], Any] | None = None,
+        batch_size: int | None = None,
+        outputs: Sequence[str] | None = None,
+        *,
+        as_iterable: Literal[False],
+    ) -> dict[str, Any]: ...
 
     def predict(
         self,

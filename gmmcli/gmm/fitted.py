@@ -36,7 +36,7 @@ from gmmcli.jobs.fit import fit
 from gmmcli.jobs.reading import reading
 from gmmcli.jobs.score import ScoreRequest, score
 from gmmcli.store.checkpoint import Checkpoint
-from gmmcli.store.model_dir import ModelDir, Stored
+from gmmcli.store.model_dir import Listing, ModelDir, Stored
 from gmmcli.tables.columns import select_features
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import write_means
@@ -65,6 +65,7 @@ class Fitted:
         object.__setattr__(self, "_params", params)
         self._temporary: Path | None = None
         self._is_clone = False
+        self._newest: tuple[Listing, Stored] | None = None
 
     def __getattr__(self, name: str) -> Any:
         params = self.__dict__.get("_params", {})
@@ -149,7 +150,7 @@ class Fitted:
         """
         if not self._has_model():
             raise _not_fitted(type(self).__name__)
-        stored = ModelDir(self._directory()).load(generation)
+        stored = self._load_newest() if generation is None else ModelDir(self._directory()).load(generation)
         mixture = stored.checkpoint.mixture
         for name, found in (
             ("num_clusters", mixture.n_components),
@@ -161,6 +162,14 @@ class Fitted:
                     name, f"{in_a_line(asked)}, but {self.model_dir} has {found}", "another model_dir"
                 )
         return stored
+
+    def _load_newest(self) -> Stored:
+        """Return the newest checkpoint; its file is read again only when it is another."""
+        directory = ModelDir(self._directory())
+        listing = directory.list()[-1]
+        if self._newest is None or self._newest[0] != listing:
+            self._newest = (listing, directory.load())
+        return self._newest[1]
 
     def _generation(self, checkpoint_path: Any) -> int | None:
         """Return the number of a checkpoint that is asked for, or None."""

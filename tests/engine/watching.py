@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gmmcli.engine.processes.memory import shared_array
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 def wait_until(condition):

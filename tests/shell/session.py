@@ -75,7 +75,7 @@ class Session:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=120,
+            timeout=900,
             check=False,
         )
         return Step(command, result.stdout.decode(), result.stderr.decode(), result.returncode)

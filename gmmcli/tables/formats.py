@@ -4,9 +4,8 @@ import re
 from typing import BinaryIO
 
 from gmmcli.errors import TableUnusable
-from gmmcli.tables import wording
 from gmmcli.tables.batch import Reader
-from gmmcli.tables.foreign import check_array, check_kind
+from gmmcli.tables.foreign import refuse_archive, refuse_other_json
 from gmmcli.tables.stream import ByteStream, open_stream
 from gmmcli.tables.suffixes import find_format
 
@@ -15,7 +14,13 @@ _MAGIC = {b"PAR1": "parquet", _ARROW_FILE: "arrow", b"\xff\xff\xff\xff": "arrow"
 # A header may begin with the name PAR1: text goes on after it, a binary format does not.
 _NAMED_LIKE_MAGIC = re.compile(rb"(?:PAR1|ARROW1)[\t\r\n -~]")
 _UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# With a byte order mark, or without one where ASCII begins.
+_ENCODINGS = (
+    (re.compile(rb"\xff\xfe\0\0"), "UTF-32"),
+    (re.compile(rb"\xff\xfe|\xfe\xff"), "UTF-16"),
+    (re.compile(rb"[\t -~]\0[\t -~]\0"), "UTF-16LE"),
+    (re.compile(rb"\0[\t -~]\0[\t -~]"), "UTF-16BE"),
+)
 # Without a newline in as many bytes a line decides nothing.
 _LONGEST_LINE = 1 << 16
 
@@ -40,6 +45,7 @@ def open_reader(file: BinaryIO, name: str, input_format: str | None, n_threads: 
         The operating system cannot read.
     """
     stream = open_stream(file, name)
+    refuse_archive(stream, file, name)
     kind = input_format or _recognise(stream, name)
     match kind:
         case "parquet":
@@ -54,11 +60,13 @@ def open_reader(file: BinaryIO, name: str, input_format: str | None, n_threads: 
             from gmmcli.tables.json_lines import JsonLinesReader
 
             _skip_mark(stream, name)
+            refuse_other_json(stream, _first_line(stream), name)
             return JsonLinesReader(stream, name, n_threads)
         case _:
             from gmmcli.tables.text import TextReader
 
             _skip_mark(stream, name)
+            refuse_other_json(stream, _first_line(stream), name)
             return TextReader(stream, name, b"\t" if kind == "tsv" else b",", n_threads)
 
 
@@ -67,7 +75,6 @@ def _recognise(stream: ByteStream, name: str) -> str:
     head = stream.peek(8)
     if not head:
         raise TableUnusable(name, "empty")
-    check_kind(stream.held, name)
     if not _NAMED_LIKE_MAGIC.match(head):
         for magic, kind in _MAGIC.items():
             if head.startswith(magic):
@@ -75,7 +82,6 @@ def _recognise(stream: ByteStream, name: str) -> str:
     line = _first_line(stream)
     if line.lstrip().startswith(b"{"):
         return "jsonl"
-    check_array(line, name)
     by_suffix = find_format(name)
     if by_suffix not in (None, "csv"):  # tabs are found in files named .csv
         return by_suffix
@@ -94,9 +100,10 @@ def _first_line(stream: ByteStream) -> bytes:
 
 
 def _skip_mark(stream: ByteStream, name: str) -> None:
-    """Take the byte order mark of UTF-8; refuse UTF-16."""
+    """Take the byte order mark of UTF-8; refuse other encodings."""
     head = stream.peek(3)
     if head == _UTF8_MARK:
         stream.skip(3)
-    elif head.startswith(_UTF16_MARKS):
-        raise TableUnusable(name, "UTF-16 text", f"iconv -f UTF-16 -t UTF-8 {wording.quoted(name)}")
+    for begin, encoding in _ENCODINGS:
+        if begin.match(stream.held):
+            raise TableUnusable(name, f"{encoding} text", stream.mended_by(f"iconv -f {encoding} -t UTF-8"))

@@ -14,6 +14,7 @@ from gmmcli.errors import TableUnusable
 from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import MOST_LATE, Batch, Late
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
+from gmmcli.tables.foreign import refuse_table_in_object
 from gmmcli.tables.json_text import JsonText, kind_of, texts_of
 from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
@@ -50,6 +51,8 @@ class JsonLinesReader:
         self.column_names = tuple(dict.fromkeys(itertools.chain.from_iterable(rows)))
         if not rows:
             raise TableUnusable(name, "no object in it" if head else "empty")
+        if len(rows) == 1:
+            refuse_table_in_object(stream, rows[0], name)
         self._known = frozenset(self.column_names)
         self._types = [JsonText(kind_of([row.get(key) for row in rows])) for key in self.column_names]
         self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))

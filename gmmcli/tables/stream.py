@@ -3,7 +3,6 @@
 import os
 import re
 import select
-import shlex
 import stat
 import tempfile
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from gmmcli.errors import GmmError, TableUnusable, from_os_error
+from gmmcli.tables import wording
 
 READ_BYTES = 1 << 16
 # A pipe whose writer is busy is given this long to bring more before the bytes at hand are used.
@@ -23,7 +23,7 @@ _CODECS = {
     "bz2": re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
 }
-_TESTERS = {"gzip": "gzip -t", "bz2": "bzip2 -t", "zstd": "zstd -t"}
+_COMMANDS = {"gzip": "gzip", "bz2": "bzip2", "zstd": "zstd"}
 
 
 class ByteStream:
@@ -115,6 +115,11 @@ class ByteStream:
         self.close()
         return spooled
 
+    def mended_by(self, *filters: str, kind: str = "csv") -> str:
+        """Return the command line that puts these bytes through filters into a file of the kind."""
+        decompress = [] if self._codec is None else [f"{_COMMANDS[self._codec]} -dc"]
+        return wording.pipeline(self._subject, [*decompress, *filters], kind)
+
     def close(self) -> None:
         """Close what is below."""
         self._raw.close()
@@ -154,7 +159,7 @@ class ByteStream:
         if error.errno is not None or self._codec is None:
             return from_os_error(self._subject, error)
         how = "truncated" if "truncated" in str(error).lower() else "damaged"
-        hint = f"{_TESTERS[self._codec]} {shlex.quote(self._subject)}"
+        hint = f"{_COMMANDS[self._codec]} -t {wording.argument(self._subject)}"
         return TableUnusable(self._subject, f"{how} {self._codec} data", hint)
 
 

@@ -15,15 +15,18 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.tables import delimited, foreign, numbers, wording
+from gmmcli.tables import delimited, layouts, numbers, wording
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Grammar, Record
+from gmmcli.tables.layouts import Layout
 from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
 
 # The first line of a slow pipe is looked for at every delivery up to here.
 _SHORT_BYTES = 1 << 20
+# By how much of a text its layout is told.
+_LAYOUT_BYTES = 1 << 16
 # More than any table has: what goes beyond is not a table.
 MAX_HEADER_BYTES, MAX_COLUMNS = 1 << 24, 1 << 20
 
@@ -52,6 +55,7 @@ class TextReader:
         self._stream = stream
         self._name = name
         self._grammar = Grammar(delimiter)
+        self._kind = "csv" if delimiter == b"," else "tsv"
         self._n_threads = n_threads
         self._has_flags = False
         self._first_line = 1
@@ -117,8 +121,8 @@ class TextReader:
         while (record := self._first_record()).is_blank:
             self._take(record)
         header = Chunk(self._stream.held[: record.end], self._first_line, self._name)
-        _check_bytes(header, record, self._grammar.delimiter)
-        self._check_names(record)
+        self._check_bytes(header, record)
+        self._check_header(record)
         self._take(record)
         return tuple(field.decode() for field in record.fields)
 
@@ -157,25 +161,37 @@ class TextReader:
             raise _open_quote(chunk, self._grammar.find_open_quote(held))
         return record._replace(end=len(held))
 
-    def _check_names(self, record: Record) -> None:
+    def _check_header(self, record: Record) -> None:
         """Raise `TableUnusable` where the first record cannot be a header."""
-        names = record.fields
+        names, place = record.fields, f"{self._name}:{self._first_line}"
         if len(names) > MAX_COLUMNS:
-            place = f"{self._name}:{self._first_line}"
             raise TableUnusable(place, f"{len(names)} columns; at most {MAX_COLUMNS} are read")
-        shell_name = wording.quoted(self._name)
         if all(numbers.has_digits(name) for name in names):
-            delimiter = self._grammar.delimiter
-            header = delimiter.decode().join(f"x{i + 1}" for i in range(len(names)))
-            raise TableUnusable(
-                f"{self._name}:{self._first_line}",
-                f"the header is made of numbers: {wording.shown(delimiter.join(names))}",
-                f"sed '1i {header}' {shell_name}",
-            )
-        first = self._grammar.delimiter.join(names)
-        if b"\t" not in first and (len(names) == 1 or first == b"sep=,"):
-            below = self._stream.held[record.end :]
-            foreign.check_single_name(first, below, self._first_line, self._name)
+            fact = f"the header is made of numbers: {wording.shown(self._grammar.delimiter.join(names))}"
+            layout = Layout(fact, (layouts.number_columns(len(names), self._kind),), self._kind)
+        elif (found := self._find_layout(record)) is not None:
+            layout = found
+        else:
+            return
+        hint = f"--input-format {layout.kind}"
+        if layout.filters:
+            hint = self._stream.mended_by(*layout.filters, kind=layout.kind)
+        raise TableUnusable(place, layout.fact, hint)
+
+    def _find_layout(self, header: Record) -> Layout | None:
+        """Return how the text is laid out, if the lines at hand are not in columns as the header is."""
+        is_one_column = len(header.fields) == 1
+        head = self._stream.held[:_LAYOUT_BYTES]
+        while is_one_column and len(head) < _LAYOUT_BYTES and head.count(b"\n") < 2 and self._stream.grow():
+            head = self._stream.held[:_LAYOUT_BYTES]
+        *lines, last = head.split(b"\n")
+        lines = lines if len(lines) > 1 else [*lines, last]  # the last one may be cut off
+        if header.end > len(lines[0]) + 1 or head.count(b"\r") > head.count(b"\r\n"):
+            return None
+        records = self._grammar.iter_records(head[header.end :])
+        row = next((record for record in records if not record.is_blank), header)
+        is_divided = not is_one_column and len(row.fields) == len(header.fields)
+        return layouts.find_layout(lines, self._first_line, self._grammar.delimiter, is_divided=is_divided)
 
     @property
     def _head(self) -> Chunk:
@@ -280,19 +296,33 @@ class TextReader:
         is_plain = _is_plain(chunk.data)
         for record in self._grammar.iter_records(chunk.data):
             if not is_plain:
-                _check_bytes(chunk, record, self._grammar.delimiter)
+                self._check_bytes(chunk, record)
             if self._is_skipped(record):
                 continue
             if len(record.fields) != len(self.column_names):
                 n, found = len(self.column_names), len(record.fields)
-                raise TableUnusable(
-                    chunk.line_of(record.start),
-                    f"{wording.counted(n, 'column')} expected, {found} found",
-                )
+                fact = f"{wording.counted(n, 'column')} expected, {found} found"
+                is_comment = chunk.data.startswith(b"#", record.start)
+                hint = self._stream.mended_by("grep -v '^#'", kind=self._kind) if is_comment else None
+                raise TableUnusable(chunk.line_of(record.start), fact, hint)
             rows.append([self._value(chunk, record, column, may_exclude) for column in features])
         if not chunk.is_whole:
             raise _open_quote(chunk, self._grammar.find_open_quote(chunk.data))
         return np.array(rows, dtype=np.float64).reshape(-1, len(features)).T.copy()
+
+    def _check_bytes(self, chunk: Chunk, record: Record) -> None:
+        """Raise `TableUnusable` where a record holds bytes that are not text."""
+        data = chunk.data[record.start : record.end]
+        if b"\0" in data:
+            place = chunk.line_of(record.start + data.index(b"\0"))
+            raise TableUnusable(place, "a NUL byte: not a text file")
+        place = chunk.line_of(record.start)
+        if not _is_utf8(data):
+            hint = self._stream.mended_by("iconv -f LATIN1 -t UTF-8", kind=self._kind)
+            raise TableUnusable(place, "not UTF-8", hint)
+        if delimited.has_bare_return(data, self._grammar.delimiter):
+            hint = self._stream.mended_by("tr '\\r' '\\n'", kind=self._kind)
+            raise TableUnusable(place, "a carriage return without a newline", hint)
 
     def _value(self, chunk: Chunk, record: Record, column: int, may_exclude: bool) -> float:
         """Return the number in a cell."""
@@ -350,23 +380,6 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _check_bytes(chunk: Chunk, record: Record, delimiter: bytes) -> None:
-    """Raise `TableUnusable` where a record holds bytes that are not text."""
-    data = chunk.data[record.start : record.end]
-    if b"\0" in data:
-        place = chunk.line_of(record.start + data.index(b"\0"))
-        raise TableUnusable(place, "a NUL byte: not a text file")
-    if not _is_utf8(data):
-        raise TableUnusable(
-            chunk.line_of(record.start),
-            "not UTF-8",
-            f"iconv -f LATIN1 -t UTF-8 {wording.quoted(chunk.subject)}",
-        )
-    if delimited.has_bare_return(data, delimiter):
-        place = chunk.line_of(record.start)
-        raise TableUnusable(place, "a carriage return without a newline", "tr '\\r' '\\n'")
 
 
 def _open_quote(chunk: Chunk, offset: int) -> TableUnusable:

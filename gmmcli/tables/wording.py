@@ -1,12 +1,16 @@
 """How names and cells of a table appear in messages: short, printable, quoted for a shell where typed."""
 
+import itertools
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from gmmcli.errors import printable
 
 _LONGEST = 40
 _MOST = 12
+# Beginnings of filters that take no name of a file.
+_ONLY_STDIN = ("tr ", "tar ", "{ ")
 
 
 def shown(cell: str | bytes) -> str:
@@ -43,3 +47,22 @@ def quoted(text: str) -> str:
     if text.isprintable():
         return shlex.quote(text)
     return "$'" + printable(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
+
+
+def pipeline(name: str, filters: Sequence[str], kind: str) -> str:
+    """Return the command line that puts a file, or stdin, through filters into a new file of a kind."""
+    first, *rest = filters
+    if name != "-":
+        first += f" < {quoted(name)}" if first.startswith(_ONLY_STDIN) else f" {argument(name)}"
+    return " | ".join([first, *rest]) + f" > {new_file(kind)}"
+
+
+def new_file(kind: str) -> str:
+    """Return the name of a file that does not exist yet."""
+    names = itertools.chain([f"table.{kind}"], (f"table-{i}.{kind}" for i in itertools.count(2)))
+    return next(name for name in names if not Path(name).exists())
+
+
+def argument(name: str) -> str:
+    """Return the name of a file as a shell takes it, and as no command takes it for an option."""
+    return quoted(f"./{name}" if name.startswith("-") else name)

@@ -79,7 +79,7 @@ REFUSED = {
     "only blank lines": (b"\n\n", "-: no header: every line is blank", None),
     "semicolons": (
         b"a;b\n1;2\n",
-        "-:1: the header has semicolons, but neither a comma nor a tab",
+        "-:1: columns are separated by semicolons, not by commas or tabs: a;b",
         "tr ';' '\\t'",
     ),
     "header of numbers": (b"1,2.5\n3,4\n", "-:1: the header is made of numbers: 1,2.5", "sed '1i x1,x2'"),
@@ -98,9 +98,9 @@ REFUSED = {
     ),
     "open quote in the header": (b'a,"b\n1,2\n', "-:1: a quote opens here and is never closed", None),
     "NUL": (b"a,b\n1,2\n1\x00,2\n", "-:3: a NUL byte: not a text file", None),
-    "not UTF-8": (b"a,t\n1,x\n2,\xe9\n", "-:3: not UTF-8", "iconv -f LATIN1 -t UTF-8 -"),
-    "header not UTF-8": (b"a,\xe9\n1,2\n", "-:1: not UTF-8", "iconv -f LATIN1 -t UTF-8 -"),
-    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "-: UTF-16 text", "iconv -f UTF-16 -t UTF-8 -"),
+    "not UTF-8": (b"a,t\n1,x\n2,\xe9\n", "-:3: not UTF-8", "iconv -f LATIN1 -t UTF-8 > table.csv"),
+    "header not UTF-8": (b"a,\xe9\n1,2\n", "-:1: not UTF-8", "iconv -f LATIN1 -t UTF-8 > table.csv"),
+    "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "-: UTF-16 text", "iconv -f UTF-16 -t UTF-8 > table.csv"),
     "old Macintosh": (b"a,b\r1,2\r", "-:1: a carriage return without a newline", "tr '\\r' '\\n'"),
     "bare carriage return": (
         b"a,b\n1,2\r3,4\n",

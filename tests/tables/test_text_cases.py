@@ -147,8 +147,12 @@ LATE_PROBLEMS = {
     "an open quote": (b'1,"2\n3,4\n', "-:1102: a quote opens here and is never closed", None),
     "a long row": (b"1,2,3\n", "-:1102: 2 columns expected, 3 found", None),
     "a NUL": (b"1,2\n1,\0\n", "-:1103: a NUL byte: not a text file", None),
-    "another encoding": (b"1,2\n\xfc,2\n", "-:1103: not UTF-8", "iconv -f LATIN1 -t UTF-8 -"),
-    "a bare return": (b"1,2\r3,4\n", "-:1102: a carriage return without a newline", "tr '\\r' '\\n'"),
+    "another encoding": (b"1,2\n\xfc,2\n", "-:1103: not UTF-8", "iconv -f LATIN1 -t UTF-8 > table.csv"),
+    "a bare return": (
+        b"1,2\r3,4\n",
+        "-:1102: a carriage return without a newline",
+        "tr '\\r' '\\n' > table.csv",
+    ),
     "after lines in quotes": (b'"1\n","2\n\n"\n', '-:1102: column "a": not a number: "1\\n"', "--exclude a"),
     "after a blank line": (b"\r\n\nx,2\n", '-:1104: column "a": not a number: "x"', "--exclude a"),
 }

@@ -20,7 +20,20 @@ from gmmcli.tables.memory import hold
 # Arguments of the constructor that are settings of the model.
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
 LOG = logging.getLogger("gmmcli")
+_FAMILIAR = {
+    "n_components": "num_clusters",
+    "random_state": "random_seed",
+    "n_init": "restarts",
+    "init_params": "initial_clusters",
+    "means_init": "initial_clusters",
+    "max_iter": "fit(x, max_steps=N)",
+}
 _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
+
+
+def name_here(name: str) -> str:
+    """Return, for a message, what an argument of scikit-learn's GaussianMixture is called here."""
+    return f": use {_FAMILIAR[name]}" if name in _FAMILIAR else ""
 
 
 def in_a_line(value: Any) -> str:

@@ -20,6 +20,7 @@ from gmmcli.gmm.arguments import (
     first_rows,
     in_a_line,
     is_any_done,
+    name_here,
     operand_of,
     refuse,
     split,
@@ -33,15 +34,6 @@ from gmmcli.tables.held import InMemory
 # Settings that are arguments by name only: the others are the original's.
 ORIGINAL = ("num_clusters", "random_seed", "params", "initial_clusters", "covariance_type")
 KEYWORDS = {name: row for name, row in SETTINGS.items() if name not in ORIGINAL}
-# Arguments of scikit-learn's GaussianMixture, and what they are called here.
-FAMILIAR = {
-    "n_components": "num_clusters",
-    "random_state": "random_seed",
-    "n_init": "restarts",
-    "init_params": "initial_clusters",
-    "means_init": "initial_clusters",
-    "max_iter": "an argument of fit, max_steps",
-}
 
 
 class GMM(ScikitNames, Exports):
@@ -95,10 +87,8 @@ class GMM(ScikitNames, Exports):
         n_threads: int | None = None,
         **settings: Any,
     ) -> None:
-        if unknown := settings.keys() - KEYWORDS.keys():
-            name = min(unknown)
-            hint = f": here it is {FAMILIAR[name]}" if name in FAMILIAR else ""
-            raise TypeError(f"GMM() got an unexpected keyword argument {name!r}{hint}")
+        for name in sorted(settings.keys() - KEYWORDS.keys()):
+            raise TypeError(f"GMM() got an unexpected keyword argument {name!r}{name_here(name)}")
         super().__init__(
             {
                 "num_clusters": num_clusters,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from gmmcli.gmm.arguments import (
     in_terms_of_python,
     is_any_done,
     log_notice,
+    name_here,
     operand_of,
     validate,
 )
@@ -36,11 +38,14 @@ from gmmcli.jobs.fit import fit
 from gmmcli.jobs.reading import reading
 from gmmcli.jobs.score import ScoreRequest, score
 from gmmcli.store.checkpoint import Checkpoint
-from gmmcli.store.model_dir import Listing, ModelDir, Stored
+from gmmcli.store.model_dir import ModelDir, Stored
 from gmmcli.tables.columns import select_features
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import write_means
 from gmmcli.tables.operands import TableRequest
+
+# The newest checkpoint as each estimator has read it: no part of its state, and not pickled.
+_KNOWN: "WeakKeyDictionary[Fitted, Stored]" = WeakKeyDictionary()
 
 
 class Fitted:
@@ -65,7 +70,6 @@ class Fitted:
         object.__setattr__(self, "_params", params)
         self._temporary: Path | None = None
         self._is_clone = False
-        self._newest: tuple[Listing, Stored] | None = None
 
     def __getattr__(self, name: str) -> Any:
         params = self.__dict__.get("_params", {})
@@ -112,7 +116,8 @@ class Fitted:
             One is unknown, or makes no sense.
         """
         if unknown := set(params) - set(self._params):
-            raise Usage(min(unknown), "is no parameter", f"one of {', '.join(self._params)}")
+            name = min(unknown)
+            raise Usage(name, f"not a parameter{name_here(name)}", f"one of {', '.join(self._params)}")
         chosen = {**self._params, **params}
         validate(chosen)
         object.__setattr__(self, "_params", chosen)
@@ -150,7 +155,9 @@ class Fitted:
         """
         if not self._has_model():
             raise _not_fitted(type(self).__name__)
-        stored = self._load_newest() if generation is None else ModelDir(self._directory()).load(generation)
+        stored = ModelDir(self._directory()).load(generation, _KNOWN.get(self))
+        if generation is None:
+            _KNOWN[self] = stored
         mixture = stored.checkpoint.mixture
         for name, found in (
             ("num_clusters", mixture.n_components),
@@ -162,14 +169,6 @@ class Fitted:
                     name, f"{in_a_line(asked)}, but {self.model_dir} has {found}", "another model_dir"
                 )
         return stored
-
-    def _load_newest(self) -> Stored:
-        """Return the newest checkpoint; its file is read again only when it is another."""
-        directory = ModelDir(self._directory())
-        listing = directory.list()[-1]
-        if self._newest is None or self._newest[0] != listing:
-            self._newest = (listing, directory.load())
-        return self._newest[1]
 
     def _generation(self, checkpoint_path: Any) -> int | None:
         """Return the number of a checkpoint that is asked for, or None."""

@@ -32,12 +32,10 @@ _MAX_NAMED = 10
 
 @dataclass(frozen=True)
 class Listing:
-    """One checkpoint file as its folder shows it, unread; equal ones are of the same bytes."""
+    """One checkpoint file as its folder shows it, unread."""
 
     generation: int
     size_bytes: int
-    inode: int
-    modified_ns: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +85,8 @@ class ModelDir:
             listings = []
             for generation in require_generations(root, checkpoints):
                 with contextlib.suppress(FileNotFoundError):
-                    found = checkpoints.stat(checkpoint_name(generation))
-                    listings.append(Listing(generation, found.st_size, found.st_ino, found.st_mtime_ns))
+                    size_bytes = checkpoints.stat(checkpoint_name(generation)).st_size
+                    listings.append(Listing(generation, size_bytes))
             return listings
 
     def load(self, generation: int | None = None) -> Stored:

@@ -17,7 +17,6 @@ import gmmcli
 from gmmcli import GMM, RunConfig
 from gmmcli.errors import GmmError, TableUnusable, Usage
 from gmmcli.jobs.inspect import inspect as inspect_job
-from gmmcli.store.model_dir import ModelDir
 
 
 def digest(model):
@@ -384,20 +383,6 @@ def test_settings_reach_the_run(tmp_path, rows):
         model.clusters().tolist()
         == GMM(2, tmp_path / "n", n_threads=1).fit(rows, steps=0).clusters().tolist()
     )
-
-
-def test_a_checkpoint_is_read_once_however_much_is_asked(tmp_path, rows, monkeypatch):
-    """Until there is another, of whatever process."""
-    model = GMM(2, tmp_path / "m", n_threads=1).fit(rows, steps=2)
-    loads, load = [], ModelDir.load
-    monkeypatch.setattr(ModelDir, "load", lambda *given: loads.append(given) or load(*given))
-    first = [model.weights_, model.means_, model.covariances_, model.n_iter_, model.clusters()]
-    assert len(loads) == 1
-    GMM(2, tmp_path / "m", n_threads=1).fit(rows, steps=2)
-    loads.clear()
-    assert model.n_iter_ == first[3] + 2
-    assert not np.array_equal(model.means_, first[1])
-    assert len(loads) == 1
 
 
 @pytest.mark.parametrize("bad", [np.ones((2, 2, 2)), [["a", "b"]], object(), np.array([[1.0, np.inf]])])

@@ -4,9 +4,11 @@ import copy
 import json
 import os
 import pickle
+import shutil
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,8 +21,9 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info
 
 from gmmcli import GMM, RunConfig
-from gmmcli.errors import CovarianceNotPositive, GmmError, Usage
+from gmmcli.errors import CheckpointCorrupt, CovarianceNotPositive, GmmError, Usage
 from gmmcli.jobs.inspect import inspect, list_generations
+from gmmcli.store import checkpoint, model_dir
 
 
 def settings_of(directory):
@@ -306,7 +309,7 @@ def test_parameters_are_attributes(tmp_path):
     with pytest.raises(AttributeError, match="'nothing'"):
         _ = model.nothing
     with pytest.raises(
-        TypeError, match=r"GMM\(\) got an unexpected keyword argument 'n_components': here it is num_clusters"
+        TypeError, match=r"GMM\(\) got an unexpected keyword argument 'n_components': use num_clusters"
     ):
         GMM(n_components=2)
 
@@ -339,11 +342,11 @@ def test_fits_that_overlap_in_threads_leave_blas_as_it_was(tmp_path, rows):
     def hold_on(step):
         began.set()
         if step.global_step == 3:
-            other.join(60)
+            other.join(600)
         seen.append(limits())
 
     def second():
-        began.wait(60)
+        began.wait(600)
         GMM(2, tmp_path / "b", n_threads=1).fit(rows, steps=3)
 
     other = threading.Thread(target=second)
@@ -361,20 +364,20 @@ def test_the_last_of_two_fits_lifts_the_limit_though_the_other_set_it(tmp_path, 
 
     def first():
         GMM(2, tmp_path / "a", n_threads=1).fit(
-            rows, steps=2, monitors=[lambda step: (first_began.set(), second_began.wait(60), None)[2]]
+            rows, steps=2, monitors=[lambda step: (first_began.set(), second_began.wait(600), None)[2]]
         )
         first_ended.set()
 
     def second():
-        first_began.wait(60)
+        first_began.wait(600)
         GMM(2, tmp_path / "b", n_threads=1).fit(
-            rows, steps=2, monitors=[lambda step: (second_began.set(), first_ended.wait(60), None)[2]]
+            rows, steps=2, monitors=[lambda step: (second_began.set(), first_ended.wait(600), None)[2]]
         )
 
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(first), pool.submit(second)]
         for run in runs:
-            run.result(60)
+            run.result(600)
         assert [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"] == before
 
 
@@ -384,3 +387,59 @@ def test_errors_go_from_one_process_to_another():
 
     assert (error.component, error.features) == (3, (0, 1))
     assert error.hint is not None
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return a list that grows with every checkpoint that is decoded."""
+    found = []
+
+    def decode(data, subject):
+        found.append(subject)
+        return checkpoint.decode(data, subject)
+
+    monkeypatch.setattr(model_dir, "decode", decode)
+    return found
+
+
+def test_a_checkpoint_is_decoded_once_however_many_properties_are_asked_for(model, rows, decoded):
+    """And once more where there is a newer one."""
+    for name in ("weights_", "means_", "covariances_", "converged_", "n_iter_", "lower_bound_"):
+        getattr(model, name)
+    model.predict_proba(rows)
+    assert len(decoded) == 1
+    GMM(3, model.model_dir, n_threads=1).fit(rows, steps=1)
+    del decoded[:]
+
+    assert model.n_iter_ == 6
+    assert model.weights().shape == (3,)
+    assert len(decoded) == 1
+
+
+def test_another_file_under_the_same_name_is_read(model, rows, tmp_path):
+    """As where a directory is removed and fitted anew."""
+    before = model.means_
+    shutil.rmtree(model.model_dir)
+    GMM(3, model.model_dir, random_seed=4, n_threads=1).fit(rows + 100, steps=5)
+
+    assert (model.means_ > before + 50).all()
+
+
+def test_a_newest_checkpoint_that_is_gone_is_noticed_though_an_older_one_is_known(model, rows):
+    """Nothing goes back a step in silence."""
+    assert model.n_iter_ == 5
+    GMM(3, model.model_dir, n_threads=1).fit(rows, steps=1)
+    (newest,) = Path(model.model_dir, "checkpoints").glob("*2.h5")
+    newest.unlink()
+
+    with pytest.raises(CheckpointCorrupt, match="checkpoint 2 was its last"):
+        _ = model.n_iter_
+
+
+def test_what_is_known_of_a_checkpoint_is_no_part_of_an_estimator(model):
+    """It is not pickled: a copy reads it when it needs it."""
+    size = len(pickle.dumps(model))
+    _ = model.means_
+
+    assert len(pickle.dumps(model)) == size
+    assert pickle.loads(pickle.dumps(model)).n_iter_ == 5

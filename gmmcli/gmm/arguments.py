@@ -26,7 +26,7 @@ _FAMILIAR = {
     "n_init": "restarts",
     "init_params": "initial_clusters",
     "means_init": "initial_clusters",
-    "max_iter": "fit(x, max_steps=N)",
+    "max_iter": "fit(x, steps=N), or monitors for a cap",
 }
 _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
 

@@ -52,7 +52,7 @@ def test_what_methods_return_can_be_used_without_a_cast(tmp_path):
         ("random_state", "random_seed"),
         ("n_init", "restarts"),
         ("means_init", "initial_clusters"),
-        ("max_iter", r"fit\(x, max_steps=N\)"),
+        ("max_iter", r"fit\(x, steps=N\), or monitors for a cap"),
     ],
 )
 def test_an_argument_of_scikit_learn_is_answered_with_the_name_here(tmp_path, name, here):

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,12 +50,15 @@ class Stored:
     sha256 : str
         Of the whole file.
     size_bytes : int
+    identity : tuple of int
+        Inode and time of modification: whether a file is still the one that was read.
     """
 
     checkpoint: Checkpoint
     generation: int
     sha256: str
     size_bytes: int
+    identity: tuple[int, int] = (0, 0)
 
 
 class ModelDir:
@@ -89,8 +93,8 @@ class ModelDir:
                     listings.append(Listing(generation, size_bytes))
             return listings
 
-    def load(self, generation: int | None = None) -> Stored:
-        """Return the newest checkpoint, or the one asked for.
+    def load(self, generation: int | None = None, known: Stored | None = None) -> Stored:
+        """Return the newest checkpoint, or the one asked for; `known` if its file still holds it.
 
         Raises
         ------
@@ -107,7 +111,7 @@ class ModelDir:
         with open_to_read(self.path) as (root, checkpoints):
             if generation is None:
                 number = last_known(root)  # before the listing: a writer may be between the two
-                newest = load_newest(checkpoints)
+                newest = load_newest(checkpoints, known)
                 if checkpoints.newest_number() < number:
                     refuse_loss(self.path, number, newest)
                 return newest or _refuse_empty(self.path)
@@ -117,7 +121,7 @@ class ModelDir:
                 more = "..., " if len(generations) > _MAX_NAMED else ""
                 raise NotFound(str(self.path), f"no checkpoint {generation}; it holds {more}{held}")
             try:
-                return load_generation(checkpoints, generation)
+                return load_generation(checkpoints, generation, known)
             except FormatUnknown:
                 raise
             except CheckpointCorrupt as damage:
@@ -183,8 +187,8 @@ def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
     return generations or _refuse_empty(root.path)
 
 
-def load_generation(checkpoints: Folder, generation: int) -> Stored:
-    """Read one checkpoint.
+def load_generation(checkpoints: Folder, generation: int, known: Stored | None = None) -> Stored:
+    """Read one checkpoint; return `known` if that is what its file holds.
 
     Raises
     ------
@@ -199,12 +203,16 @@ def load_generation(checkpoints: Folder, generation: int) -> Stored:
     with open_checkpoint(checkpoints, generation) as (file, size_bytes):
         if size_bytes > MAX_FILE_BYTES:
             raise CheckpointCorrupt(subject, f"{size_bytes} bytes; at most {MAX_FILE_BYTES} are read")
+        status = os.fstat(file.fileno())
+        identity = (status.st_ino, status.st_mtime_ns)
+        if known is not None and (known.generation, known.identity) == (generation, identity):
+            return known
         file.seek(0)
         data = file.read(size_bytes)
     checkpoint = decode(data, subject)
     if checkpoint.provenance is None or checkpoint.provenance.generation != generation:
         raise CheckpointCorrupt(subject, "says that it is another checkpoint than its name does")
-    return Stored(checkpoint, generation, hashlib.sha256(data).hexdigest(), len(data))
+    return Stored(checkpoint, generation, hashlib.sha256(data).hexdigest(), len(data), identity)
 
 
 @contextlib.contextmanager
@@ -228,7 +236,7 @@ def open_checkpoint(checkpoints: Folder, generation: int) -> Iterator[tuple[Buff
         yield file, size_bytes
 
 
-def load_newest(checkpoints: Folder) -> Stored | None:
+def load_newest(checkpoints: Folder, known: Stored | None = None) -> Stored | None:
     """Read the newest checkpoint that is there; None where there is none.
 
     Raises
@@ -246,7 +254,7 @@ def load_newest(checkpoints: Folder) -> Stored | None:
         if not generations:
             return None
         try:
-            return load_generation(checkpoints, generations[-1])
+            return load_generation(checkpoints, generations[-1], known)
         except NotFound:
             continue
         except FormatUnknown:

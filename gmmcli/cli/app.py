@@ -25,7 +25,7 @@ class LazyGroup(click.Group):
     """Imports a verb's module when the verb is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of a day's work."""
+        """Return the verbs in the order of their use."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -48,14 +48,14 @@ Examples:
   gmmcli inspect -m geyser
 """,
 )
-@click.option("--version", is_flag=True, help="Print the version and exit; with -v, those of the libraries.")
-@click.option("-v", "--verbose", count=True, help="With --version: more.")
+@click.option("--version", is_flag=True, help="Print the version and exit; with -v, also those of libraries.")
+@click.option("-v", "--verbose", count=True, help="With --version: versions of libraries.")
 @click.pass_context
 def cli(ctx: click.Context, version: bool, verbose: int) -> None:
-    """Fit Gaussian mixtures to tables, and put them to work.
+    """Fit Gaussian mixtures to tables, and find clusters and outliers with them.
 
-    CSV, TSV, Parquet, Arrow and JSON lines in; a model directory of versioned checkpoints that later runs
-    continue.
+    Tables are CSV, TSV, JSON lines, Parquet or Arrow. A model is a directory of numbered checkpoints; a later
+    fit continues from the newest one.
     """
     console: Console = ctx.obj
     console.verb = ctx.invoked_subcommand or ""

@@ -22,7 +22,7 @@ class Asset(click.ParamType[tuple[str, Path]]):
         """Return destination and source."""
         destination, equals, source = value.partition("=")
         if not (destination and equals and source):
-            self.fail(f'"{value}" is not of the form DEST=SOURCE', param, ctx)
+            self.fail(f'must be DEST=SOURCE, not "{value}"', param, ctx)
         return destination, Path(source)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -32,7 +32,7 @@ class Asset(click.ParamType[tuple[str, Path]]):
 
 @click.command(
     "export",
-    short_help="Write the model for another program.",
+    short_help="Write a model for other programs.",
     epilog="""\b
 Examples:
   gmmcli export -m geyser --format json | jq .means
@@ -52,19 +52,19 @@ Examples:
     "--export-dir",
     type=options.PathName(),
     metavar="BASE",
-    help="Make BASE/<unix seconds>/ and print its path.",
+    help="Create the directory BASE/<unix seconds>/ and print its path.",
 )
 @click.option(
-    "--exports-to-keep", type=options.COUNT, metavar="N", help="Keep the newest N directories of BASE."
+    "--exports-to-keep", type=options.COUNT, metavar="N", help="Keep only the newest N directories in BASE."
 )
 @click.option(
-    "--assets-extra", type=Asset(), multiple=True, help="Copy SOURCE to assets.extra/DEST; repeatable."
+    "--assets-extra", type=Asset(), multiple=True, help="Copy a file SOURCE to assets.extra/DEST; repeatable."
 )
-@click.option("--as-text", is_flag=True, help="Insist on a format with a text form.")
+@click.option("--as-text", is_flag=True, help="Fail unless the format is text.")
 @options.checkpoint
 @options.general
 def command(console: Console, output: Path | None, export_format: str | None, **given: Any) -> None:
-    """Write the model for another program, in the table's units."""
+    """Write a model for other programs, in the table's units."""
     from gmmcli.jobs.export import ExportRequest, export
 
     if export_format is None:

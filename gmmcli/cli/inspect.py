@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "inspect",
-    short_help="What a model directory holds; check it.",
+    short_help="Show what a model directory holds; check it.",
     epilog="""\b
 Examples:
   gmmcli inspect -m geyser                       a summary
@@ -27,12 +27,12 @@ Examples:
 )
 @options.model_dir
 @options.checkpoint
-@click.option("--variables", is_flag=True, help="Names of the variables, with shapes.")
-@click.option("--variable", metavar="NAME", help="One variable, as CSV.")
-@click.option("--settings", is_flag=True, help="The parameters it was made with.")
-@click.option("--history", is_flag=True, help="One row per run and checkpoint.")
+@click.option("--variables", is_flag=True, help="Print the names of the variables, with shapes.")
+@click.option("--variable", metavar="NAME", help="Print one variable, as CSV.")
+@click.option("--settings", is_flag=True, help="Print the parameters of the model.")
+@click.option("--history", is_flag=True, help="Print one row per run and checkpoint.")
 @click.option(
-    "--check", type=click.Choice(["quick", "full"]), help="Look for damage; exit 76 if there is any."
+    "--check", type=click.Choice(["quick", "full"]), help="Look for damage; exit 76 if there is some."
 )
 @options.json_switch
 @options.general
@@ -53,7 +53,7 @@ def command(
         names = "--variables, --variable, --settings, --history and --check"
         raise Usage(names, "exclude one another", "give one of them")
     if checkpoint is not None and (history or check is not None):
-        raise Usage("--checkpoint", "goes with neither --history nor --check", "leave --checkpoint away")
+        raise Usage("--checkpoint", "goes with neither --history nor --check", "omit --checkpoint")
     from gmmcli.cli import inspection
     from gmmcli.jobs import inspect as job
     from gmmcli.store import verify

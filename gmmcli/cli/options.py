@@ -48,7 +48,7 @@ METAVARS = {"integer": "N", "number": "F", "names": "LIST"}
 
 
 def of(kind: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return what adds the options that are fields of a dataclass, in their order."""
+    """Return a decorator that adds the options of a dataclass, in their order."""
 
     def add(command: Callable[..., T]) -> Callable[..., T]:
         for name, row in reversed(list(options_of(kind))):
@@ -59,7 +59,7 @@ def of(kind: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
 
 
 def _option(name: str, row: Option) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return the option of a row; a list that is given again adds to the first."""
+    """Return the option of a row; a list that is given again adds names."""
     if row.kind == "flag":
         return click.option(*row.names, name, is_flag=True, help=row.help)
     if row.kind == "names":
@@ -73,7 +73,7 @@ def _chain(ctx: click.Context, param: click.Parameter, lists: Iterable[tuple[str
 
 
 class PathName(click.Path):
-    """A path. Whether it may be read shows when it is; an empty one is a variable that was not set."""
+    """A path. It is not checked before it is read, but an empty path is refused: a variable was not set."""
 
     def __init__(self, *, allow_dash: bool = False, path_type: type | None = Path) -> None:
         super().__init__(readable=False, allow_dash=allow_dash, path_type=path_type)
@@ -90,7 +90,7 @@ def value(kind: Kind, **bounds: Any) -> Value:
     return Value(Option((), "", kind, **bounds))
 
 
-# The year 5138: what comes after has no ISO 8601 form of four digits for long.
+# Up to the year 5138.
 MAX_EPOCH_DIGITS = 11
 COUNT = value("integer", least=1)
 
@@ -114,22 +114,22 @@ checkpoint = click.option(
     "--checkpoint", type=COUNT, metavar="N", help="Use checkpoint N instead of the newest."
 )
 threads = click.option(
-    "--threads", "n_threads", type=COUNT, metavar="N", help="Worker threads (the CPUs this process may use)."
+    "--threads", "n_threads", type=COUNT, metavar="N", help="Number of workers (the CPUs of this process)."
 )
 
 
 def names(*declarations: str, **attributes: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return an option that takes names; one that is given again adds to them."""
+    """Return an option that takes names; given again, it adds to them."""
     value = Value(Option(declarations, "", "names"))
     return click.option(*declarations, type=value, multiple=True, callback=_chain, **attributes)
 
 
 def missing(default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return the option about rows with missing values; what is the default is put in words."""
+    """Return the option --missing, with its default in words."""
     return click.option(
         "--missing",
         type=click.Choice(["error", "drop"]),
-        help=f"What becomes of rows with a missing value ({default}).",
+        help=f"Rows with missing values: fail or skip ({default}).",
     )
 
 
@@ -145,7 +145,7 @@ output = click.option(
 
 
 def table_request(console: Console, tables: tuple[str, ...], given: dict[str, Any]) -> "TableRequest":
-    """Return the tables that were asked for; takes their options out of `given`."""
+    """Return the request for the tables; removes their options from `given`."""
     from gmmcli.engine.blas import available_cpus
     from gmmcli.tables.operands import TableRequest
 
@@ -173,11 +173,11 @@ def source_date_epoch() -> int | None:
 def general(command: Callable[..., T]) -> Callable[..., T]:
     """Add the options that every verb has, and pass the console."""
 
-    @click.option("-v", "--verbose", count=True, help="Say more on stderr; -vv: every step.")
-    @click.option("-q", "--quiet", count=True, help="Serious warnings only on stderr; -qq: no warnings.")
-    @click.option("--progress/--no-progress", default=None, help="Progress on stderr (on a terminal only).")
-    @click.option("--no-color", is_flag=True, help="No colour on stderr.")
-    @click.option("--debug", is_flag=True, help="Traceback with an error.")
+    @click.option("-v", "--verbose", count=True, help="Also show information on stderr; -vv: every step.")
+    @click.option("-q", "--quiet", count=True, help="Show only serious warnings on stderr; -qq: none.")
+    @click.option("--progress/--no-progress", default=None, help="Show progress on stderr (on a terminal).")
+    @click.option("--no-color", is_flag=True, help="Use no colour on stderr.")
+    @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
     @click.pass_context
     @wraps(command)
     def with_console(ctx: click.Context, /, **given: Any) -> T:

@@ -18,7 +18,7 @@ BINARY = ("parquet", "arrow")
 
 @click.command(
     "predict",
-    short_help="One row out per row in.",
+    short_help="Write the cluster of every row.",
     epilog="""\b
 Examples:
   gmmcli predict -m geyser faithful.csv                        to stdout
@@ -29,8 +29,8 @@ Examples:
 \b
 Outputs:
   assignment     0-based id of the most probable component
-  probability    its posterior; probabilities: of every component
-  distance       Mahalanobis distance to it, in sd; distances: to every component
+  probability    posterior of that component; probabilities: of every component
+  distance       Mahalanobis distance to that component, in sd; distances: to every component
   log_density    natural log of the mixture density in the table's units
   uncertainty    1 - probability
   outlier        log density below the --outlier-quantile of the training rows
@@ -42,25 +42,25 @@ Outputs:
     "--outputs",
     default=("assignment,probability,log_density",),
     show_default=True,
-    help="Columns to write, in this order.",
+    help="Outputs to write, in this order.",
 )
-@options.names("--pass", "passed", help="Input columns to write first; or all.")
+@options.names("--pass", "passed", help="Columns of the table to copy to the output, or all.")
 @options.output
 @click.option(
     "--output-format",
     type=click.Choice(FORMATS),
-    help="Format to write (by the suffix of -o, else csv).",
+    help="Format of the output (by the suffix of -o, else csv).",
 )
 @click.option(
     "--outlier-quantile",
     type=options.value("number", least=0, most=1),
     default=0.01,
     show_default=True,
-    help="Share of the training rows that count as outliers.",
+    help="Share of the training rows below the limit of an outlier.",
 )
 @options.checkpoint
-@click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results do not change.")
-@options.missing("as the model was fitted; drop leaves their outputs empty")
+@click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results are the same.")
+@options.missing("as in fit; skipped rows have empty outputs")
 @options.input_format
 @options.threads
 @options.general
@@ -78,7 +78,7 @@ def command(
     if is_compressed(str(output)):
         raise Usage(
             f"-o {output}",
-            "outputs are not compressed",
+            "output files are not compressed",
             f"gmmcli predict ... | gzip > {shlex.quote(str(output))}",
         )
     if output_format is None:
@@ -98,7 +98,7 @@ def command(
         output_format=output_format,
         **given,
     )
-    # Where the rows go to a terminal they are the progress.
+    # Rows on a terminal show progress by themselves.
     is_shown = output is None and console.stdout_is_terminal
     with contextlib.nullcontext(untold) if is_shown else console.following("predicting") as progress:
         predict(request, console.notify, progress)

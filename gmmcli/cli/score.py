@@ -12,7 +12,7 @@ from gmmcli.jobs.metrics import LABEL_METRICS, METRICS
 
 @click.command(
     "score",
-    short_help="How well a mixture explains a table.",
+    short_help="Measure how well a mixture explains a table.",
     epilog="""\b
 Examples:
   gmmcli score -m geyser faithful.csv
@@ -25,13 +25,13 @@ Examples:
 )
 @options.model_dir
 @click.option(
-    "--metric", type=click.Choice([*METRICS, *LABEL_METRICS]), metavar="NAME", help="Print this value alone."
+    "--metric", type=click.Choice([*METRICS, *LABEL_METRICS]), metavar="NAME", help="Print only this value."
 )
 @click.option(
-    "--labels", metavar="COLUMN", help="Measure agreement with these labels; empty cells do not count."
+    "--labels", metavar="COLUMN", help="Measure agreement with a column of labels; empty cells do not count."
 )
-@click.option("--by", metavar="COLUMN", help="A line per group of rows.")
-@click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: the first N*B rows.")
+@click.option("--by", metavar="COLUMN", help="Measure each group of rows.")
+@click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: use the first N*B rows.")
 @click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
 @click.option(
     "--min-mean-log-likelihood",
@@ -39,14 +39,14 @@ Examples:
     help="Exit 4 if the mean log-likelihood is below F; with --by, that of any group.",
 )
 @options.checkpoint
-@options.missing("as the model was fitted")
+@options.missing("as in fit")
 @options.input_format
 @options.threads
 @options.json_switch
 @options.general
 @options.tables
 def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Print how well a mixture explains TABLE: name<TAB>value lines."""
+    """Print how well a mixture explains TABLE, as lines of name<TAB>value."""
     from gmmcli.jobs.score import ScoreRequest, check_threshold, score
 
     request = ScoreRequest(model_dir, options.table_request(console, tables, given), **given)

@@ -1,4 +1,4 @@
-"""Arguments of the estimator: what they may be, and what they stand for."""
+"""Arguments of the estimator: checks, and what they stand for."""
 
 import contextlib
 import logging
@@ -32,12 +32,12 @@ _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
 
 
 def name_here(name: str) -> str:
-    """Return, for a message, what an argument of scikit-learn's GaussianMixture is called here."""
+    """Return ": use NAME" for an argument of GaussianMixture that has another name here, else ""."""
     return f": use {_FAMILIAR[name]}" if name in _FAMILIAR else ""
 
 
 def in_a_line(value: Any) -> str:
-    """Return a value for a message, in one short line."""
+    """Return a value for a message, in one line of at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 and "\n" not in text else f"of type {type(value).__name__}"
 
@@ -65,18 +65,18 @@ class RunConfig:
     ----------
     save_checkpoints_steps : int, optional
     save_checkpoints_secs : float, optional
-        600 if neither is given; both are an error.
+        Write a checkpoint after so many steps or seconds; the default is 600 seconds. Both are an error.
     save_summary_steps : int
-        Steps between two that log.jsonl, and event files, tell of; 0: of none.
+        Log every Nth step to log.jsonl and to event files; 0 logs none.
     keep_checkpoint_max : int, optional
-        Newest checkpoints that stay; 0: all. As the model has it if not given: 5 for a new one.
+        Keep the newest N checkpoints; 0 keeps all. The default is that of the model, 5 for a new one.
     keep_every : int, optional
-        Checkpoints whose number it divides stay for ever.
+        Also keep every Nth checkpoint.
 
     Raises
     ------
     ValueError
-        One makes no sense, or two together.
+        A value cannot be used, or two contradict each other.
     """
 
     save_checkpoints_steps: int | None = None
@@ -97,7 +97,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Step:
-    """What a monitor is told: M-steps made so far, and the mean log-likelihood that they came to."""
+    """What a monitor is called with: the number of steps so far, and the mean log-likelihood after them."""
 
     global_step: int
     mean_log_likelihood: float
@@ -107,32 +107,32 @@ Monitor = Callable[[Step], bool | None]
 
 
 def refuse(fact: str, **values: Any) -> None:
-    """Raise `Usage` about the first argument that is given."""
+    """Raise `Usage` for the first argument that is given."""
     for name, value in values.items():
         if value is not None:
-            raise Usage(name, fact, "leave it away")
+            raise Usage(name, fact, "omit it")
 
 
 def check_monitors(monitors: Any) -> None:
-    """Raise `Usage` where monitors are no sequence of callables."""
+    """Raise `Usage` unless monitors are a sequence of callables, or None."""
     if monitors is not None and not (isinstance(monitors, Sequence) and all(map(callable, monitors))):
-        raise Usage("monitors", f"{in_a_line(monitors)} must be a list of callables")
+        raise Usage("monitors", f"must be a list of callables, not {in_a_line(monitors)}")
 
 
 def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
-    """Tell every monitor of a step, and whether one of them asks for the end."""
+    """Call every monitor with a step; return whether one of them asks for the end of the run."""
     answers = [monitor(step) for monitor in monitors or ()]
     return any(answers)
 
 
 def log_notice(notice: Notice) -> None:
-    """Log what a job tells."""
+    """Log a warning, or information, of a job."""
     LOG.log(logging.INFO if notice.level == "information" else logging.WARNING, notice.text)
 
 
 @contextlib.contextmanager
 def in_terms_of_python() -> Iterator[None]:
-    """Let errors of a job name arguments, where they name options of the command line."""
+    """Let errors of a job name arguments of Python instead of options of the command line."""
     try:
         yield
     except GmmError as error:
@@ -154,7 +154,7 @@ def validate(params: Mapping[str, Any]) -> None:
     check_integer(1, n_threads=params["n_threads"])
     for name in ("num_clusters", "random_seed"):
         if params[name] is None:
-            raise Usage(name, "is not given")
+            raise Usage(name, "must be given")
     for name, row in SETTINGS.items():
         _check(row, name, params[name])
     if not isinstance(params["config"], RunConfig | None):
@@ -163,18 +163,18 @@ def validate(params: Mapping[str, Any]) -> None:
         raise Usage("model_dir", f"must be a path, not {in_a_line(params['model_dir'])}")
     given = params["initial_clusters"]
     if params["restarts"] is not None and not (isinstance(given, str) and given in WORDS):
-        raise Usage("restarts", "given means are one start", "omit it")
+        raise Usage("restarts", "given means are a single start", "omit it")
 
 
 def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMemory:
-    """Return the table that x or input_fn stands for.
+    """Return the table that x is, or that input_fn returns.
 
     Raises
     ------
     Usage
         Both are given, or neither.
     TableUnusable
-        It is no table.
+        It is not a table.
     """
     if input_fn is not None and (x is not None or y is not None):
         raise Usage("input_fn", "excludes x and y", "give one of them")
@@ -189,34 +189,34 @@ def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMe
 
 
 def x_or_input_fn(given: Any) -> tuple[Any, Callable[[], Any] | None]:
-    """Return x and input_fn, of which one is given in the place of the other."""
+    """Return x and input_fn; the original has one argument for both."""
     return (None, given) if callable(given) else (given, None)
 
 
 def split(operand: str | InMemory, batch_size: int) -> Iterator[InMemory]:
-    """Yield parts of a table of so many rows."""
+    """Yield a table in parts of `batch_size` rows."""
     if isinstance(operand, str):
-        raise Usage("batch_size", "goes with a table in memory", "leave it away")
+        raise Usage("batch_size", "needs a table in memory, not a path", "omit it")
     for first in range(0, max(len(operand), 1), batch_size):
         yield operand.part(first, first + batch_size)
 
 
 def first_rows(operand: str | InMemory, batch_size: int | None, steps: int | None) -> str | InMemory:
-    """Return the first batch_size · steps rows of a table; all where one of them is not given."""
+    """Return the first batch_size · steps rows of a table; all rows if one of them is None."""
     if batch_size is None or steps is None:
         return operand
     if isinstance(operand, str):
-        raise Usage("steps", "goes with a table in memory", "leave it away")
+        raise Usage("steps", "needs a table in memory, not a path", "omit it")
     return operand.part(0, batch_size * steps)
 
 
 def generation_of(checkpoint_path: Any, model_dir: str) -> int:
-    """Return the number of a checkpoint, given that or the path of its file.
+    """Return the number of a checkpoint, given its number or the path of its file.
 
     Raises
     ------
     Usage
-        It is neither, or the file of another model.
+        It is neither of them, or the file of another model.
     """
     if not isinstance(checkpoint_path, (str, PathLike)):
         check_integer(1, checkpoint_path=checkpoint_path)
@@ -224,8 +224,9 @@ def generation_of(checkpoint_path: Any, model_dir: str) -> int:
     path = Path(checkpoint_path)
     found = _CHECKPOINT.fullmatch(path.name)
     if found is None:
-        raise Usage("checkpoint_path", f"{in_a_line(str(path))} is no ckpt-NUMBER.h5")
+        raise Usage("checkpoint_path", f"must be named ckpt-NUMBER.h5, not {in_a_line(str(path))}")
     folder = Path(model_dir, "checkpoints")
     if path.parent != Path() and path.parent.resolve() != folder.resolve():
-        raise Usage("checkpoint_path", f"{in_a_line(str(path))} is not in {folder}", "another model_dir")
+        fact = f"must be in {folder}, not {in_a_line(str(path))}"
+        raise Usage("checkpoint_path", fact, "use another model_dir")
     return int(found[1])

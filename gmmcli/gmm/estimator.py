@@ -1,4 +1,4 @@
-"""GMM: the estimator of tf.contrib.factorization in Python, a thin face over the jobs of the command line."""
+"""GMM: the estimator of tf.contrib.factorization in Python. It calls the jobs of the command line."""
 
 from collections.abc import Callable, Iterator, Sequence
 from inspect import Parameter, Signature, signature
@@ -39,35 +39,36 @@ KEYWORDS = {name: row for name, row in SETTINGS.items() if name not in ORIGINAL}
 class GMM(ScikitNames, Exports):
     """A Gaussian mixture in a model directory, with the methods of tf.contrib.factorization.GMM.
 
-    Every call reads the newest checkpoint of the directory, which the command line writes and reads as well.
-    A model that is there is continued: what it would start from has no bearing then, and options whose
-    default is None are as it has them. An estimator that is copied or pickled shares the directory;
-    scikit-learn's clones have one of their own.
+    Every call uses the newest checkpoint in the directory; the command line reads and writes the same
+    directories. If the directory holds a model, `fit` continues it: random_seed, initial_clusters and
+    restarts are not used then, and settings that are None are those of the model. A copied or unpickled
+    estimator shares the directory; a clone by scikit-learn has its own.
 
-    Tables are arrays of shape (n_samples, n_features), dictionaries of such (put side by side in the order of
-    their keys), Arrow tables and frames, iterators of these, or paths. Columns of frames are matched by name,
-    those of arrays by place.
+    A table is an array of shape (n_samples, n_features), a dictionary of arrays (side by side, in the order
+    of the keys), an Arrow table, a frame of pandas or Polars, an iterator of these, or a path. Columns of
+    frames are matched by name, those of arrays by position.
 
     Parameters
     ----------
     num_clusters : int
+        The number of components.
     model_dir : path, optional
-        A temporary directory, which stays, with a logged warning, if not given.
+        The default is a temporary directory, which is not removed; a warning names it.
     random_seed : int
     params : str
-        Any of the letters w, m, c: which of weights, means and covariances are updated by this estimator.
+        What this estimator updates: any of the letters w (weights), m (means) and c (covariances).
     initial_clusters : str or array of shape (num_clusters, n_features)
-        "random", which is the original's; "auto", the best of several starts and what to choose; "kmeans",
-        "kmeans++"; the path of a table of means or of a JSON export; or the means to start from.
+        The start: "random", as the original; "auto", the best of several starts (recommended); "kmeans";
+        "kmeans++"; the path of a table of means or of a JSON export; or an array of means.
     covariance_type : {"full", "tied", "diag", "spherical"}
     config : RunConfig, optional
     n_threads : int, optional
-        Processes of a fit, threads elsewhere; as many as there are CPUs if not given.
+        Processes of a fit, or threads of a prediction; the default is the number of CPUs.
 
     Raises
     ------
     ValueError
-        An argument makes no sense.
+        An argument cannot be used.
     """
 
     SCORES = "scores"
@@ -119,25 +120,28 @@ class GMM(ScikitNames, Exports):
         monitors: Sequence[Monitor] | None = None,
         max_steps: int | None = None,
     ) -> Self:
-        """Learn from a table, going on from the newest checkpoint if there is one.
+        """Fit the model to a table, or continue from the newest checkpoint if there is one.
 
         Parameters
         ----------
         x : table
         y : ignored
         input_fn : callable, optional
-            Returns the table; in place of x.
+            Returns the table, instead of x.
         steps, max_steps : int, optional
-            So many more, or until the model has made so many; until it has converged if neither is given.
+            Make so many more steps, or stop when the model has made so many in all. By default, the run ends
+            when it has converged, or after 1,000 steps.
         batch_size : int, optional
-            Rows to learn from before each step; all if not given.
+            Make a step after so many rows; by default, after all rows.
         monitors : sequence of callable, optional
-            Told a `Step` after each pass over the table; the run ends where one returns True.
+            Called with a `Step` after each pass over the table; the run ends when one of them returns True.
 
         Raises
         ------
         ValueError
-            Both x or y and input_fn, or both steps and max_steps, are given.
+            input_fn is given together with x or y, or steps together with max_steps.
+        NumericalFailure
+            A covariance is not positive definite.
         GmmError
         """
         if steps is not None and max_steps is not None:
@@ -157,18 +161,18 @@ class GMM(ScikitNames, Exports):
         batch_size: int | None = None,
         monitors: Sequence[Monitor] | None = None,
     ) -> Self:
-        """Add a table to what the model knows of earlier ones, without reading those again.
+        """Add a table to the model, without reading earlier tables again.
 
         Parameters
         ----------
         x, y, input_fn
             As in `fit`.
         steps : int
-            How often the new rows are looked at.
+            Number of updates with the new rows.
         batch_size : int, optional
-            The table is added in parts of so many rows, one after the other; whole if not given.
+            Add the table in parts of so many rows; by default, as a whole.
         monitors : sequence of callable, optional
-            Told the `Step` that each part leads to; no further part is added where one returns True.
+            Called with a `Step` after each part; no further part is added when one of them returns True.
 
         Raises
         ------
@@ -177,7 +181,7 @@ class GMM(ScikitNames, Exports):
         GmmError
         """
         if steps is None:
-            raise Usage("steps", "None has no end", "give a number")
+            raise Usage("steps", "must be given", "steps=1")
         check_integer(0, steps=steps)
         check_integer(1, batch_size=batch_size)
         check_monitors(monitors)
@@ -226,22 +230,24 @@ class GMM(ScikitNames, Exports):
         x, input_fn
             As in `fit`.
         batch_size : int, optional
-            Has no bearing on what is returned.
+            Ignored: the result does not depend on it.
         outputs : sequence of str, optional
-            Of ALL_SCORES (distances to every component, in sd) and ASSIGNMENTS (0-based); both if not given.
+            Some of ALL_SCORES (distances to every component, in sd) and ASSIGNMENTS (0-based); by default,
+            both.
         as_iterable : bool
-            A dictionary for each row, or one of arrays of all.
+            Return an iterator over one dictionary per row (True), or one dictionary of arrays (False).
 
         Raises
         ------
         ValueError
-            Both x and input_fn are given, or neither, or an output is unknown.
+            Both or neither of x and input_fn are given, or an output is unknown.
         GmmError
         """
         del batch_size
         names = (self.ALL_SCORES, self.ASSIGNMENTS) if outputs is None else tuple(outputs)
         if unknown := set(names) - {self.ALL_SCORES, self.ASSIGNMENTS}:
-            raise Usage("outputs", f"{min(unknown)!r} is not an output")
+            known = f"{self.ALL_SCORES!r}, {self.ASSIGNMENTS!r}"
+            raise Usage("outputs", f"{min(unknown)!r} is not an output; known are {known}")
         found = self._predictions(operand_of(x, None, input_fn))
         if not as_iterable:
             return {name: found[name] for name in names}
@@ -253,13 +259,13 @@ class GMM(ScikitNames, Exports):
         batch_size: int | None = None,
         outputs: Sequence[str] | None = None,
     ) -> Iterator[int]:
-        """Return an iterator over the component that each row most probably belongs to, 0-based.
+        """Return an iterator over the most probable component of each row, 0-based.
 
         Parameters
         ----------
         input_fn : callable or table
         batch_size, outputs
-            Have no bearing on what is returned.
+            Ignored: the result does not depend on them.
         """
         del batch_size, outputs
         x, function = x_or_input_fn(input_fn)
@@ -270,13 +276,13 @@ class GMM(ScikitNames, Exports):
     def score(self, input_fn: Any = None, batch_size: int | None = None, steps: int | None = None) -> float:
         """Return the sum of Mahalanobis distances to the assigned components: smaller is better.
 
-        Unlike scikit-learn's, which is a log-likelihood.
+        In scikit-learn, `score` is the mean log-likelihood: `evaluate(x)["mean_log_likelihood"]` here.
 
         Parameters
         ----------
         input_fn : callable or table
         batch_size, steps : int, optional
-            Together: the first batch_size · steps rows only.
+            Given together: use only the first batch_size · steps rows.
         """
         x, function = x_or_input_fn(input_fn)
         return float(self.evaluate(x, None, function, batch_size=batch_size, steps=steps)[self.SCORES])
@@ -302,34 +308,34 @@ class GMM(ScikitNames, Exports):
         x, y, input_fn
             As in `fit`.
         feed_fn, hooks
-            Of another machinery: an error where given.
+            An error if given: they are not supported.
         batch_size, steps : int, optional
-            Together: the first batch_size · steps rows only.
+            Given together: use only the first batch_size · steps rows.
         metrics : dict of callable, optional
-            Called with the table (an array, an Arrow table, or the path) and the predictions, as `predict`
-            returns them in arrays; their results are added.
+            Called with the table (an array, an Arrow table, or the path) and the predictions (arrays, as of
+            `predict`); the results are added under their names.
         name : str, optional
-            What the evaluation is called in the log.
+            Name of the evaluation in the log.
         checkpoint_path : str or int, optional
-            An older checkpoint, by its file or number.
+            An older checkpoint, by the path of its file or by its number.
         log_progress : bool
-            Whether the result is logged.
+            Log the result.
 
         Returns
         -------
         dict
-            scores (the sum of distances to the assigned components, in sd), loss (the same per batch),
-            global_step; and the metrics of `gmmcli score`.
+            scores (the sum of distances to the assigned components, in sd), loss (scores per batch),
+            global_step, and the metrics of `gmmcli score`.
 
         Raises
         ------
         ValueError
-            Both x or y and input_fn are given, feed_fn or hooks is, or metrics is no dict.
+            input_fn is given together with x or y, feed_fn or hooks are given, or metrics is not a dict.
         GmmError
         """
         if metrics is not None and not isinstance(metrics, dict):
-            raise Usage("metrics", f"{in_a_line(metrics)} is no dict of callables")
-        refuse("has nothing to feed or to hook here", feed_fn=feed_fn, hooks=hooks)
+            raise Usage("metrics", f"must be a dict of callables, not {in_a_line(metrics)}")
+        refuse("is not supported", feed_fn=feed_fn, hooks=hooks)
         check_integer(1, batch_size=batch_size, steps=steps)
         generation = self._generation(checkpoint_path)
         operand = first_rows(operand_of(x, y, input_fn), batch_size, steps)
@@ -346,7 +352,7 @@ class GMM(ScikitNames, Exports):
         return found
 
     def get_variable_names(self) -> list[str]:
-        """Return the names of what the newest checkpoint holds."""
+        """Return the names of the variables in the newest checkpoint."""
         return list(inspection.variables(self._load().checkpoint))
 
     def get_variable_value(self, name: str) -> Any:
@@ -362,7 +368,7 @@ class GMM(ScikitNames, Exports):
         return self.means_
 
     def covariances(self) -> Any:
-        """Return the covariances, shaped as the type says, in the table's units."""
+        """Return the covariances, in the table's units, shape (K, d, d), (d, d), (K, d) or (K,) by type."""
         return self.covariances_
 
     def _predictions(self, operand: str | InMemory, generation: int | None = None) -> dict[str, Any]:

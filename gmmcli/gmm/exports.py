@@ -1,4 +1,4 @@
-"""The model for other programs, by the original's methods: what of these describes a graph has none here."""
+"""Export by the original's methods. Arguments that describe a TensorFlow graph are refused."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -9,11 +9,11 @@ from gmmcli.gmm.arguments import check_integer, refuse
 from gmmcli.gmm.fitted import Fitted
 from gmmcli.jobs.export import ExportRequest, export
 
-_NO_GRAPH = "describes a graph, and the export has none"
+_NO_GRAPH = "is not supported: it describes a TensorFlow graph"
 
 
 class Exports(Fitted):
-    """The two exports of the original, with its arguments in their order."""
+    """The two export methods of the original, with its arguments in their order."""
 
     def export(
         self,
@@ -33,18 +33,18 @@ class Exports(Fitted):
         ----------
         export_dir : path
         input_fn, use_deprecated_input_fn, default_batch_size
-            Without bearing: they told the original how its graph would be fed.
+            Ignored: they described the input of the original's graph.
         input_feature_key, signature_fn, prediction_key
-            Of a graph as well: an error where given.
+            An error if given: they describe a graph.
         exports_to_keep : int, optional
-            Older exports beside it are removed.
+            Keep the newest N exports in `export_dir`, and remove older ones.
         checkpoint_path : str or int, optional
-            An older checkpoint, by its file or number.
+            An older checkpoint, by the path of its file or by its number.
 
         Raises
         ------
         ValueError
-            An argument makes no sense, or there is no model yet.
+            An argument cannot be used, or there is no model yet.
         GmmError
         """
         del input_fn, use_deprecated_input_fn, default_batch_size
@@ -74,22 +74,22 @@ class Exports(Fitted):
         ----------
         export_dir_base : path
         serving_input_fn
-            Without bearing: a model that is a table of numbers needs no graph to be served.
+            Ignored: it described the input of the original's graph.
         default_output_alternative_key, graph_rewrite_specs
-            Of a graph as well: an error where given.
+            An error if given: they describe a graph.
         assets_extra : mapping of str to path, optional
-            Files to copy below assets.extra/, by their destination there.
+            Files to copy to assets.extra/: a path there, and the path of the source.
         as_text : bool
-            JSON; else the archive that numpy.load opens.
+            Write JSON; by default, an archive for numpy.load.
         checkpoint_path : str or int, optional
-            An older checkpoint, by its file or number.
+            An older checkpoint, by the path of its file or by its number.
         exports_to_keep : int, optional
-            Older exports beside it are removed.
+            Keep the newest N exports in `export_dir_base`, and remove older ones.
 
         Raises
         ------
         ValueError
-            An argument makes no sense, or there is no model yet.
+            An argument cannot be used, or there is no model yet.
         GmmError
         """
         del serving_input_fn

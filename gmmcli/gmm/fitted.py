@@ -1,4 +1,4 @@
-"""What every method of the estimator stands on: its parameters, its directory, and the jobs."""
+"""Parameters and directory of the estimator, and calls of the jobs: what all of its methods use."""
 
 import functools
 import sys
@@ -49,9 +49,9 @@ _KNOWN: "WeakKeyDictionary[Fitted, Stored]" = WeakKeyDictionary()
 
 
 class Fitted:
-    """Parameters, by which a model directory is fitted, and what is asked of it.
+    """The parameters of an estimator, and its model directory.
 
-    Parameters are attributes; to set one is `set_params`.
+    Parameters are attributes; setting one is the same as `set_params`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Fitted:
             object.__setattr__(self, name, value)
 
     def __sklearn_clone__(self) -> Self:
-        # A directory that was given is not the clone's, or folds would learn from each other.
+        # In a shared directory, folds would learn from each other.
         clone = type(self)(**{**self._params, "model_dir": None})
         clone._is_clone = True
         return clone
@@ -113,7 +113,7 @@ class Fitted:
         Raises
         ------
         ValueError
-            One is unknown, or makes no sense.
+            A parameter is unknown, or its value cannot be used.
         """
         if unknown := set(params) - set(self._params):
             name = min(unknown)
@@ -274,7 +274,8 @@ class Fitted:
         initial = self._params["initial_clusters"]
         if isinstance(initial, (str, PathLike)):
             if initial not in WORDS and not Path(initial).is_file():
-                raise Usage("initial_clusters", f"{initial!r} is no file, nor one of {', '.join(WORDS)}")
+                fact = f"must be a file or one of {', '.join(WORDS)}, not {initial!r}"
+                raise Usage("initial_clusters", fact)
             return str(initial)
         with reading(self._table(operand)) as tables:
             names = select_features(tables).features

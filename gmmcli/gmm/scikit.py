@@ -1,4 +1,4 @@
-"""The names that scikit-learn's GaussianMixture has for what the model knows and does."""
+"""Methods and attributes of scikit-learn's GaussianMixture."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from gmmcli.gmm.fitted import Fitted
 
 
 class ScikitNames(Fitted):
-    """The names of sklearn.mixture.GaussianMixture, but for those that the original uses otherwise."""
+    """Names of sklearn.mixture.GaussianMixture, except those with another meaning in the original."""
 
     def fit_predict(self, X: Any, y: Any = None) -> Integers:
-        """Fit, and return the component that each row most probably belongs to, shape (n_samples,).
+        """Fit, and return the most probable component of each row, shape (n_samples,).
 
         Parameters
         ----------
@@ -43,13 +43,13 @@ class ScikitNames(Fitted):
         ----------
         n_samples : int
         random_seed : int, optional
-            That of the estimator if not given: the same rows each time.
+            The default is that of the estimator: the same rows each time.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
         components : ndarray of shape (n_samples,)
-            The component that each row was drawn from.
+            The component of each row.
         """
         check_integer(0, n_samples=n_samples, random_seed=random_seed)
         seed = self._params["random_seed"] if random_seed is None else random_seed
@@ -75,7 +75,7 @@ class ScikitNames(Fitted):
 
     @property
     def covariances_(self) -> Array:
-        """Covariances, shaped as the type says, in the table's units."""
+        """Covariances, in the table's units, shape (K, d, d), (d, d), (K, d) or (K,) by their type."""
         return np.array(self._load().checkpoint.mixture.covariances)
 
     @property
@@ -85,22 +85,22 @@ class ScikitNames(Fitted):
 
     @property
     def n_iter_(self) -> int:
-        """Steps that the model has made in its life."""
+        """Number of steps of the model, over all fits."""
         return self._load().checkpoint.global_step
 
     @property
     def lower_bound_(self) -> float:
-        """Mean log-likelihood of the rows learnt from, in nats and the table's units."""
+        """Mean log-likelihood of the training rows, in nats and the table's units."""
         return self._load().checkpoint.mean_log_likelihood
 
     @property
     def n_features_in_(self) -> int:
-        """Number of columns learnt from."""
+        """Number of columns of the model."""
         return len(self._load().checkpoint.features)
 
     @property
     def feature_names_in_(self) -> Any:
-        """Names of the columns learnt from, shape (n_features,); x0, x1 and so on for those of an array."""
+        """Names of the columns of the model, shape (n_features,); x0, x1 and so on for an array."""
         return np.array(self._load().checkpoint.features, dtype=object)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -104,7 +104,7 @@ def test_arguments_of_the_originals_graph_are_named_where_they_cannot_have_a_bea
         ("export_savedmodel", "default_output_alternative_key"),
         ("export_savedmodel", "graph_rewrite_specs"),
     ):
-        with pytest.raises(Usage, match="describes a graph") as caught:
+        with pytest.raises(Usage, match="describes a TensorFlow graph") as caught:
             getattr(model, method)(tmp_path / "g", **{name: "x"})
         assert caught.value.subject == name
     assert not (tmp_path / "g").exists()

@@ -22,7 +22,7 @@ GENERAL = {
     "-q --quiet": "-qq",
     "--progress --no-progress": "terminal",
     "--no-color": "colour",
-    "--debug": "Traceback",
+    "--debug": "traceback",
     "-h --help": "exit",
 }
 MODEL = {"-m --model-dir": "[env var: GMMCLI_MODEL_DIR; required]"}
@@ -83,7 +83,7 @@ CONTRACT = {
         **JSON,
         **CHECKPOINT,
         **GENERAL,
-        "--metric": "alone",
+        "--metric": "only",
         "--labels": "labels",
         "--by": "group",
         "--steps": "first N*B rows",
@@ -99,7 +99,7 @@ CONTRACT = {
         "--export-dir": "BASE/<unix seconds>/",
         "--exports-to-keep": "newest N",
         "--assets-extra": "assets.extra/DEST",
-        "--as-text": "text form",
+        "--as-text": "is text",
     },
     "inspect": {
         **MODEL,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gmmcli.core.mixture import Array
 from gmmcli.core.rows import Rows
 from gmmcli.core.units import (
     FURTHEST,
@@ -22,6 +23,7 @@ from gmmcli.notices import Notice, Notify, Progress
 from gmmcli.store.checkpoint import Checkpoint, OperandRecord
 from gmmcli.tables import wording
 from gmmcli.tables.blocks import Loaded, load, rows_dropped
+from gmmcli.tables.identifiers import find_counting, find_named
 from gmmcli.tables.source import Tables
 
 
@@ -99,6 +101,7 @@ def read_rows(
     if not pieces:
         raise TableUnusable(name, "no rows to learn from")
     if units is None:
+        _tell_of_identifiers([rows.X for rows in pieces], loaded.features, tell)
         units = _measure(pieces, loaded.features, settings, name, tell)
     for rows in pieces:
         units.standardise(rows.X)
@@ -119,6 +122,21 @@ def _tell_of_loading(loaded: Loaded, tell: Notify) -> None:
     if loaded.empty_columns:
         text = f"no value, skipped: {wording.listed(loaded.empty_columns)}"
         tell(Notice("columns_empty", text, "information", {"columns": loaded.empty_columns}))
+
+
+def _tell_of_identifiers(blocks: Sequence[Array], features: tuple[str, ...], tell: Notify) -> None:
+    """Report columns that seem to number the rows."""
+    counting = find_counting(blocks)
+    named = [j for j in find_named(blocks, features) if j not in counting]
+    for columns, fact in (
+        (counting, "counting up by one from row to row"),
+        (named, "different integers under the name of an identifier"),
+    ):
+        if columns:
+            names = [features[j] for j in columns]
+            hint = f"to leave out what only numbers the rows: --fresh {wording.option('--exclude', *names)}"
+            text = f"{fact}: {wording.listed(names)}; {hint}"
+            tell(Notice("columns_identifiers", text, "information", {"columns": names}))
 
 
 def _measure(

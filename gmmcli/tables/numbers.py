@@ -57,10 +57,10 @@ class Notation:
     in_tsv: str
 
     def command(self, file: str, is_tsv: bool) -> str:
-        """Return what to type to have plain numbers."""
+        """Return what to type to have plain numbers; the header stays as it is."""
         expression, target = (self.in_tsv, "table.tsv") if is_tsv else (self.in_csv, "table.csv")
         source = "" if file == STDIN else f" {wording.quoted(file)}"
-        return f"sed -E {wording.quoted(expression)}{source} > {target}"
+        return f"sed -E {wording.quoted(f'1!{{{expression};}}')}{source} > {target}"
 
 
 _SIGNS = "$€£¥₹₩₽"

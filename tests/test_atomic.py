@@ -203,7 +203,7 @@ def test_where_no_inode_is_left_the_message_says_so(tmp_path, monkeypatch):
 @pytest.fixture
 def model():
     """Return a model directory of an older version."""
-    return ROOT / "tests/archive/format-1.0-diag"
+    return Path(__file__).parent / "archive/format-1.0-diag"
 
 
 @pytest.mark.parametrize(

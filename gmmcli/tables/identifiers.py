@@ -16,6 +16,7 @@ _NAME = re.compile(
 _CAMEL_NAME = re.compile(r".*[a-z0-9](?:Id|ID|Key|Index)")
 
 
+@np.errstate(over="ignore")  # values near the ends of the doubles do not count
 def find_counting(blocks: Sequence[Array]) -> list[int]:
     """Return the columns whose values go up by one from row to row.
 

@@ -130,9 +130,9 @@ def test_the_covariance_of_all_rows_is_that_of_the_table(covariance_type):
 
     expected = np.cov(X, bias=True)
     if covariance_type == "diag":
-        expected = np.diag(np.diag(expected))
+        expected = np.diag(expected)
     if covariance_type == "spherical":
-        expected = np.eye(3) * np.trace(expected) / 3
+        expected = np.full(3, np.trace(expected) / 3)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 

@@ -32,7 +32,7 @@ cycles = st.builds(
 batches = st.builds(Batches, counts, counts, blocks(), blocks(), blocks(), blocks(), likelihoods=lists)
 standings = st.builds(
     Standing,
-    best=numbers,
+    best=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     best_step=st.integers(-1, 2**53),
     misses=counts,
     checked_step=st.integers(-1, 2**53),

@@ -5,11 +5,11 @@ from typing import get_args
 
 import click
 import pytest
-from gmmcli.jobs.notice import Level, Notice
 from shell.session import Session
 
 from gmmcli.cli import options
 from gmmcli.cli.console import Console
+from gmmcli.notices import Level, Notice
 
 
 def test_a_fit_tells_what_it_left_out_and_what_it_came_to(empty_session: Session) -> None:

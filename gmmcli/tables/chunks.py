@@ -9,7 +9,7 @@ from gmmcli.errors import GmmError, TableUnusable
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.stream import ByteStream
 
-CHUNK_BYTES, COLUMN_BYTES = 1 << 22, 1 << 9
+CHUNK_BYTES, COLUMN_BYTES = 1 << 22, 1 << 8
 MAX_RECORD_BYTES = 1 << 26
 # Of a table's beginning, from which the types of its columns are told.
 INFERENCE_BYTES = 1 << 20

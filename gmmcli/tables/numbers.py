@@ -14,7 +14,7 @@ MISSING = (
 )
 _MISSING_CELLS = frozenset(word.encode() for word in MISSING)
 _FLAGS = {b"true": 1.0, b"True": 1.0, b"TRUE": 1.0, b"false": 0.0, b"False": 0.0, b"FALSE": 0.0}
-_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _INFINITE = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
 
 
@@ -95,7 +95,7 @@ NOTATIONS = (
     ),
     Notation(
         "an exponent in another notation",
-        re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[dDqQ][-+]?\d+| ?[*x×·] ?10(?:\^|\*\*)[-+]?\d+)"),
+        re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[dDqQ][-+]?\d+| ?[*x×·] ?10(?:\^|\*\*)[-+]?\d+)"),
         in_csv=_EXPONENT,
         in_tsv=_EXPONENT,
     ),

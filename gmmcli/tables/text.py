@@ -7,6 +7,8 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from itertools import compress
+from operator import not_
 from typing import Any
 
 import numpy as np
@@ -15,20 +17,17 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.tables import delimited, layouts, numbers, wording
+from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Grammar, Record
-from gmmcli.tables.layouts import Layout
+from gmmcli.tables.header import read_header
 from gmmcli.tables.numbers import Doubt
+from gmmcli.tables.records import check_bytes, is_plain, open_quote
 from gmmcli.tables.stream import ByteStream
 
-# The first line of a slow pipe is looked for at every delivery up to here.
-_SHORT_BYTES = 1 << 20
-# By how much of a text its layout is told.
-_LAYOUT_BYTES = 1 << 16
-# More than any table has: what goes beyond is not a table.
-MAX_HEADER_BYTES, MAX_COLUMNS = 1 << 24, 1 << 20
+# With fewer bytes than this for each column, Arrow takes longer to begin than the grammar to read all.
+_FEW_BYTES = 100
 
 
 class TextReader:
@@ -55,12 +54,10 @@ class TextReader:
         self._stream = stream
         self._name = name
         self._grammar = Grammar(delimiter)
-        self._kind = "csv" if delimiter == b"," else "tsv"
         self._n_threads = n_threads
         self._has_flags = False
-        self._first_line = 1
-        self._header_bytes = 0
-        self.column_names = self._read_header()
+        self.column_names, self._header_bytes, n_lines = read_header(stream, name, self._grammar)
+        self._first_line = n_lines + 1
 
     @property
     def numeric(self) -> frozenset[int]:
@@ -91,7 +88,7 @@ class TextReader:
                 for column in [j for j in left if _is_nearly_number(record.fields[j])]:
                     place, cell = self._not_numbers[column]
                     found[column] = Doubt.of_text(place, cell.decode("utf-8", "replace"))
-                    left.remove(column)
+                left = [j for j in left if j not in found]
         return found
 
     def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
@@ -116,83 +113,6 @@ class TextReader:
         """Close the stream."""
         self._stream.close()
 
-    def _read_header(self) -> tuple[str, ...]:
-        """Take the first record that is not blank."""
-        while (record := self._first_record()).is_blank:
-            self._take(record)
-        header = Chunk(self._stream.held[: record.end], self._first_line, self._name)
-        self._check_bytes(header, record)
-        self._check_header(record)
-        self._take(record)
-        return tuple(field.decode() for field in record.fields)
-
-    def _first_record(self) -> Record:
-        """Return the record at the start of the stream, without waiting for more than that."""
-        tried = 0
-        while True:
-            n_held = self._stream.n_held
-            # A long line is looked at again when it has doubled, lest the time grow with its square.
-            if n_held < _SHORT_BYTES or n_held >= 2 * tried:
-                tried = n_held
-                for record in self._grammar.iter_records(self._stream.held):
-                    return record
-            if n_held > MAX_HEADER_BYTES:
-                fact = f"a header of more than {MAX_HEADER_BYTES} bytes"
-                raise TableUnusable(f"{self._name}:{self._first_line}", fact)
-            if not self._stream.grow():
-                return self._last_record()
-
-    def _take(self, record: Record) -> None:
-        """Go past a record at the start."""
-        self._first_line += self._stream.held[: record.end].count(b"\n")
-        self._header_bytes += record.end
-        self._stream.skip(record.end)
-
-    def _last_record(self) -> Record:
-        """Return the record that no newline ends."""
-        held = self._stream.held
-        if not held:
-            raise TableUnusable(
-                self._name, "no header: every line is blank" if self._header_bytes else "empty"
-            )
-        record = next(self._grammar.iter_records(held + b"\n"), None)
-        if record is None:
-            chunk = Chunk(held, self._first_line, self._name)
-            raise _open_quote(chunk, self._grammar.find_open_quote(held))
-        return record._replace(end=len(held))
-
-    def _check_header(self, record: Record) -> None:
-        """Raise `TableUnusable` where the first record cannot be a header."""
-        names, place = record.fields, f"{self._name}:{self._first_line}"
-        if len(names) > MAX_COLUMNS:
-            raise TableUnusable(place, f"{len(names)} columns; at most {MAX_COLUMNS} are read")
-        if all(numbers.has_digits(name) for name in names):
-            fact = f"the header is made of numbers: {wording.shown(self._grammar.delimiter.join(names))}"
-            layout = Layout(fact, (layouts.number_columns(len(names), self._kind),), self._kind)
-        elif (found := self._find_layout(record)) is not None:
-            layout = found
-        else:
-            return
-        hint = f"--input-format {layout.kind}"
-        if layout.filters:
-            hint = self._stream.mended_by(*layout.filters, kind=layout.kind)
-        raise TableUnusable(place, layout.fact, hint)
-
-    def _find_layout(self, header: Record) -> Layout | None:
-        """Return how the text is laid out, if the lines at hand are not in columns as the header is."""
-        is_one_column = len(header.fields) == 1
-        head = self._stream.held[:_LAYOUT_BYTES]
-        while is_one_column and len(head) < _LAYOUT_BYTES and head.count(b"\n") < 2 and self._stream.grow():
-            head = self._stream.held[:_LAYOUT_BYTES]
-        *lines, last = head.split(b"\n")
-        lines = lines if len(lines) > 1 else [*lines, last]  # the last one may be cut off
-        if header.end > len(lines[0]) + 1 or head.count(b"\r") > head.count(b"\r\n"):
-            return None
-        records = self._grammar.iter_records(head[header.end :])
-        row = next((record for record in records if not record.is_blank), header)
-        is_divided = not is_one_column and len(row.fields) == len(header.fields)
-        return layouts.find_layout(lines, self._first_line, self._grammar.delimiter, is_divided=is_divided)
-
     @property
     def _head(self) -> Chunk:
         """The records of the first MiB that have not been taken."""
@@ -210,16 +130,18 @@ class TextReader:
         for record in self._grammar.iter_records(chunk.data):
             if not doubtful:
                 break
-            if len(record.fields) != len(self.column_names):
-                continue
-            for column in [j for j in doubtful if numbers.parse_number(record.fields[j]) is None]:
-                found[column] = (chunk.line_of(record.start), record.fields[column])
-                doubtful.remove(column)
+            if len(record.fields) == len(self.column_names):
+                is_number = [numbers.parse_number(record.fields[j]) is not None for j in doubtful]
+                place = chunk.line_of(record.start) if not all(is_number) else ""
+                found |= {j: (place, record.fields[j]) for j in compress(doubtful, map(not_, is_number))}
+                doubtful = list(compress(doubtful, is_number))
         return found
 
     def _doubtful_columns(self, data: bytes) -> list[int]:
         """Return the columns of which Arrow does not see at once that they are numbers."""
         every = list(range(len(self.column_names)))
+        if len(data) < _FEW_BYTES * len(every):
+            return every
         try:
             table = self._read_arrow(data, every, None, numbers.MISSING)
         except pa.ArrowInvalid:
@@ -230,7 +152,9 @@ class TextReader:
 
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Batch:
         """Parse a chunk."""
-        X = self._read_numbers(chunk.data, features) if chunk.is_whole and _is_plain(chunk.data) else None
+        X = None
+        if chunk.is_whole and len(chunk.data) >= _FEW_BYTES * len(features) and is_plain(chunk.data):
+            X = self._read_numbers(chunk.data, features)
         if X is None:
             X = self._read_slowly(chunk, features, may_exclude)
         texts: dict[str, Any] = {}
@@ -293,36 +217,22 @@ class TextReader:
     def _read_slowly(self, chunk: Chunk, features: Sequence[int], may_exclude: bool) -> Array:
         """Return the features' cells, or raise `TableUnusable` about what comes first."""
         rows = []
-        is_plain = _is_plain(chunk.data)
+        is_text = is_plain(chunk.data)
         for record in self._grammar.iter_records(chunk.data):
-            if not is_plain:
-                self._check_bytes(chunk, record)
+            if not is_text:
+                check_bytes(self._stream, chunk, record, self._grammar)
             if self._is_skipped(record):
                 continue
             if len(record.fields) != len(self.column_names):
                 n, found = len(self.column_names), len(record.fields)
                 fact = f"{wording.counted(n, 'column')} expected, {found} found"
                 is_comment = chunk.data.startswith(b"#", record.start)
-                hint = self._stream.mended_by("grep -v '^#'", kind=self._kind) if is_comment else None
+                hint = self._stream.mended_by("grep -v '^#'", kind=self._grammar.kind) if is_comment else None
                 raise TableUnusable(chunk.line_of(record.start), fact, hint)
             rows.append([self._value(chunk, record, column, may_exclude) for column in features])
         if not chunk.is_whole:
-            raise _open_quote(chunk, self._grammar.find_open_quote(chunk.data))
+            raise open_quote(chunk, self._grammar.find_open_quote(chunk.data))
         return np.array(rows, dtype=np.float64).reshape(-1, len(features)).T.copy()
-
-    def _check_bytes(self, chunk: Chunk, record: Record) -> None:
-        """Raise `TableUnusable` where a record holds bytes that are not text."""
-        data = chunk.data[record.start : record.end]
-        if b"\0" in data:
-            place = chunk.line_of(record.start + data.index(b"\0"))
-            raise TableUnusable(place, "a NUL byte: not a text file")
-        place = chunk.line_of(record.start)
-        if not _is_utf8(data):
-            hint = self._stream.mended_by("iconv -f LATIN1 -t UTF-8", kind=self._kind)
-            raise TableUnusable(place, "not UTF-8", hint)
-        if delimited.has_bare_return(data, self._grammar.delimiter):
-            hint = self._stream.mended_by("tr '\\r' '\\n'", kind=self._kind)
-            raise TableUnusable(place, "a carriage return without a newline", hint)
 
     def _value(self, chunk: Chunk, record: Record, column: int, may_exclude: bool) -> float:
         """Return the number in a cell."""
@@ -362,29 +272,6 @@ def _is_nearly_number(cell: bytes) -> bool:
     if number is None:
         return numbers.find_notation(cell.decode("utf-8", "replace")) is not None
     return not math.isnan(number)
-
-
-def _is_plain(data: bytes) -> bool:
-    """Tell whether bytes hold nothing that Arrow reads otherwise, or lets pass."""
-    if b"\0" in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
-        return False
-    return _is_utf8(data)
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Tell whether bytes are UTF-8."""
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _open_quote(chunk: Chunk, offset: int) -> TableUnusable:
-    """Return the error about a quote that nothing closes."""
-    return TableUnusable(chunk.line_of(offset), "a quote opens here and is never closed")
 
 
 def _is_numeric_type(kind: Any) -> bool:

@@ -48,13 +48,14 @@ class JsonLinesReader:
         self._n_threads = n_threads
         head = _peek_lines(stream)
         rows = [row for _, row in _iter_objects(Chunk(head, 1, name))]
-        self.column_names = tuple(dict.fromkeys(itertools.chain.from_iterable(rows)))
+        by_key = _by_key(rows)
+        self.column_names = tuple(by_key)
         if not rows:
             raise TableUnusable(name, "no object in it" if head else "empty")
         if len(rows) == 1:
             refuse_table_in_object(stream, rows[0], name)
         self._known = frozenset(self.column_names)
-        self._types = [JsonText(kind_of([row.get(key) for row in rows])) for key in self.column_names]
+        self._types = [JsonText(kind_of(values)) for values in by_key.values()]
         self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))
 
     @property
@@ -71,9 +72,10 @@ class JsonLinesReader:
         """Return why columns of numbers are not: any value of the first MiB is a number, or nearly one."""
         rows = [row for _, row in _iter_objects(Chunk(_peek_lines(self._stream), 1, self._name))]
         found = {}
+        by_key = _by_key(rows)
         for column in columns:
             place, first = self._not_numbers[column]
-            values = [value for value in self._values(rows, column) if value is not None]
+            values = [value for value in by_key[self.column_names[column]] if value is not None]
             if any(map(_is_nearly_number, values)):
                 is_text = isinstance(first, str)
                 of_kind = Doubt.of_type if is_text and _is_nearly_number(first) else Doubt.of_text
@@ -105,10 +107,12 @@ class JsonLinesReader:
         """Return place and value of the first value that is not a number, for each column that has one."""
         position = {key: j for j, key in enumerate(self.column_names)}
         found: dict[int, tuple[str, Any]] = {}
+        line, counted = chunk.first_line, 0
         for offset, row in _iter_objects(chunk):
+            line, counted = line + chunk.data.count(b"\n", counted, offset), offset
             for key, value in row.items():
                 if not _is_one(value) and position[key] not in found:
-                    found[position[key]] = (chunk.line_of(offset), value)
+                    found[position[key]] = (f"{chunk.subject}:{line}", value)
         return found
 
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Batch:
@@ -201,6 +205,15 @@ def _is_nearly_number(value: Any) -> bool:
     if isinstance(value, str):
         return numbers.is_number_as_text(value) or numbers.find_notation(value) is not None
     return type(value) in _NUMBERS
+
+
+def _by_key(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return the values of each key, in order of appearance; no place is held for an absent one."""
+    values: dict[str, list[Any]] = {}
+    for row in rows:
+        for key, value in row.items():
+            values.setdefault(key, []).append(value)
+    return values
 
 
 def _peek_lines(stream: ByteStream) -> bytes:

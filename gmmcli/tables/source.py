@@ -88,7 +88,7 @@ class Tables:
         """Names of the first operand's columns of numbers."""
         return frozenset(self.column_names[column] for column in self.numeric_columns)
 
-    @property
+    @cached_property
     def index_columns(self) -> frozenset[int]:
         """Positions of the first operand's columns that are the index of a pandas frame."""
         return self._first.index_columns

@@ -3,6 +3,7 @@
 import io
 import sys
 
+import pyarrow as pa
 import pytest
 
 from gmmcli.errors import TableUnusable
@@ -55,7 +56,16 @@ def sparse_objects(n):
     return b"".join(b'{"k%d": 1}\n' % i for i in range(n))
 
 
-@pytest.mark.parametrize("make", [numbers, texts, quotes, blank_lines, sparse_objects])
+def arrow_file(n):
+    """Return an Arrow file of many columns."""
+    table = pa.table({f"c{i}": [1.5] for i in range(n)})
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("make", [numbers, texts, quotes, blank_lines, sparse_objects, arrow_file])
 def test_ten_times_the_bytes_take_ten_times_the_steps(make):
     """At most, with some room for what does not grow in proportion."""
     assert steps_of(make(2000)) < 12 * steps_of(make(200))

@@ -74,6 +74,7 @@ def main() -> NoReturn:
     if "--no-color" in sys.argv:  # for what is wrong with the options, too
         console.color = False
     libraries.prepare_openblas()
+    libraries.prepare_arrow()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         _reserve_descriptors()

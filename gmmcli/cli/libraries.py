@@ -1,6 +1,7 @@
 """How libraries are loaded, and what they have to be told before: later they do not listen."""
 
 import os
+import resource
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,15 @@ def prepare_openblas() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if "OPENBLAS_CORETYPE" not in os.environ and processor_flags() >= AVX512:
         os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
+
+
+def prepare_arrow() -> None:
+    """Ask for the system's allocator where the address space is bounded, unless the user has spoken.
+
+    Arrow's own reserves a GiB at once, which counts although it is not used.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def processor_flags() -> set[str]:

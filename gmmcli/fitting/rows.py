@@ -17,6 +17,7 @@ from gmmcli.core.units import (
     uses_common_scale,
 )
 from gmmcli.engine.in_memory import InMemoryTable
+from gmmcli.engine.room import check_room
 from gmmcli.errors import TableUnusable
 from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice, Notify, Progress
@@ -25,6 +26,9 @@ from gmmcli.tables import wording
 from gmmcli.tables.blocks import Loaded, load, rows_dropped
 from gmmcli.tables.identifiers import find_counting, find_named
 from gmmcli.tables.source import Tables
+
+# The room that is left is looked at whenever so much was read.
+_CHECKED_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +88,22 @@ def read_rows(
 
     Raises
     ------
+    OutOfMemory
+        The rows will not fit.
     TableUnusable
         No rows, fewer rows than components, a scale beyond 1e±150, or what `load` finds.
     """
+    n_rows_checked = 0
 
     def follow(n_rows: int) -> None:
+        nonlocal n_rows_checked
         check()
+        if 8 * len(features) * abs(n_rows - n_rows_checked) >= _CHECKED_BYTES:
+            check_room(tables.name, n_rows, len(features), n_rows_held=n_rows)
+            n_rows_checked = n_rows
         progress(f"{n_rows:,} rows read")
+
+    check_room(tables.name, tables.n_rows or 0, len(features))
 
     loaded = load(
         tables, features, missing=settings.missing, skip_empty_columns=skip_empty_columns, follow=follow

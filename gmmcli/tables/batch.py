@@ -83,6 +83,8 @@ class Reader(Protocol):
     """One operand, opened: its columns, and its rows once."""
 
     column_names: tuple[str, ...]
+    n_rows: int | None
+    """Known before they are read, or None."""
 
     @property
     def numeric(self) -> frozenset[int]:

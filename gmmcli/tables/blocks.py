@@ -81,7 +81,7 @@ def load(
     skip_empty_columns : bool
         Leave out columns without any value, as a first run does.
     follow : callable
-        Told how many rows have been read, block by block; may raise to end it.
+        Told how many rows of an operand have been read, batch by batch; may raise to end it.
 
     Raises
     ------
@@ -92,8 +92,8 @@ def load(
     """
     pieces: list[list[Array]] = [[] for _ in tables.operands]
     gaps = _Gaps(features, skip_empty_columns)
-    for batch in rechunk(tables.iter_batches(features, may_exclude=skip_empty_columns)):
-        follow(batch.first_row + batch.n_rows)
+    batches = tables.iter_batches(features, may_exclude=skip_empty_columns)
+    for batch in rechunk(_followed(batches, follow)):
         if batch.n_rows:
             gaps.add(batch)
             if missing == "error":
@@ -117,6 +117,13 @@ def load(
         found = list(map(Rows, blocks))
         operands.append(LoadedOperand(operand.name, operand.size_bytes, n_rows, operand_digest, found))
     return Loaded(used, tuple(operands), rows_dropped, empty)
+
+
+def _followed(batches: Iterable[Batch], follow: Callable[[int], None]) -> Iterator[Batch]:
+    """Yield batches as they are read, and tell how many rows that makes."""
+    for batch in batches:
+        follow(batch.first_row + batch.n_rows)
+        yield batch
 
 
 def check_complete(batch: Batch, features: Sequence[str]) -> None:

@@ -41,6 +41,7 @@ class JsonLinesReader:
     """
 
     index_columns = frozenset[int]()
+    n_rows: int | None = None
 
     def __init__(self, stream: ByteStream, name: str, n_threads: int) -> None:
         self._stream = stream

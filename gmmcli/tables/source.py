@@ -73,6 +73,11 @@ class Tables:
         """Paths of the operands that have one."""
         return [operand.path for operand in self.operands if operand.path is not None]
 
+    @property
+    def n_rows(self) -> int | None:
+        """How many rows there are, if all of them are in the first operand and it knows."""
+        return self._first.n_rows if len(self.operands) == 1 else None
+
     @cached_property
     def positions(self) -> dict[str, list[int]]:
         """Positions of every name of the first operand's columns."""

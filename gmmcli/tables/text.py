@@ -49,6 +49,7 @@ class TextReader:
     """
 
     index_columns = frozenset[int]()
+    n_rows: int | None = None
 
     def __init__(self, stream: ByteStream, name: str, delimiter: bytes, n_threads: int) -> None:
         self._stream = stream

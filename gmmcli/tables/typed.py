@@ -40,6 +40,8 @@ class TypedReader:
         Number of the first row, for messages.
     can_rescan : bool
         Whether rows may be looked at before they are read.
+    n_rows : int or None
+        If known.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class TypedReader:
         close: Callable[[], None],
         first_row: int = 0,
         can_rescan: bool = True,
+        n_rows: int | None = None,
     ) -> None:
+        self.n_rows = n_rows
         self._can_rescan = can_rescan
         self._first_row = first_row
         self._schema = schema
@@ -171,7 +175,7 @@ def open_parquet(stream: ByteStream, name: str, n_threads: int) -> TypedReader:
         batches: Iterator[Any] = table.iter_batches(BATCH_ROWS, columns=names, use_threads=n_threads > 1)
         return batches
 
-    return TypedReader(schema, column_names, scan, name, file.close)
+    return TypedReader(schema, column_names, scan, name, file.close, n_rows=table.metadata.num_rows)
 
 
 def open_arrow(stream: ByteStream, name: str, *, is_file: bool) -> TypedReader:

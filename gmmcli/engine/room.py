@@ -1,0 +1,119 @@
+"""How much memory this process may still take of the machine, its control groups and its address space."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from gmmcli.errors import OutOfMemory
+
+MIB = 1 << 20
+# What threads, libraries and the chunks that are being parsed take beside the rows.
+RESERVE_BYTES = 128 * MIB
+# Rows are joined to blocks of so many, of which there are two copies then.
+_ROWS_JOINED = 1 << 16
+# For each row beside its values: what starts and passes note.
+_NOTES_BYTES = 32
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+class Room(NamedTuple):
+    """Memory that is left below a limit.
+
+    Parameters
+    ----------
+    n_bytes : int
+    limit : str
+        Whose, for messages.
+    """
+
+    n_bytes: int
+    limit: str
+
+
+def find_room() -> Room | None:
+    """Return the least room below any limit; None where the system tells of none."""
+    return min([*_of_address_space(), *_of_machine(), *_of_groups()], default=None)
+
+
+def check_room(subject: str, n_rows: int, n_columns: int, n_rows_held: int = 0) -> None:
+    """Raise `OutOfMemory` where rows will not fit.
+
+    Parameters
+    ----------
+    subject : str
+    n_rows, n_columns : int
+        That are to be in memory.
+    n_rows_held : int
+        How many of the rows are.
+
+    Raises
+    ------
+    OutOfMemory
+        With what the rows take, and what is left.
+    """
+    room = find_room()
+    n_rows_more = n_rows - n_rows_held + min(n_rows, _ROWS_JOINED)
+    needed = RESERVE_BYTES + 8 * n_columns * n_rows_more + _NOTES_BYTES * n_rows
+    if room is not None and room.n_bytes < needed:
+        left = f"{max(room.n_bytes, 0) // MIB:,} of {room.limit} are left"
+        rows = f"{n_rows:,} rows of {n_columns:,} columns"
+        when = f" after {rows}" if n_rows_held else f" for {rows}" if n_rows else ""
+        raise OutOfMemory(subject, f"needs {needed // MIB:,} MiB of memory{when}, but only {left}")
+
+
+def _of_address_space() -> Iterator[Room]:
+    """Yield the room below `ulimit -v`."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    words = _read(_PROC / "self/statm").split()
+    if limit != resource.RLIM_INFINITY and words:
+        used = int(words[0]) * resource.getpagesize()
+        yield Room(limit - used, f"the {limit // MIB:,} MiB of ulimit -v")
+
+
+def _of_machine() -> Iterator[Room]:
+    """Yield the memory and the swap space that the system can give."""
+    text = _read(_PROC / "meminfo")
+    available = _find_number(text, "MemAvailable:")
+    if available is not None:
+        swap = _find_number(text, "SwapFree:") or 0
+        yield Room((available + swap) * 1024, "the machine")
+
+
+def _of_groups() -> Iterator[Room]:
+    """Yield the room below the limits of the process's control groups and of those above them."""
+    for line in _read(_PROC / "self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root, names = _CGROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root = _CGROUPS / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = root / path.strip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(root):
+                yield from _of_group(folder, *names)
+
+
+def _of_group(folder: Path, limit_name: str, usage_name: str, cache_name: str) -> Iterator[Room]:
+    """Yield the room below the limit of one control group, if it has one. Unused cache is given back."""
+    limit, usage = _read(folder / limit_name).strip(), _read(folder / usage_name).strip()
+    if limit.isdigit() and usage.isdigit():
+        cache = _find_number(_read(folder / "memory.stat"), cache_name) or 0
+        yield Room(int(limit) - int(usage) + cache, f"the {int(limit) // MIB:,} MiB of the control group")
+
+
+def _find_number(text: str, name: str) -> int | None:
+    """Return the number behind a name at the start of a line."""
+    found = (line.split() for line in text.splitlines())
+    return next((int(words[1]) for words in found if len(words) > 1 and words[0] == name), None)
+
+
+def _read(path: Path) -> str:
+    """Return a file of the system's, nothing where it is not there."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

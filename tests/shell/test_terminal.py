@@ -42,6 +42,8 @@ def test_quiet_hides_what_is_not_serious_and_twice_quiet_hides_all(
 ) -> None:
     """What the seriousness is, the notice says; nothing else decides."""
     monkeypatch.setattr(Console, "stderr_is_terminal", True)
+    monkeypatch.setattr(options.libraries, "load_job", lambda verb: None)
+    monkeypatch.setattr(options.signals, "catch", lambda: None)
 
     @click.command
     @options.general

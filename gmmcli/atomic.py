@@ -10,9 +10,7 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import shlex
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,7 +91,7 @@ def aside(path: Path, folder: Path, name: str, make: Callable[[Path], int]) -> I
     stem = f".{os.fsencode(name)[:_STEM_BYTES].decode(errors='ignore')}."
     _remove_leftovers(folder, re.compile(re.escape(stem) + r"[0-9a-f]{8}\.gmmcli"))
     for _ in range(_ATTEMPTS):
-        temporary = folder / f"{stem}{secrets.token_hex(4)}.gmmcli"
+        temporary = folder / f"{stem}{os.urandom(4).hex()}.gmmcli"
         try:
             descriptor = make(temporary)
         except PermissionError:
@@ -218,6 +216,9 @@ def _remove(path: Path) -> None:
     """Remove a file or a folder if it is there and that is possible."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(path.lstat().st_mode):
+            # Loaded with four compressors, which nothing else here needs.
+            import shutil
+
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()

@@ -1,6 +1,5 @@
 """Reports as text for people, and as JSON for programs."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,8 @@ def to_json(schema: str, items: Mapping[str, Any], why: Mapping[str, str] | None
     why : mapping, optional
         For keys whose value is null: the reason. A null key K comes with K_why.
     """
+    import json  # not for --help
+
     document = {"schema": schema, **_explained(items, why or {})}
     text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
     # A path that is not UTF-8 becomes the escapes of its bytes: JSON all the same.

@@ -3,7 +3,6 @@
 Imports no numpy: the help of the command line is made from these rows.
 """
 
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
@@ -159,6 +158,8 @@ def read_names(text: str) -> tuple[str, ...]:
     ValueError
         A name is empty, or a line break is outside quotes.
     """
+    import csv  # not for --help
+
     try:
         names = next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,6 +62,8 @@ def unmake(root: Folder, made: Sequence[Path]) -> None:
     with contextlib.suppress(OSError):
         os.rmdir(CHECKPOINTS, dir_fd=root.descriptor)
         with contextlib.suppress(FileNotFoundError):
+            import shutil
+
             shutil.rmtree(EVENTS, dir_fd=root.descriptor)
         for name in (LOG, LOCK):
             root.discard(name)

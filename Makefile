@@ -16,6 +16,8 @@ SHIPPED := $(shell find gmmcli -name '*.py') gmmcli/py.typed $(PAGES) $(wildcard
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 PIP_INSTALL := -m pip install --quiet
+# For the line that make install prints.
+UNINSTALL_PREFIX = $(if $(filter command line environment,$(origin PREFIX)), PREFIX=$(PREFIX))
 # What `make install` links to, seen from PREFIX by the shell.
 INSTALLED = bin/gmmcli $$(cd lib/gmmcli && find share -name '*gmmcli*' ! -type d)
 
@@ -70,7 +72,8 @@ install: $(BUILD)/wheel.stamp ## install for yourself below PREFIX (~/.local): p
 	@"$(PREFIX)/lib/gmmcli/bin/python" $(PIP_INSTALL) $(BUILD)/wheel/*.whl
 	@cd "$(PREFIX)" && for file in $(INSTALLED); do \
 	    mkdir -p "$${file%/*}" && ln -sf "$$PWD/lib/gmmcli/$$file" "$$file" || exit; done
-	@echo "installed $(PREFIX)/bin/gmmcli; make uninstall removes it"
+	@echo "installed $(PREFIX)/bin/gmmcli; to remove it: make uninstall$(UNINSTALL_PREFIX)"
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "not on your PATH: export PATH=\"$(PREFIX)/bin:\$$PATH\"" ;; esac
 
 uninstall: ## remove what make install put there
 	@cd "$(PREFIX)" && test -d lib/gmmcli && rm -f $(INSTALLED) && rm -rf lib/gmmcli

@@ -1,7 +1,7 @@
 """Fill the man page templates from the command line itself, and write the completion scripts.
 
-A template is a man page whose author left lines of the form `@WORD@` or `@WORD arguments@` where the program
-knows better: options, exit statuses, environment, version, date. Usage: build.py DIRECTORY
+A template is a man page with placeholders of the form `@WORD@` or `@WORD arguments@`. This script fills in
+options, exit statuses, environment, version and date of the program. Usage: build.py DIRECTORY
 """
 
 import re
@@ -18,14 +18,14 @@ from gmmcli.cli.app import cli
 
 SOURCE = Path(__file__).parent
 COMPLETIONS = {"bash": "gmmcli.bash", "fish": "gmmcli.fish", "zsh": "_gmmcli"}
-# Statuses that no error class stands for.
+# Statuses without an error class.
 OTHER_STATUSES = {
     "0": "Done.",
     "1": "A bug in gmmcli.",
-    "129": "Died by SIGHUP.",
-    "130": "Died by SIGINT.",
-    "141": "Died by SIGPIPE: the reader of stdout went away.",
-    "143": "Died by SIGTERM.",
+    "129": "Ended by SIGHUP.",
+    "130": "Ended by SIGINT.",
+    "141": "Ended by SIGPIPE: the reader of stdout closed it.",
+    "143": "Ended by SIGTERM.",
 }
 _OPTION = re.compile(r"--?[a-z][a-z-]*")
 _PLACE = re.compile(r"@([A-Z_]+)((?: \w+)*)@")
@@ -41,7 +41,7 @@ def statuses() -> dict[str, str]:
 
 
 def escape(text: str) -> str:
-    """Return text as roff prints it unchanged."""
+    """Escape a text so that roff prints it unchanged."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("~", r"\(ti").replace("^", r"\(ha")
     return re.sub(r"^(?=[.'])", r"\\&", text)
 
@@ -60,7 +60,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _spelling(spelling: str) -> str:
-    """Return options in bold and what they take in italics."""
+    """Return the names of an option in bold and its value in italics."""
     end = max(match.end() for match in _OPTION.finditer(spelling.partition(" [")[0]))
     names = _OPTION.sub(lambda match: rf"\fB{escape(match[0])}\fR", spelling[:end])
     value = spelling[end:].strip()
@@ -68,10 +68,13 @@ def _spelling(spelling: str) -> str:
 
 
 def _environment(command: click.Command) -> Iterator[str]:
-    """Yield the variables that stand for options."""
+    """Yield the environment variables that set options."""
     for parameter in command.params:
         if isinstance(parameter, click.Option) and isinstance(parameter.envvar, str):
-            yield from _entry(rf"\fB{parameter.envvar}\fR", f"Stands for {max(parameter.opts, key=len)}.")
+            yield from _entry(
+                rf"\fB{parameter.envvar}\fR",
+                f"The value of {max(parameter.opts, key=len)}, if the option is not given.",
+            )
 
 
 def _release_date() -> str:
@@ -89,7 +92,7 @@ def _commands(context: click.Context) -> Iterator[str]:
 
 
 def _exit_statuses(wanted: list[str]) -> Iterator[str]:
-    """Yield the statuses wanted, or all."""
+    """Yield the given statuses; all if none is given."""
     known = statuses()
     for status in wanted or known:
         yield from _entry(rf"\fB{status}\fR", known[status])
@@ -102,12 +105,12 @@ def fill(template: str, name: str) -> str:
     ----------
     template : str
     name : str
-        Of the page, without section: "gmmcli-fit".
+        The name of the page without its section: "gmmcli-fit".
 
     Raises
     ------
     KeyError
-        The template asks for what there is not.
+        A placeholder of the template is unknown.
     """
     context = click.Context(cli, info_name="gmmcli", **cli.context_settings)
     command = cli.get_command(context, name.removeprefix("gmmcli-")) or cli

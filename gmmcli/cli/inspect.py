@@ -53,7 +53,7 @@ def command(
         names = "--variables, --variable, --settings, --history and --check"
         raise Usage(names, "exclude one another", "give one of them")
     if checkpoint is not None and (history or check is not None):
-        raise Usage("--checkpoint", "goes with neither --history nor --check", "omit --checkpoint")
+        raise Usage("--checkpoint", "cannot be used with --history or --check", "omit --checkpoint")
     from gmmcli.cli import inspection
     from gmmcli.jobs import inspect as job
     from gmmcli.store import verify

@@ -1,7 +1,7 @@
-"""The checkpoints of a run: when one is due, what it holds, and the best one as the end of the run."""
+"""The checkpoints of a run: when one is due, what it holds, and how the best one becomes the newest."""
 
+import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from gmmcli import interrupt
 from gmmcli.core import quantiles
 from gmmcli.core.em.loop import Step
-from gmmcli.core.em.memory import Converged, Memory
+from gmmcli.core.em.memory import Converged, Memory, Standing
 from gmmcli.core.mixture import Array
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.fitting.plan import Plan
@@ -28,7 +28,7 @@ DEFAULT_SECONDS = 600.0
 
 
 class Checkpoints:
-    """Publishes steps of a run, each at most once: a `run.Keeper`.
+    """The keeper that publishes steps as checkpoints, each at most once.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class Checkpoints:
     rows : TrainingRows
     start : Start
     validation : Validation or None
-        Its count starts anew where the best checkpoint of earlier runs is gone.
+        Its count is reset if the best checkpoint of earlier runs has been removed.
 
     Attributes
     ----------
     newest : Stored or None
         The newest checkpoint of the model.
     next_step : int
-        The step that the run is making.
+        The number of the step that the run is computing.
     """
 
     def __init__(
@@ -53,61 +53,71 @@ class Checkpoints:
         self.newest, self.next_step = plan.stored, start.origin.number
         self._writer, self._plan, self._rows, self._start = writer, plan, rows, start
         self._validation, self._history = validation, start.history
-        # A partial fit publishes its only step, whatever its number.
+        # A partial fit publishes its only step, even if a checkpoint has this number already.
         is_published = plan.stored is not None and not plan.request.partial
         self._published_step = start.origin.number if is_published else None
         self._published_time = time.monotonic()
         self._best: Stored | None = None
         if validation is not None and plan.stored is not None:
-            self._best = _find(plan.stored, writer.path, validation.standing.best_step)
-            if self._best is None:
-                validation.forget()
+            best = _find(plan.stored, writer.path, validation.standing.best_step)
+            if best is not None:
+                self._mark_best(best)
             else:
-                writer.best = self._best.generation
+                validation.standing = Standing(table=validation.standing.table)
 
     def look(self, step: Step, ending: Ending | None) -> None:
-        """Publish a step that is due, or the last one."""
+        """Publish a step that is due or ends the run."""
         self.next_step = step.number + 1
         self._history = (*self._history, step.expectation.statistics.log_likelihood)[-HISTORY:]
         if ending is not None or self._is_due(step):
             self.keep(step, is_last=ending is not None)
 
     def keep(self, step: Step, *, is_last: bool = False) -> None:
-        """Publish a step, unless it was published before. A partial fit is published whole or not at all."""
+        """Publish a step, unless it was published before; publish a partial fit only if it is complete."""
         if self._plan.request.partial and not is_last:
             return
+        # Without a validation table, the newest step counts as the best.
+        is_best = self._validation is None or self._validation.standing.best_step == step.number
         if self._published_step is not None and step.number <= self._published_step:
-            self._judge_published(step, is_last=is_last)
+            if is_best:
+                self._complete_published(step, is_last=is_last)
             return
         with interrupt.hold():
-            memory = step.memory
-            # Where a better step has to be republished, the run is not over before that.
-            if is_last and self._is_best(step):
-                memory = _ended(memory)
-            newest = self._publish(self._checkpoint_of(step), memory)
-            if self._validation is not None and self._is_best(step):
-                self._best, self._writer.best = newest, newest.generation
+            # If the best step is another one, the run ends when `finish` has published that.
+            newest = self._publish(self._checkpoint_of(step), step.memory, is_end=is_last and is_best)
+            if self._validation is not None and is_best:
+                self._mark_best(newest)
             self._published_step, self._published_time = step.number, time.monotonic()
 
+    def _complete_published(self, step: Step, *, is_last: bool) -> None:
+        """Mark a step that a signal published before its check as the best, or as the end of the run."""
+        newest = self.newest
+        if newest is None or newest.checkpoint.global_step != step.number:
+            return
+        if self._validation is not None:
+            self._mark_best(newest)
+        if is_last and newest.checkpoint.memory.began is not None:
+            self._best = self._publish(newest.checkpoint, newest.checkpoint.memory, is_end=True)
+
     def finish(self, ending: Ending) -> None:
-        """Make the best checkpoint the newest, if it is not, at the end of a run that was not cut off."""
+        """Publish the best checkpoint again, unless it is the newest or the run was cut off."""
         if ending == "time_limit" or self._best is None or self._best is self.newest:
             return
         found = None
         if ending == "converged":
             found = Converged(self._plan.settings.tol, self._plan.request.batch_size or 0)
-        memory = replace(_ended(self._best.checkpoint.memory), converged=found)
-        self._best = self._publish(self._best.checkpoint, memory)
+        checkpoint = self._best.checkpoint
+        self._best = self._publish(checkpoint, checkpoint.memory, is_end=True, converged=found)
 
     def outcome(self, ending: Ending, passes: int) -> Outcome:
-        """Return how the run ended, given why and after how many passes."""
+        """Return the outcome of the run, given its ending and the number of its passes."""
         if self.newest is None:
             raise RuntimeError("a run that ended left no checkpoint")
         found = None if self._validation is None else self._validation.report()
-        return Outcome(self.newest, self._plan.stored, self._plan.settings, ending, passes, found)
+        return Outcome(self._plan, self.newest, ending, passes, found)
 
     def _is_due(self, step: Step) -> bool:
-        """Tell whether a checkpoint is due at a step within the run."""
+        """Tell whether to publish a step within the run."""
         request = self._plan.request
         if self._validation is not None:
             return self._validation.has_checked
@@ -117,20 +127,6 @@ class Checkpoints:
             return step.number - (self._published_step or 0) >= request.checkpoint_steps
         seconds = DEFAULT_SECONDS if request.checkpoint_seconds is None else request.checkpoint_seconds
         return time.monotonic() - self._published_time >= seconds
-
-    def _judge_published(self, step: Step, *, is_last: bool) -> None:
-        """Mark a step that a signal published before it was checked as the best, or as the end of the run."""
-        newest = self.newest
-        if newest is None or newest.checkpoint.global_step != step.number or not self._is_best(step):
-            return
-        if self._validation is not None:
-            self._best, self._writer.best = newest, newest.generation
-        if is_last and newest.checkpoint.memory.began is not None:
-            self._best = self._publish(newest.checkpoint, _ended(newest.checkpoint.memory))
-
-    def _is_best(self, step: Step) -> bool:
-        """Tell whether a step is the best so far: without a validation table the newest always is."""
-        return self._validation is None or self._validation.standing.best_step == step.number
 
     def _checkpoint_of(self, step: Step) -> Checkpoint:
         """Return the checkpoint of a step."""
@@ -152,7 +148,7 @@ class Checkpoints:
         )
 
     def _quantiles_of(self, step: Step) -> Array:
-        """Return the quantiles of log densities; a partial fit merges those of earlier rows."""
+        """Return the quantiles of log densities; a partial fit merges them with those of earlier rows."""
         new = quantiles.summarise(step.expectation.log_densities, self._rows.table.sampled_weights())
         if not self._plan.request.partial:
             return new
@@ -164,8 +160,12 @@ class Checkpoints:
             )
         return quantiles.merge(parts)
 
-    def _publish(self, checkpoint: Checkpoint, memory: Memory) -> Stored:
-        """Publish a checkpoint; return it as it is on disk. A signal waits meanwhile."""
+    def _publish(
+        self, checkpoint: Checkpoint, memory: Memory, *, is_end: bool, converged: Converged | None = None
+    ) -> Stored:
+        """Publish a checkpoint, and return it as it is on disk; hold signals meanwhile."""
+        if is_end:
+            memory = replace(memory, began=None, converged=converged)
         if self._validation is not None:
             memory = replace(memory, validation=self._validation.standing)
         with interrupt.hold():
@@ -173,34 +173,27 @@ class Checkpoints:
             self.newest = self._writer.publish(whole, fresh=self.newest is None)
         return self.newest
 
-
-def _ended(memory: Memory) -> Memory:
-    """Return the memory of a run that has come to its end."""
-    return replace(memory, began=None, converged=None)
+    def _mark_best(self, stored: Stored) -> None:
+        """Remember the best checkpoint, and protect it from retention."""
+        self._best, self._writer.best = stored, stored.generation
 
 
 def _find(newest: Stored, path: Path, step: int) -> Stored | None:
-    """Return the newest checkpoint of the newest one's lineage with a step; None where it is gone."""
+    """Return the newest checkpoint of a step that belongs to the same lineage, or None."""
     if newest.checkpoint.global_step == step:
         return newest
     if step < 0:
         return None
-    for stored in _readable(ModelDir(path)):
-        if stored.checkpoint.global_step == step and _lineage(stored) == _lineage(newest):
-            return stored
+    directory = ModelDir(path)
+    for listing in reversed(directory.list()):
+        with contextlib.suppress(NotFound, CheckpointCorrupt):
+            stored = directory.load(listing.generation)
+            if stored.checkpoint.global_step == step and _lineage(stored) == _lineage(newest):
+                return stored
     return None
 
 
-def _readable(directory: ModelDir) -> Iterator[Stored]:
-    """Yield the checkpoints of a directory that can be read, the newest first."""
-    for listing in reversed(directory.list()):
-        try:
-            yield directory.load(listing.generation)
-        except (NotFound, CheckpointCorrupt):
-            continue
-
-
 def _lineage(stored: Stored) -> str:
-    """Return which model a checkpoint is of."""
+    """Return the lineage of a checkpoint."""
     provenance = stored.checkpoint.provenance
     return "" if provenance is None else provenance.lineage

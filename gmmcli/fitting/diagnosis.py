@@ -1,4 +1,4 @@
-"""Tables and mixtures without spread: what is told of them, and what to type next."""
+"""Warnings and errors about columns without variance, collinear columns and starved components."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,21 +16,21 @@ from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables import wording
 
 _COMPONENTS_SHOWN = 10
-# More columns that others determine are told of together.
+# If there are more collinear columns, they share one warning.
 _COLUMNS_APART = 10
-# As are components at the floor where the columns differ so often.
+# If components are at the floor in more different sets of columns, they share one warning.
 _GROUPS_APART = 3
 _FEWER_COLUMNS = "fewer columns, or --covariance-type diag"
-# Of a table's variance in standard units: what rounding leaves of a combination of columns, and what is not
-# worth calling a spread of its own however large the regularisation is.
+# Variances in standard units, of a column minus its best fit by other columns. Rounding alone leaves up to
+# the first; a variance above the second is never negligible, however large the regularisation is.
 _ROUNDING, _NEGLIGIBLE = 1e-10, 2e-6
 
-# A component at the floor, None for the covariance that all share, and the columns that take part.
+# A component with its variance at the floor (None: the tied covariance), and the columns concerned.
 Floored = tuple[int | None, tuple[str, ...]]
 
 
 def tell_of_few_rows(table: InMemoryTable, n_components: int, tell: Notify) -> None:
-    """Warn where a table has fewer distinct rows than a new model is to have components."""
+    """Warn if a table has fewer distinct rows than a new model has components."""
     distinct = table.count_distinct(n_components)
     if distinct < n_components:
         rows = "all rows are equal" if distinct == 1 else f"only {distinct} distinct rows"
@@ -39,17 +39,17 @@ def tell_of_few_rows(table: InMemoryTable, n_components: int, tell: Notify) -> N
 
 
 def reseeded(tell: Notify) -> Callable[[list[int], int], None]:
-    """Return what warns of re-seeded components, given them and the step that moves them."""
+    """Return a function that warns of re-seeded components, given these and the step."""
 
     def warn(components: list[int], step: int) -> None:
-        text = f"{components_in_words(components)}: hardly any row left, re-seeded at step {step}"
+        text = f"{components_in_words(components)}: too few rows left, re-seeded at step {step}"
         tell(Notice("reseeded", text, "warning", {"components": components, "step": step}))
 
     return warn
 
 
 def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_new: bool) -> None:
-    """Warn of columns without a spread of their own, and of components that are flat in the others.
+    """Warn of constant and collinear columns, and of components whose variance is all regularisation.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     reg_covar : float
     tell : callable
     is_new : bool
-        Whether the model is: then constant columns have been told of with its table.
+        Whether the model is new. If so, `read_rows` has reported its constant columns.
     """
     features, added = checkpoint.features, f"--reg-covar {reg_covar:g}"
     mixture, statistics = checkpoint.state, checkpoint.statistics
@@ -66,7 +66,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     dependent = find_dependent_columns(statistics, negligible)
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
     if not kept:
-        text = f"no column has a spread: variances are those of {added} alone"
+        text = f"no column has a spread: all variances come from {added}"
         tell(Notice("variance_floor", text, "serious", {"components": [], "columns": list(features)}))
         return
     if not is_new:
@@ -94,14 +94,14 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
 
 
 def _tell_of_flat(dependent: Sequence[Dependent], features: Sequence[str], added: str, tell: Notify) -> None:
-    """Warn of columns that are constant in a table of a later run."""
+    """Warn of columns that are constant in the table of a later run."""
     for one in dependent:
-        text = f"{_in_words(one, features)} in this table: its variances are those of {added}"
+        text = f"{_in_words(one, features)} in this table: its variances come from {added}"
         tell(Notice("columns_flat", text, "serious", {"columns": [features[one.column]]}))
 
 
 def _tell_of_narrow(floored: Sequence[Floored], added: str, tell: Notify) -> None:
-    """Warn of other components at the floor: of those in the same columns together."""
+    """Warn of components at the floor, once for each set of columns."""
     groups: dict[tuple[str, ...], list[Floored]] = {}
     for one in floored:
         groups.setdefault(one[1], []).append(one)
@@ -118,19 +118,19 @@ def _tell_of_narrow(floored: Sequence[Floored], added: str, tell: Notify) -> Non
 
 
 def _columns_of(floored: Sequence[Floored]) -> list[str]:
-    """Return the columns in which components are at the floor, each once."""
+    """Return the columns in which any component is at the floor."""
     return list(dict.fromkeys(name for _, names in floored for name in names))
 
 
 def _at_floor(text: str, floored: Sequence[Floored]) -> Notice:
-    """Return the warning about components without a spread of their own in some columns."""
+    """Return the warning about components at the floor."""
     components = [component for component, _ in floored if component is not None]
     details = {"components": components, "columns": _columns_of(floored)}
     return Notice("variance_floor", text, "serious", details)
 
 
 def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int) -> str:
-    """Return how many rows there are, and how many a covariance needs."""
+    """Return the number of rows, and the number that a covariance needs, for a message."""
     there, shape = wording.counted(rows, "row"), wording.counted(n_columns, "column")
     if covariance_type == "tied":
         needed = rows_needed(covariance_type, n_columns, n_components)
@@ -143,7 +143,7 @@ def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int)
 
 
 def _remedy(covariance_type: str, n_components: int) -> str:
-    """Return what to do where rows are too few."""
+    """Return the remedy if there are too few rows."""
     fewer = "fewer components" if n_components > 1 else "fewer columns"
     return f"{fewer}, or --covariance-type diag" if covariance_type in ("full", "tied") else fewer
 
@@ -151,7 +151,7 @@ def _remedy(covariance_type: str, n_components: int) -> str:
 def _tell_of_collinear(
     dependent: Sequence[Dependent], features: Sequence[str], tell: Notify, *, is_new: bool
 ) -> None:
-    """Warn of columns that others determine: of each, or of all together where they are many."""
+    """Warn of collinear columns, of each or of all together."""
     if len(dependent) > _COLUMNS_APART:
         hint = f"; {_FEWER_COLUMNS}" if is_new else ""
         text = _all_in_words(dependent, features) + hint
@@ -170,14 +170,7 @@ def singular(
 ) -> NumericalFailure:
     """Return the error of a covariance that is not positive definite, with columns, step and cause.
 
-    Parameters
-    ----------
-    error : CovarianceNotPositive
-    step : int
-    plan : Plan
-    rows : TrainingRows
-    dependent : sequence of Dependent
-        Columns of the table that others determine.
+    `dependent` holds the collinear and constant columns of the table.
     """
     features, n_rows, may_exclude = rows.features, rows.table.n_rows, plan.is_new
     columns = wording.listed([features[j] for j in error.features])
@@ -199,7 +192,7 @@ def singular(
 
 
 def components_in_words(components: Sequence[int | None]) -> str:
-    """Return components in words; a long list is cut."""
+    """Return the names of components, for a message; a long list is cut."""
     if list(components) == [None]:
         return "all components"
     shown = ", ".join(map(str, components[:_COMPONENTS_SHOWN]))
@@ -208,33 +201,33 @@ def components_in_words(components: Sequence[int | None]) -> str:
 
 
 def _all_in_words(dependent: Sequence[Dependent], features: Sequence[str]) -> str:
-    """Return what is so of columns: of each, or of all together where they are many."""
+    """Describe collinear and constant columns for a message, each or all together."""
     if len(dependent) <= _COLUMNS_APART:
         return "; ".join(_in_words(one, features) for one in dependent)
     names = wording.listed([features[one.column] for one in dependent])
     n_flat = sum(not one.others for one in dependent)
-    fact = "are all but combinations of the others"
+    fact = "are nearly combinations of the others"
     if n_flat:
         fact = (
             "have no spread"
             if n_flat == len(dependent)
-            else f"have no spread ({n_flat}), or none of their own"
+            else f"have no spread ({n_flat}), or are nearly combinations of the others"
         )
     return f"{len(dependent)} of {len(features)} columns {fact}: {names}"
 
 
 def _in_words(one: Dependent, features: Sequence[str]) -> str:
-    """Return what is so of a column."""
+    """Describe a collinear or constant column for a message."""
     column = f'"{wording.shown(features[one.column])}"'
     if not one.others:
         return f"{column} has no spread"
     others = [features[j] for j in one.others]
     what = "a multiple of" if len(others) == 1 else "a combination of"
-    return f"{column} is all but {what} {wording.listed(others)}"
+    return f"{column} is nearly {what} {wording.listed(others)}"
 
 
 def dependent_columns(engine: Engine, table: Table, covariance_type: str) -> list[Dependent]:
-    """Return the columns of a table that others determine, of a type that knows products."""
+    """Return the constant columns of a table and, if the covariance type has products, the collinear ones."""
     d = table.n_features
     if covariance_type in ("full", "tied"):
         whole = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None], "full")

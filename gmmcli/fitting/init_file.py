@@ -29,15 +29,15 @@ WORDS = ("auto", "kmeans", "kmeans++", "random")
 
 @dataclass(frozen=True, eq=False)
 class InitFile:
-    """The file that --init names: a JSON export, or a table of starting means.
+    """The content of the file that --init names.
 
     Parameters
     ----------
     path : Path
     digest : str
-        "sha256:…" of its content, the setting that a checkpoint remembers.
+        "sha256:" and the digest of the content: the value of the setting `init`.
     model : tuple or None
-        Mixture in the table's units and its features, where it is an export.
+        The mixture in the table's units and its features, if the file is a JSON export.
     """
 
     path: Path
@@ -58,7 +58,7 @@ def read_init_file(init: str) -> InitFile:
     ------
     NotFound, PermissionRefused, ReadWriteFailed
     TableUnusable
-        It calls itself an export but is none.
+        The file is a JSON export, but does not describe a mixture.
     """
     path = Path(init)
     if path.exists() and not path.is_file():
@@ -72,7 +72,7 @@ def read_init_file(init: str) -> InitFile:
 
 
 def read_means(init_file: InitFile, features: tuple[str, ...], n_components: int) -> Array:
-    """Return the starting means of a table, shape (K, d), in the table's units."""
+    """Read starting means, shape (K, d), in the table's units."""
     with open_tables([str(init_file.path)]) as tables:
         loaded = load(tables, match_features(tables, features), missing="error", skip_empty_columns=False)
     pieces = [rows.X.T for operand in loaded.operands for rows in operand.pieces]
@@ -85,7 +85,7 @@ def read_means(init_file: InitFile, features: tuple[str, ...], n_components: int
 
 
 def check_near(means: Array, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
-    """Raise `TableUnusable` where a starting mean lies outside of what squares of distances can tell."""
+    """Raise `TableUnusable` if a starting mean is too far from the table's centre to compute with."""
     far = find_far_column(np.abs(means).max(axis=0), units)
     if far is not None:
         fact = (
@@ -96,7 +96,7 @@ def check_near(means: Array, units: Units, features: tuple[str, ...], init_file:
 
 
 def check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
-    """Raise `TableUnusable` where a starting variance is too small or too large beside the table's."""
+    """Raise `TableUnusable` if a starting variance is too small or too large compared with the table's."""
     covariances = units.covariances_to_standard(mixture)
     extreme = find_extreme_variance(covariances, mixture.covariance_type)
     if extreme is not None:

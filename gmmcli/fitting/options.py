@@ -1,6 +1,6 @@
-"""Options of a fit as rows of tables: shell, Python, checkpoints and man pages take theirs from one row each.
+"""The definition of an option: the shell, Python, checkpoints and man pages read it from one place.
 
-Imports no numpy: the help of the command line is made from these rows.
+Imports no numpy, because `--help` needs these definitions.
 """
 
 import math
@@ -14,33 +14,33 @@ Role = Literal["identity", "start", "run"]
 
 @dataclass(frozen=True)
 class Option:
-    """One row: how an option is spelled, what it may be, and what it does.
+    """One option: its spellings, its values, its default and its effect.
 
     Parameters
     ----------
     names : tuple of str
-        Spellings in the shell, the principal one first.
+        Spellings in the shell; the first long one is used in messages.
     help : str
         Effect, unit, default.
     kind : str
-        "letters" are some of the letters of `words[0]`, "names" a list with commas, quoted as in CSV.
+        "letters" allows any of the letters of `words[0]`; "names" is a list with commas, quoted as in CSV.
     least, above, most : float
-        Bounds of an integer or a number.
+        Bounds of an integer or a number; `above` is excluded.
     words : tuple of str
         Values of kind "word".
     metavar : str
-        The value in a synopsis; by kind if empty.
+        The value in a synopsis; the default depends on the kind.
     python : str or None
-        Argument of `GMM`; None where a Python caller sets it in another way.
+        Argument of `GMM`; None if `GMM` has no argument of its own for it.
     default : object
-        Of a new model; None where another option decides.
+        Value in a new model; None if there is none or another option decides.
     role : str
-        "identity" never changes in the life of a model, "start" may be repeated and is not used again, "run"
-        may change with every run and is remembered.
+        "identity" never changes. "start" may be given again with the same value, and has no effect then.
+        "run" may change with every run, and is remembered.
     changes_steps : bool
-        Whether a run with another value makes other steps: their likelihoods start a new history.
+        Whether a run with another value makes other steps, and thus starts a new history of likelihoods.
     excludes : tuple of str
-        Fields that must not be given together with this one.
+        Fields that cannot be used together with this one.
     needs : str
         Field that must be given together with this one.
     """
@@ -62,12 +62,12 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The principal spelling: the long one that comes first."""
+        """The first long spelling."""
         return next(name for name in self.names if name.startswith("--"))
 
     @property
     def fact(self) -> str:
-        """What a value must be, in words."""
+        """The requirement on a value, for a message."""
         match self.kind:
             case "integer" | "number":
                 return f"must be {'an integer' if self.kind == 'integer' else 'a number'}{self._range}"
@@ -80,7 +80,7 @@ class Option:
 
     @property
     def _range(self) -> str:
-        """Bounds in words, with a space before."""
+        """The bounds, for a message, after a space."""
         if self.most < math.inf:
             return f" from {self.least:g} to {self.most:g}"
         if self.above > -math.inf:
@@ -88,12 +88,12 @@ class Option:
         return f" >= {self.least:g}" if self.least > -math.inf else ""
 
     def read(self, text: str) -> Any:
-        """Return the value that a text on the command line stands for.
+        """Convert a text of the command line to a value.
 
         Raises
         ------
         ValueError
-            It stands for none: `fact` says what it must be.
+            The value is not allowed; the message says what it must be.
         """
         if self.kind == "names":
             return read_names(text)
@@ -104,18 +104,18 @@ class Option:
         return self.checked(value, f'"{text}"')
 
     def checked(self, value: Any, shown: str) -> Any:
-        """Return a value; letters in their order, an integer of numpy as one of Python.
+        """Return a value in its standard form: letters in order, integers as `int`.
 
         Parameters
         ----------
         value : object
         shown : str
-            The value in a message.
+            The value, for a message.
 
         Raises
         ------
         ValueError
-            It is none: `fact` says what it must be.
+            The value is not allowed; the message says what it must be.
         """
         if not self._allows(value):
             raise ValueError(f"{self.fact}, not {shown}")
@@ -124,34 +124,27 @@ class Option:
         return int(value) if self.kind == "integer" else value
 
     def _allows(self, value: Any) -> bool:
-        """Tell whether a value is one."""
+        """Tell whether a value is allowed."""
         match self.kind:
             case "integer":
-                return _is_integer(value) and self.least <= value <= self.most
+                # Also integers of numpy, but not true and false, whose type numpy 2 calls bool, too.
+                is_integer = hasattr(value, "__index__") and type(value).__name__ != "bool"
+                return is_integer and self.least <= value <= self.most
             case "number":
-                is_number = _is_integer(value) or isinstance(value, float) or hasattr(value, "__float__")
-                is_number = is_number and not isinstance(value, (bool, str))
-                return is_number and math.isfinite(value) and self._is_within(float(value))
+                if isinstance(value, bool) or not hasattr(value, "__float__") or not math.isfinite(value):
+                    return False
+                return self.least <= float(value) <= self.most and float(value) > self.above
             case "word":
                 return isinstance(value, str) and value in self.words
             case "letters":
-                is_made = isinstance(value, str) and value != "" and set(value) <= set(self.words[0])
-                return is_made and len(set(value)) == len(value)
+                is_text = isinstance(value, str) and value != ""
+                return is_text and set(value) <= set(self.words[0]) and len(set(value)) == len(value)
             case _:
                 return True
 
-    def _is_within(self, number: float) -> bool:
-        """Tell whether a number keeps its bounds."""
-        return self.least <= number <= self.most and number > self.above
-
-
-def _is_integer(value: Any) -> bool:
-    """Tell whether a value is an integer of Python or of numpy."""
-    return hasattr(value, "__index__") and not isinstance(value, bool) and type(value).__name__ != "bool"
-
 
 def read_names(text: str) -> tuple[str, ...]:
-    """Return names separated by commas; a name that holds a comma is quoted as in CSV.
+    """Split a list of names at commas; names that contain a comma are quoted as in CSV.
 
     Raises
     ------
@@ -170,23 +163,20 @@ def read_names(text: str) -> tuple[str, ...]:
 
 
 def option(*names: str, help: str, missing: Any = MISSING, **details: Any) -> Any:  # noqa: A002
-    """Return the field of a dataclass that is an option.
+    """Return the field of a dataclass that an option sets.
 
     Parameters
     ----------
-    *names : str
-        Spellings in the shell.
-    help : str
+    *names, help, **details
+        See `Option`.
     missing : object, optional
-        Value of the field where the option is not given; without it the field has to be given.
-    **details
-        As for `Option`.
+        Value of the field if the option is not given; without it the field is required.
     """
     return field(default=missing, metadata={"option": Option(names, help, **details)})
 
 
 def options_of(kind: type) -> Iterator[tuple[str, Option]]:
-    """Yield name and row of every field of a dataclass that is an option."""
+    """Yield the name and the option of each field of a dataclass that an option sets."""
     for one in fields(kind):
         if "option" in one.metadata:
             yield one.name, one.metadata["option"]

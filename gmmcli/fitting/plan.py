@@ -1,12 +1,10 @@
-"""What a run will do: the checkpoint that it continues, and the settings that model and request come to."""
+"""The plan of a run: which checkpoint it continues, and with which settings and columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gmmcli.core.em import stepwise
-from gmmcli.core.em.maximisation import PARAMS, Rules
-from gmmcli.core.units import Units
+from gmmcli.core.em.maximisation import Rules
 from gmmcli.errors import Usage
 from gmmcli.fitting.init_file import WORDS, InitFile, read_init_file
 from gmmcli.fitting.request import FitRequest
@@ -18,12 +16,10 @@ from gmmcli.tables import wording
 from gmmcli.tables.columns import match_features, select_features
 from gmmcli.tables.source import Tables
 
-DEFAULT_MAX_ITER = 1000
-
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A model as it is continued, or begun, and what is asked of this run.
+    """What a run will do.
 
     Parameters
     ----------
@@ -34,7 +30,7 @@ class Plan:
     init_file : InitFile or None
         The file that --init names.
     features : tuple of str
-        Columns to learn from; empty until `choose_features`.
+        The columns to learn from; empty until `choose_features`.
     """
 
     request: FitRequest
@@ -45,12 +41,12 @@ class Plan:
 
     @property
     def is_new(self) -> bool:
-        """Whether the run begins a model."""
+        """Whether the run begins a new model."""
         return self.stored is None
 
     @property
     def given_features(self) -> tuple[str, ...] | None:
-        """Columns of the model, or of its start file; None where the request chooses them."""
+        """The columns of the model or of the JSON export that it starts from; None if the request decides."""
         if self.stored is not None:
             return self.stored.checkpoint.features
         if self.init_file is not None and self.init_file.model is not None:
@@ -58,53 +54,25 @@ class Plan:
         return None
 
     @property
-    def units(self) -> Units | None:
-        """Standard units of the model; None before its first table."""
-        return None if self.stored is None else self.stored.checkpoint.units
-
-    @property
     def rules(self) -> Rules:
-        """How steps are made."""
+        """How the M-step makes a mixture."""
         return Rules(self.settings.params, self.settings.reg_covar, self.settings.tol)
 
     @property
-    def may_reseed(self) -> bool:
-        """Whether starved components move: not where the user gave the means, or froze a block."""
-        return self.settings.params == PARAMS and not self.settings.has_given_means
-
-    @property
     def has_all_steps(self) -> bool:
-        """Whether the model made the steps of --max-steps before; a validation table may know more."""
+        """Whether earlier runs made all steps of --max-steps and no validation table may ask for a check."""
         if self.stored is None or self.request.max_steps is None or self.request.validation is not None:
             return False
         return self.stored.checkpoint.global_step >= self.request.max_steps
 
-    def last_step(self, first: int) -> int | None:
-        """Return the step that a counted run ends at, given its first; None for a run to convergence."""
-        request = self.request
-        if request.partial:
-            return first + request.update_steps
-        return request.max_steps if request.steps is None else first + request.steps
-
-    def most_steps(self, n_rows: int) -> int:
-        """Return how many steps a run to convergence makes at most; --max-iter counts passes."""
-        max_iter = DEFAULT_MAX_ITER if self.request.max_iter is None else self.request.max_iter
-        return max_iter * stepwise.n_batches(n_rows, self.request.batch_size or n_rows)
-
 
 def make_plan(request: FitRequest, writer: Writer) -> Plan:
-    """Return the plan of a run; its columns are still to be chosen.
-
-    Parameters
-    ----------
-    request : FitRequest
-    writer : Writer
-        Its retention is set to the model's.
+    """Return the plan of a run, without its columns; set the writer's retention.
 
     Raises
     ------
     Usage
-        The request contradicts the model, or does not suffice for a new one.
+        The request contradicts the model, or lacks the number of components of a new one.
     GmmError
         The directory or the --init file cannot be read.
     """
@@ -124,12 +92,12 @@ def make_plan(request: FitRequest, writer: Writer) -> Plan:
 
 
 def _with_implied(given: Mapping[str, Any], init_file: InitFile | None) -> dict[str, Any]:
-    """Return the given settings together with those that an --init file stands for.
+    """Return the given settings and those that an --init file implies.
 
     Raises
     ------
     Usage
-        Options contradict the file.
+        A given setting contradicts the file.
     """
     if init_file is None:
         return dict(given)
@@ -146,12 +114,12 @@ def _with_implied(given: Mapping[str, Any], init_file: InitFile | None) -> dict[
 
 
 def choose_features(plan: Plan, tables: Tables, tell: Notify) -> Plan:
-    """Return the plan with the columns to learn from: those of the model, or those that the request selects.
+    """Return the plan with its columns: those of the model, or those that the request selects.
 
     Raises
     ------
     Usage
-        The selection differs from the model's columns, or matches nothing.
+        The selection differs from the model's columns, or matches no column.
     TableUnusable
         A column is absent or not numeric.
     """

@@ -1,4 +1,4 @@
-"""Where a run stands, for the journal, for people, and for the monitor of a Python caller."""
+"""The observer that reports each step: to the journal, to people, and to the monitor of a Python caller."""
 
 from gmmcli.core.em.loop import Step
 from gmmcli.fitting.journal import Journal
@@ -9,8 +9,8 @@ from gmmcli.notices import Progress
 
 
 def telling(plan: Plan, rows: TrainingRows, journal: Journal, progress: Progress) -> Observer:
-    """Return the observer that logs and shows every step, and that lets the caller's monitor end the run."""
-    log_jacobian, monitor = rows.log_jacobian, plan.request.monitor
+    """Return the observer; the run ends if the monitor asks for it."""
+    log_jacobian, monitor = rows.units.log_jacobian, plan.request.monitor
     first = 0 if plan.stored is None else plan.stored.checkpoint.global_step
 
     def look(step: Step, ending: Ending | None) -> Ending | None:
@@ -19,16 +19,11 @@ def telling(plan: Plan, rows: TrainingRows, journal: Journal, progress: Progress
             progress(f"pass {step.number - first + 1} of {plan.request.update_steps + 1}")
         else:
             journal.follow(step, mean_log_likelihood)
-            progress(_in_words(step, mean_log_likelihood))
+            gain = step.remaining_gain
+            rest = "" if gain is None else f", about {gain:.1e} to gain"
+            progress(f"step {step.number}, mean log-likelihood {mean_log_likelihood:.6g}{rest}")
         if monitor is not None and monitor(step.number, mean_log_likelihood):
             return "monitor"
         return ending
 
     return look
-
-
-def _in_words(step: Step, mean_log_likelihood: float) -> str:
-    """Return where a run stands, in words."""
-    gain = step.remaining_gain
-    rest = "" if gain is None else f", about {gain:.1e} to gain"
-    return f"step {step.number}, mean log-likelihood {mean_log_likelihood:.6g}{rest}"

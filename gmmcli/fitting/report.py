@@ -1,4 +1,4 @@
-"""What fit reports: the JSON's keys, and the warnings that its end gives rise to."""
+"""The report of a fit, and the warnings at its end."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,21 +6,21 @@ from dataclasses import asdict, dataclass
 from gmmcli.core.em.maximisation import empty_components
 from gmmcli.core.em.stopping import has_converged, remaining_gain
 from gmmcli.fitting.diagnosis import tell_of_floor
+from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.run import Ending
-from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice, Notify
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.model_dir import Stored
 from gmmcli.store.run_log import GivenUp
 from gmmcli.tables import wording
 
-# Of the checkpoints that a rollback gives up, in its message.
+# A message names at most so many of the checkpoints that a rollback gave up.
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a run did: the keys of `fit --json`, and its ending."""
+    """The report of a run: the keys of `fit --json`, and the ending."""
 
     model_dir: str
     checkpoint: int
@@ -54,77 +54,55 @@ class Outcome:
 
     Parameters
     ----------
+    plan : Plan
     stored : Stored
-        The newest checkpoint when the run ends.
-    before : Stored or None
-        The one it continued; None for a new model. The same as `stored` where nothing was published.
-    settings : Settings
-        Of this run.
+        The newest checkpoint when the run ends: that of the plan if the run published none.
     ending : str
     passes : int
-        E-steps over the table, those of the start not counted.
+        Passes over the table, without those that chose the start.
     validation : dict, optional
-        What the checks by a validation table have found.
+        The best check of the validation table.
     """
 
+    plan: Plan
     stored: Stored
-    before: Stored | None
-    settings: Settings
     ending: Ending
-    passes: int
+    passes: int = 0
     validation: dict[str, float | int] | None = None
 
     @property
-    def has_published(self) -> bool:
-        """Whether the run left a checkpoint of its own."""
-        return self.stored is not self.before
-
-    @property
-    def steps_before(self) -> int:
-        """Steps of the model before the run."""
-        return 0 if self.before is None else self.before.checkpoint.global_step
-
-    @property
-    def remaining_gain(self) -> float | None:
-        """Estimated gain per unit weight that further steps would bring; None where unknown."""
-        return remaining_gain(self.stored.checkpoint.stopping.tolist())
+    def steps_run(self) -> int:
+        """Number of steps of the run; negative if its best checkpoint is older than the one it continued."""
+        before = self.plan.stored
+        return self.stored.checkpoint.global_step - (0 if before is None else before.checkpoint.global_step)
 
     @property
     def converged(self) -> bool:
-        """Whether the newest checkpoint meets this run's tolerance."""
-        return has_converged(self.stored.checkpoint.stopping.tolist(), self.settings.tol)
-
-    @property
-    def steps_in_words(self) -> str:
-        """The step counter of the newest checkpoint."""
-        step = self.stored.checkpoint.global_step
-        return f"{step} step" if step == 1 else f"{step} steps"
+        """Whether the newest checkpoint meets the tolerance of this run."""
+        return has_converged(self.stored.checkpoint.stopping.tolist(), self.plan.settings.tol)
 
 
 def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
-    """Warn of a limit that was reached; of empty components and variances at the floor, once."""
-    state = "converged" if outcome.converged else "not converged"
-    if outcome.ending == "max_iter" and not outcome.converged:
-        tell(
-            Notice(
-                "cap_reached", f"not converged after {outcome.steps_in_words}: --max-iter reached", "serious"
-            )
-        )
+    """Warn of a limit that was reached, and of problems of a new checkpoint."""
+    plan, checkpoint, converged = outcome.plan, outcome.stored.checkpoint, outcome.converged
+    steps = wording.counted(checkpoint.global_step, "step")
+    if outcome.stored is plan.stored:
+        tell(Notice("nothing_to_do", f"nothing to do: the model has made {steps}", "information"))
+    if outcome.ending == "max_iter" and not converged:
+        tell(Notice("cap_reached", f"not converged after {steps}: --max-iter reached", "serious"))
     if outcome.ending == "time_limit":
-        text = f"stopped by --time-limit after {outcome.steps_in_words}, {state}"
-        tell(Notice("time_limit", text, "warning" if outcome.converged else "serious"))
-    checkpoint, settings = outcome.stored.checkpoint, outcome.settings
-    if not outcome.has_published:
+        text = f"stopped by --time-limit after {steps}, {'converged' if converged else 'not converged'}"
+        tell(Notice("time_limit", text, "warning" if converged else "serious"))
+    if outcome.stored is plan.stored:
         return
     for k in empty_components(checkpoint.statistics):
         tell(Notice("empty_component", f"component {k} explains no row", "serious", {"component": k}))
-    is_regularised = "c" in settings.params and checkpoint.global_step > outcome.steps_before
-    if is_regularised:
-        tell_of_floor(checkpoint, settings.reg_covar, tell, is_new=outcome.before is None)
+    if "c" in plan.settings.params and outcome.steps_run > 0:
+        tell_of_floor(checkpoint, plan.settings.reg_covar, tell, is_new=plan.is_new)
 
 
 def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: Notify) -> None:
-    """Warn of the checkpoints that --rollback gave up, with the tables whose rows they had learnt."""
+    """Warn of the checkpoints that --rollback gave up, and of the tables that they had learnt from."""
     if not given_up or stored is None:
         return
     lost = [
@@ -138,19 +116,19 @@ def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: N
     tell(Notice("rolled_back", text, "serious", details))
 
 
-def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], seconds: float) -> FitReport:
-    """Return the report; everything in it is that of the newest checkpoint."""
+def make_report(outcome: Outcome, notices: Sequence[Notice], seconds: float) -> FitReport:
+    """Return the report of a run; it describes the newest checkpoint."""
     checkpoint = outcome.stored.checkpoint
     mixture, fitness = checkpoint.mixture, checkpoint.fitness
     return FitReport(
-        model_dir=model_dir,
+        model_dir=str(outcome.plan.request.model_dir),
         checkpoint=outcome.stored.generation,
         content_digest=content_digest(checkpoint),
         global_step=checkpoint.global_step,
-        steps_run=checkpoint.global_step - outcome.steps_before,
+        steps_run=outcome.steps_run,
         passes=outcome.passes,
         converged=outcome.converged,
-        estimated_remaining_gain=outcome.remaining_gain,
+        estimated_remaining_gain=remaining_gain(checkpoint.stopping.tolist()),
         components=mixture.n_components,
         covariance_type=mixture.covariance_type,
         features=checkpoint.features,
@@ -165,6 +143,6 @@ def make_report(model_dir: str, outcome: Outcome, notices: tuple[Notice, ...], s
         n_parameters=fitness.n_parameters,
         seconds=seconds,
         validation=outcome.validation,
-        warnings=notices,
+        warnings=tuple(notices),
         ending=outcome.ending,
     )

@@ -1,4 +1,4 @@
-"""What may be asked of fit."""
+"""The request of a fit: one field for each option of one run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,19 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FitRequest:
-    """What was asked for; None is "not given".
+    """A request for one run; None means that an option was not given.
 
     Parameters
     ----------
-    model_dir : Path
-    table : TableRequest
     settings : dict
-        Fields of `Settings`.
-    source_date_epoch : int
-    monitor : callable
-        Called with step and mean log-likelihood of every step; True ends the run. Python only.
-    columns, exclude, steps ...
-        One row each, below. With `partial`, `steps` are those of the update.
+        Fields of `Settings` by name.
+    source_date_epoch : int, optional
+        Unix time, in seconds, that checkpoints store instead of the clock's.
+    monitor : callable, optional
+        Called with the number of each step and its mean log-likelihood; the run ends if it returns True.
+    columns, exclude, ... : see `help`
+        The options. With `partial`, `steps` counts the inner steps.
     """
 
     model_dir: Path
@@ -43,10 +42,14 @@ class FitRequest:
         "--steps", help="Make N more steps.", least=0, missing=None, excludes=("max_steps", "max_iter")
     )
     max_steps: int | None = option(
-        "--max-steps", help="Step until the model has made N.", least=0, missing=None, excludes=("max_iter",)
+        "--max-steps",
+        help="Make steps until the model has made N.",
+        least=0,
+        missing=None,
+        excludes=("max_iter",),
     )
     max_iter: int | None = option(
-        "--max-iter", help="Cap of a run to convergence (1000).", least=0, missing=None
+        "--max-iter", help="End a run to convergence after N steps (1000).", least=0, missing=None
     )
     batch_size: int | None = option(
         "--batch-size",
@@ -56,7 +59,7 @@ class FitRequest:
     )
     partial: bool = option(
         "--partial",
-        help="Add TABLE to what the model knows, in --steps N inner steps (1).",
+        help="Add TABLE to the model, in --steps N inner steps (1).",
         kind="flag",
         missing=False,
         excludes=(
@@ -73,7 +76,7 @@ class FitRequest:
     )
     decay: float | None = option(
         "--decay",
-        help="With --partial: multiply what the model knows by F first (1).",
+        help="With --partial: multiply the statistics of earlier rows by F first (1).",
         kind="number",
         least=0,
         most=1,
@@ -97,7 +100,7 @@ class FitRequest:
     )
     fresh: bool = option(
         "--fresh",
-        help="Ignore what the directory holds; start a new model in it.",
+        help="Ignore the model in the directory; start a new model.",
         kind="flag",
         missing=False,
         excludes=("rollback",),
@@ -131,7 +134,7 @@ class FitRequest:
     )
     require_convergence: bool = option(
         "--require-convergence",
-        help="Exit 3 where the run did not converge.",
+        help="Exit 3 if the run did not converge.",
         kind="flag",
         missing=False,
     )
@@ -143,26 +146,26 @@ class FitRequest:
 
     @property
     def update_steps(self) -> int:
-        """Steps of a partial fit."""
+        """Number of inner steps of a partial fit."""
         return 1 if self.steps is None else self.steps
 
     @property
     def kept_share(self) -> float:
-        """What a partial fit keeps of earlier rows, 0 to 1."""
+        """Factor on the statistics of earlier rows in a partial fit, 0 to 1."""
         return 1.0 if self.decay is None else self.decay
 
     def check(self) -> None:
-        """Raise `Usage` where options exclude or need one another."""
+        """Raise `Usage` if an option lacks one that it needs, or is given with one that it excludes."""
         rows = dict(options_of(type(self)))
         given = {name for name in rows if getattr(self, name) not in (None, False, ())}
         for name, row in rows.items():
             if name in given and row.needs and row.needs not in given:
                 needed = rows[row.needs]
                 value = f" {needed.metavar}" if needed.metavar else ""
-                raise Usage(row.name, f"goes with {needed.name}", f"add {needed.name}{value}")
+                raise Usage(row.name, f"needs {needed.name}", f"add {needed.name}{value}")
         if self.validation == "-":
-            raise Usage("--validation", "is read from a file, not from stdin", "name a file")
+            raise Usage("--validation", "must be a file, not stdin", "name a file")
         for name, row in rows.items():
             for other in row.excludes:
                 if name in given and other in given:
-                    raise Usage(row.name, f"excludes {rows[other].name}", "give one of them")
+                    raise Usage(row.name, f"cannot be used with {rows[other].name}", "give one of them")

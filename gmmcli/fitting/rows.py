@@ -1,4 +1,4 @@
-"""The rows of a fit: read once, and brought to standard units in place."""
+"""The rows of a fit: read once, then converted to standard units in place."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice, Notify, Progress
 from gmmcli.store.checkpoint import Checkpoint, OperandRecord
 from gmmcli.tables import wording
-from gmmcli.tables.blocks import Loaded, load, rows_dropped
+from gmmcli.tables.blocks import load, rows_dropped
 from gmmcli.tables.identifiers import find_counting, find_named
 from gmmcli.tables.source import Tables
 
-# The room that is left is looked at whenever so much was read.
+# The memory that is left is checked each time so many bytes were read.
 _CHECKED_BYTES = 1 << 24
 
 
@@ -38,10 +38,11 @@ class TrainingRows:
     Parameters
     ----------
     features : tuple of str
-        Columns in use: those asked for less those without a value.
+        The columns in use: the requested ones, less those without a value.
     units : Units
     table : InMemoryTable
     operands : tuple of OperandRecord
+        What a checkpoint stores about the tables.
     """
 
     features: tuple[str, ...]
@@ -49,13 +50,8 @@ class TrainingRows:
     table: InMemoryTable
     operands: tuple[OperandRecord, ...]
 
-    @property
-    def log_jacobian(self) -> float:
-        """Log densities in the table's units are those in standard units minus this."""
-        return self.units.log_jacobian
-
     def are_those_of(self, checkpoint: Checkpoint) -> bool:
-        """Whether likelihoods of the checkpoint may be compared with those of these rows."""
+        """Tell whether the checkpoint was fitted to these rows, so that likelihoods may be compared."""
         is_same = [o.digest for o in checkpoint.operands] == [o.digest for o in self.operands]
         return is_same and not checkpoint.memory.approximate
 
@@ -71,7 +67,7 @@ def read_rows(
     *,
     skip_empty_columns: bool = False,
 ) -> TrainingRows:
-    """Read tables into memory and bring them to standard units.
+    """Read tables into memory and convert them to standard units.
 
     Parameters
     ----------
@@ -79,19 +75,20 @@ def read_rows(
     features : tuple of str
     settings : Settings
     units : Units or None
-        The model's; None for a new model, whose units these tables fix.
+        The units of the model; None for a new model, whose units these tables determine.
     check : callable
-        Called while the tables are read; may raise to end that.
+        Called after each batch; may raise to stop reading.
     tell, progress : callable
     skip_empty_columns : bool
-        Leave out columns without a value, rather than miss every row of them.
+        Leave out columns without a value, instead of treating each of their cells as missing.
 
     Raises
     ------
     OutOfMemory
         The rows will not fit.
     TableUnusable
-        No rows, fewer rows than components, a scale beyond 1e±150, or what `load` finds.
+        There are no rows or fewer rows than components, a scale is beyond 1e±150, a value is too far from
+        the centre, or `load` refuses the tables.
     """
     n_rows_checked = 0
 
@@ -104,11 +101,14 @@ def read_rows(
         progress(f"{n_rows:,} rows read")
 
     check_room(tables.name, tables.n_rows or 0, len(features))
-
     loaded = load(
         tables, features, missing=settings.missing, skip_empty_columns=skip_empty_columns, follow=follow
     )
-    _tell_of_loading(loaded, tell)
+    if loaded.rows_dropped:
+        tell(rows_dropped(loaded.rows_dropped))
+    if loaded.empty_columns:
+        text = f"columns without a value, skipped: {wording.listed(loaded.empty_columns)}"
+        tell(Notice("columns_empty", text, "information", {"columns": loaded.empty_columns}))
     pieces = [rows for operand in loaded.operands for rows in operand.pieces]
     name = tables.operands[0].name
     if not pieces:
@@ -128,26 +128,17 @@ def read_rows(
     return TrainingRows(loaded.features, units, table, operands)
 
 
-def _tell_of_loading(loaded: Loaded, tell: Notify) -> None:
-    """Report dropped rows and columns without a value."""
-    if loaded.rows_dropped:
-        tell(rows_dropped(loaded.rows_dropped))
-    if loaded.empty_columns:
-        text = f"no value, skipped: {wording.listed(loaded.empty_columns)}"
-        tell(Notice("columns_empty", text, "information", {"columns": loaded.empty_columns}))
-
-
 def _tell_of_identifiers(blocks: Sequence[Array], features: tuple[str, ...], tell: Notify) -> None:
-    """Report columns that seem to number the rows."""
+    """Report columns that seem to be row numbers or identifiers."""
     counting = find_counting(blocks)
     named = [j for j in find_named(blocks, features) if j not in counting]
     for columns, fact in (
-        (counting, "counting up by one from row to row"),
-        (named, "different integers under the name of an identifier"),
+        (counting, "columns that count up by one from row to row"),
+        (named, "columns named like identifiers, with a different integer in each row"),
     ):
         if columns:
             names = [features[j] for j in columns]
-            hint = f"to leave out what only numbers the rows: --fresh {wording.option('--exclude', *names)}"
+            hint = f"to leave them out: --fresh {wording.option('--exclude', *names)}"
             text = f"{fact}: {wording.listed(names)}; {hint}"
             tell(Notice("columns_identifiers", text, "information", {"columns": names}))
 
@@ -155,7 +146,7 @@ def _tell_of_identifiers(blocks: Sequence[Array], features: tuple[str, ...], tel
 def _measure(
     pieces: Sequence[Rows], features: tuple[str, ...], settings: Settings, name: str, tell: Notify
 ) -> Units:
-    """Fix the units of a new model."""
+    """Determine the units of a new model from its rows."""
     spread = measure(pieces)
     units = spread.units(common=uses_common_scale(settings.covariance_type))
     extreme = find_extreme_column(units)
@@ -171,6 +162,6 @@ def _measure(
         raise TableUnusable(name, f"{rows} too few for {K} components", f"-k {n_rows}")
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
-        text = f"constant: {wording.listed(constant)}"
+        text = f"constant columns: {wording.listed(constant)}"
         tell(Notice("columns_constant", text, "information", {"columns": constant}))
     return units

@@ -1,4 +1,4 @@
-"""The run: a stream of steps, and why it ends. No files, no clock."""
+"""The run as a stream of steps, and why it ends. No files, no clock."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from gmmcli.core.em import acceleration, incremental, loop, stepwise
 from gmmcli.core.em.loop import Mend, Origin, Step
+from gmmcli.core.em.maximisation import PARAMS
 from gmmcli.core.em.memory import Memory
 from gmmcli.core.em.reseeding import Reseeding
 from gmmcli.core.passes import Engine, Table
@@ -13,8 +14,10 @@ from gmmcli.core.statistics import Statistics
 from gmmcli.errors import OutOfMemory, Stopped
 from gmmcli.fitting.plan import Plan
 
+DEFAULT_MAX_ITER = 1000
+
 Ending = Literal["converged", "steps", "max_iter", "time_limit", "patience", "monitor"]
-# Looks at a step, given why the run ends with it so far; returns why it ends, or None.
+# Called with a step and the ending that earlier observers gave; returns the ending, or None to continue.
 Observer: TypeAlias = Callable[[Step, Ending | None], Ending | None]
 TellReseeded: TypeAlias = Callable[[list[int], int], None]
 
@@ -34,56 +37,64 @@ def run(plan: Plan, origin: Origin, engine: Engine, table: Table, tell: TellRese
     table : Table
         The rows to learn from.
     tell : callable
-        Called with components that are re-seeded, and the step that moves them.
+        Called with the components that are re-seeded and the number of the step.
 
     Raises
     ------
     CovarianceNotPositive
-        While the next step is asked for.
+        While the next step is computed.
     """
-    request, rules = plan.request, plan.rules
+    request, settings, rules = plan.request, plan.settings, plan.rules
     memory = Memory(reseeded=origin.memory.reseeded)
     if request.partial:
-        stored = Statistics.empty(
-            origin.mixture.covariance_type, origin.mixture.n_components, origin.mixture.n_features
-        )
+        K, d = origin.mixture.means.shape
+        stored = Statistics.empty(origin.mixture.covariance_type, K, d)
         if plan.stored is not None:
             stored = plan.stored.checkpoint.statistics.scaled(request.kept_share)
             memory = replace(memory, approximate=True)
-        origin = replace(origin, memory=memory, likelihoods=())
-        return incremental.absorb(origin, engine, table, rules, stored)
+        return incremental.absorb(
+            Origin(origin.mixture, origin.number, (), memory), engine, table, rules, stored
+        )
     if not request.is_counted:
         memory = replace(memory, began=first_step_of(plan, origin, table.n_rows))
-    mend: Mend = Reseeding(table, tell) if plan.may_reseed else loop.leave_alone
+    stopping = Stopping.of(plan, origin, table.n_rows)
     if request.batch_size is not None:
         origin = replace(origin, memory=replace(memory, stepwise=origin.memory.stepwise))
-        last_step = plan.last_step(origin.number)
-        return stepwise.iterate(origin, engine, table, rules, request.batch_size, last_step)
-    if plan.settings.accelerate == "none" or request.is_counted:
+        return stepwise.iterate(origin, engine, table, rules, request.batch_size, stopping.last_step)
+    # Components do not move if the user froze a block, or gave the means in a file.
+    may_reseed = settings.params == PARAMS and not settings.init.startswith("sha256:")
+    mend: Mend = Reseeding(table, tell) if may_reseed else loop.leave_alone
+    if settings.accelerate == "none" or request.is_counted:
         return loop.iterate(replace(origin, memory=memory), engine, table, rules, mend)
-    cap = Stopping.of(plan, origin, table.n_rows).cap
     origin = replace(origin, memory=replace(memory, cycle=origin.memory.cycle))
-    return acceleration.iterate(origin, engine, table, rules, mend, cap)
+    return acceleration.iterate(origin, engine, table, rules, mend, stopping.cap)
 
 
 def first_step_of(plan: Plan, origin: Origin, n_rows: int) -> int:
-    """Return the step that a run to convergence began with, in an earlier process if that did not end it."""
+    """Return the step at which a run to convergence began, perhaps in an earlier process that was cut off."""
     began = origin.memory.began
-    if began is not None and began <= origin.number <= began + plan.most_steps(n_rows):
+    if began is not None and began <= origin.number <= began + _most_steps(plan, n_rows):
         return began
     return origin.number
 
 
+def _most_steps(plan: Plan, n_rows: int) -> int:
+    """Return the maximum number of steps of a run to convergence; --max-iter counts passes."""
+    request = plan.request
+    max_iter = DEFAULT_MAX_ITER if request.max_iter is None else request.max_iter
+    return max_iter * stepwise.n_batches(n_rows, request.batch_size or n_rows)
+
+
 @dataclass(frozen=True)
 class Stopping:
-    """When a run ends by itself: an `Observer`.
+    """The observer that ends a run at its number of steps, at convergence or at the cap.
 
     Parameters
     ----------
     tol : float
-        A run to convergence ends where the estimated remaining gain and the last gain are below it.
+        A run to convergence ends if the last gain and the estimated remaining gain are below it.
     last_step : int or None
-        A counted run ends at this step, and only there.
+        A counted run ends at this step; None for a run to convergence.
     cap : int
         A run to convergence ends at this step at the latest.
     """
@@ -94,9 +105,14 @@ class Stopping:
 
     @classmethod
     def of(cls, plan: Plan, origin: Origin, n_rows: int) -> "Stopping":
-        """Return when the run of a plan ends."""
-        cap = first_step_of(plan, origin, n_rows) + plan.most_steps(n_rows)
-        return cls(plan.settings.tol, plan.last_step(origin.number), cap)
+        """Return the stopping rule of a plan."""
+        request, last_step = plan.request, plan.request.max_steps
+        if request.partial:
+            last_step = origin.number + request.update_steps
+        elif request.steps is not None:
+            last_step = origin.number + request.steps
+        cap = first_step_of(plan, origin, n_rows) + _most_steps(plan, n_rows)
+        return cls(plan.settings.tol, last_step, cap)
 
     def __call__(self, step: Step, ending: Ending | None) -> Ending | None:
         """Return why the run ends with a step, or None."""
@@ -110,32 +126,32 @@ class Stopping:
 
 
 class Keeper(Protocol):
-    """What keeps steps for later runs."""
+    """The part of a run that publishes steps as checkpoints."""
 
     def look(self, step: Step, ending: Ending | None) -> None:
-        """Keep a step that is due, or the last one."""
+        """Publish a step that is due or ends the run."""
 
     def keep(self, step: Step) -> None:
-        """Keep the last whole step of a run that is cut off."""
+        """Publish the last whole step of a run that is cut off."""
 
 
 def follow(steps: Iterator[Step], observers: Sequence[Observer], keeper: Keeper) -> Ending:
-    """Show every step to the observers until one of them ends the run; return why it ended.
+    """Show every step to the observers until one of them ends the run; return the ending.
 
     Parameters
     ----------
     steps : iterator of Step
     observers : sequence of Observer
-        Asked in order.
+        Called in order; the answer of the last one decides.
     keeper : Keeper
-        Asked after them. The last whole step is kept, whatever cuts the run off.
+        Called after the observers. If the run is cut off, it publishes the last whole step.
 
     Raises
     ------
     TimeUp
-        Before the first step.
-    Stopped, KeyboardInterrupt, OutOfMemory
-        After the last whole step was kept; so does what an observer raises.
+        The time limit passed before the first step.
+    Stopped, KeyboardInterrupt, OutOfMemory, and what an observer raises
+        After the keeper has published the last whole step.
     """
     step: Step | None = None
     try:

@@ -1,4 +1,4 @@
-"""What a model was told: identity, start and run settings, and how a later command line may differ."""
+"""The settings that a model remembers, and which of them a later run may change."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,26 +10,26 @@ from gmmcli.fitting.options import option, options_of
 if TYPE_CHECKING:
     from gmmcli.core.mixture import CovarianceType
 
-# Starts that `auto` makes.
+# The number of starts of `--init auto`.
 AUTO_STARTS = 8
-# All starts are held before the race.
+# All starts are in memory before they compete.
 MAX_RESTARTS = 1_000_000
 Missing = Literal["error", "drop"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a model, one row each, as a checkpoint remembers them.
+    """The settings of a model, one field each, as a checkpoint stores them.
 
-    A new setting is a row here and its use. `init` is a word, or "sha256:" and the digest of the content of
-    the file that gave the start.
+    To add a setting, add a field here and use it. `init` is a word, or "sha256:" and the digest of the
+    starting file.
     """
 
     components: int = option(
         "-k",
         "--components",
         "--num-clusters",
-        help="Components; needed for a new model.",
+        help="Number of components; required for a new model.",
         least=1,
         python="num_clusters",
         role="identity",
@@ -55,7 +55,7 @@ class Settings:
     )
     restarts: int = option(
         "--restarts",
-        help="Starts, of which the best is kept (1; auto: 8).",
+        help="Number of starts; the best is kept (1; auto: 8).",
         least=1,
         most=MAX_RESTARTS,
         python="restarts",
@@ -90,7 +90,7 @@ class Settings:
     )
     accelerate: str = option(
         "--accelerate",
-        help="Fewer passes in runs to convergence, or plain EM (auto).",
+        help="auto: fewer passes by extrapolation; none: plain EM (auto).",
         kind="word",
         words=("auto", "none"),
         python="accelerate",
@@ -121,12 +121,12 @@ class Settings:
 
     @classmethod
     def of_new_model(cls, given: Mapping[str, Any]) -> Self:
-        """Return the given settings over the defaults.
+        """Return the settings of a new model: the given ones, and defaults for the rest.
 
         Parameters
         ----------
         given : mapping
-            By field name; None is "not given".
+            Values by field name; None means that a setting was not given.
 
         Raises
         ------
@@ -145,12 +145,12 @@ class Settings:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], subject: str) -> Self:
-        """Return the settings of a checkpoint; a setting that its version did not have is the default.
+        """Return the settings of a checkpoint, and defaults for settings that its version did not have.
 
         Raises
         ------
         CheckpointCorrupt
-            A setting is absent that has no default, or is none that could have been given.
+            A setting is missing and has no default, or its value is not allowed.
         """
         found: dict[str, Any] = {}
         for name, row in options_of(cls):
@@ -171,7 +171,7 @@ class Settings:
         Raises
         ------
         Usage
-            An identity or start setting is given with another value than the model's.
+            An identity or start setting differs from the model's.
         """
         run: dict[str, Any] = {}
         for name, row in options_of(type(self)):
@@ -185,18 +185,13 @@ class Settings:
                 raise Usage(row.name, fact, "add --fresh to start anew")
         return type(self)(**(asdict(self) | run))
 
-    @property
-    def has_given_means(self) -> bool:
-        """Whether the model started from a file of the user's."""
-        return self.init.startswith("sha256:")
-
     def makes_steps_like(self, other: "Settings") -> bool:
-        """Whether runs under both make the same steps."""
-        rows = [name for name, row in options_of(type(self)) if row.changes_steps]
-        return all(getattr(self, name) == getattr(other, name) for name in rows)
+        """Tell whether runs with these settings and with the others make the same steps."""
+        names = [name for name, row in options_of(type(self)) if row.changes_steps]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 def _shown(value: object) -> str:
-    """Return a setting for a message; a digest stands for "a file"."""
+    """Return a setting for a message; a digest is shortened."""
     text = str(value)
     return f"a file of SHA-256 {text[7:19]}…" if text.startswith("sha256:") else text

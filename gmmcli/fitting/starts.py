@@ -1,4 +1,4 @@
-"""Where a run starts: at a checkpoint, or at a new model that --init describes."""
+"""The mixture that a run starts from: a checkpoint's, or a new one as --init describes it."""
 
 from dataclasses import dataclass, replace
 
@@ -14,24 +14,23 @@ from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.rows import TrainingRows
 from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice, Notify, Progress
-from gmmcli.store.checkpoint import Checkpoint
 
 _BLOCKS = {"w": "weights", "m": "means", "c": "covariances"}
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The mixture that a run starts from.
+    """The start of a run.
 
     Parameters
     ----------
     origin : Origin
-        In standard units.
+        Holds the mixture in standard units.
     mixture : Mixture
-        The same in the table's units; blocks that the user gave are exact here.
+        The same mixture in the table's units. Parameters that the user gave are exact here.
     units : Units
     history : tuple of float
-        Log-likelihoods before the origin's own E.
+        Log-likelihoods of earlier steps.
     """
 
     origin: Origin
@@ -41,11 +40,11 @@ class Start:
 
     @classmethod
     def of(cls, state: Mixture, units: Units) -> "Start":
-        """Return step 0 of a new model, given its mixture in standard units."""
+        """Return the start of a new model, given its mixture in standard units."""
         return cls(Origin(state), units.to_table(state), units)
 
     def in_table_units(self, state: Mixture, number: int, params: str) -> Mixture:
-        """Return the mixture of a later step in the table's units; frozen blocks stay, bit for bit."""
+        """Return the mixture of a step in the table's units; frozen parameters stay the same, bit for bit."""
         if number == self.origin.number:
             return self.mixture
         frozen = {
@@ -55,7 +54,7 @@ class Start:
 
 
 def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, progress: Progress) -> Start:
-    """Return where the run starts.
+    """Return the start of a run.
 
     Raises
     ------
@@ -69,36 +68,22 @@ def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, pro
     checkpoint = plan.stored.checkpoint
     is_same_table = rows.are_those_of(checkpoint)
     if not is_same_table and not plan.request.partial:
-        tables = f"other tables than those of checkpoint {plan.stored.generation}"
-        tell(Notice("other_table", f"{tables}: only these count from now on", "information"))
-    before = Settings.from_json(checkpoint.settings, "the model")
-    return _continued(checkpoint, is_same_table, plan.settings.makes_steps_like(before))
-
-
-def _continued(checkpoint: Checkpoint, is_same_table: bool, is_same_rules: bool) -> Start:
-    """Return the start of a run that continues a checkpoint.
-
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    is_same_table : bool
-        Likelihoods of different tables are never compared.
-    is_same_rules : bool
-        Whether the run makes and judges steps as the stored one did.
-    """
-    is_kept = is_same_table and is_same_rules
-    origin = Origin(
-        checkpoint.state,
-        checkpoint.global_step,
-        tuple(checkpoint.stopping[:-1].tolist()) if is_kept else (),
-        checkpoint.memory if is_kept else Memory(reseeded=checkpoint.memory.reseeded),
-    )
-    history = tuple(checkpoint.log_likelihoods[:-1].tolist()) if is_same_table else ()
+        fact = f"the tables differ from those of checkpoint {plan.stored.generation}"
+        tell(Notice("other_table", f"{fact}: this run learns from its own tables only", "information"))
+    # Likelihoods of different tables are not comparable; nor are those of steps made in another way.
+    likelihoods: tuple[float, ...] = ()
+    history: tuple[float, ...] = ()
+    memory = Memory(reseeded=checkpoint.memory.reseeded)
+    if is_same_table:
+        history = tuple(checkpoint.log_likelihoods[:-1].tolist())
+        if plan.settings.makes_steps_like(Settings.from_json(checkpoint.settings, "the model")):
+            likelihoods, memory = tuple(checkpoint.stopping[:-1].tolist()), checkpoint.memory
+    origin = Origin(checkpoint.state, checkpoint.global_step, likelihoods, memory)
     return Start(origin, checkpoint.mixture, checkpoint.units, history)
 
 
 def _begin_new(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress) -> Start:
-    """Return step 0 of a new model."""
+    """Return the start of a new model."""
     init_file, units, settings = plan.init_file, rows.units, plan.settings
     if init_file is None:
         return Start.of(_best_start(plan, rows, engine, progress), units)
@@ -117,18 +102,18 @@ def _begin_new(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Pr
 
 
 def _best_start(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress) -> Mixture:
-    """Return the best of the starts that the settings ask for."""
+    """Return the best of as many starts as the settings ask for."""
     settings, table = plan.settings, rows.table
     kinds = kinds_of(settings.init, settings.restarts)
-    # Distinct rows are looked for in the whole table, and what stays frozen is learnt from it.
+    # Random starts need distinct rows of the whole table; frozen parameters are learnt from all rows.
     may_sample = settings.init != "random" and settings.params == "wmc"
     n_rows = enough_rows(settings.components, table.n_features) if may_sample else table.n_rows
     sample = table.sample(n_rows)
     learning = table if len(kinds) == 1 else sample
-
-    def tell(number: int, kind: str) -> None:
-        progress(f"start {number} of {settings.restarts}, {kind}")
-
     with engine.attached(sample):
         starts = Starts(engine, learning, sample, settings.covariance_type, settings.components, plan.rules)
-        return starts.choose(kinds, settings.seed, tell)
+        return starts.choose(
+            kinds,
+            settings.seed,
+            lambda number, kind: progress(f"start {number} of {settings.restarts}, {kind}"),
+        )

@@ -1,4 +1,4 @@
-"""A table that is not learnt from tells by its likelihood which step is the best, and when to end."""
+"""A second table, not learnt from: its likelihood decides which step is the best and when the run ends."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,15 +15,15 @@ DEFAULT_STEPS = 10
 
 
 class Validation:
-    """The checks of a run: an `Observer`.
+    """The observer that scores the validation table.
 
     Parameters
     ----------
     plan : Plan
     rows : TrainingRows
-        To learn from: other rows than those of the checkpoint that is continued start a new count.
+        The training rows. If they differ from those of the continued checkpoint, the count starts anew.
     held_out : TrainingRows
-        To check by, in the same units.
+        The rows of the validation table, in the same units.
     engine : Engine
     log : callable
         Called with the step and the mean log-likelihood of every check.
@@ -31,6 +31,7 @@ class Validation:
     Attributes
     ----------
     standing : Standing
+        The checks so far, those of earlier runs included.
     has_checked : bool
         Whether the latest step was checked.
     """
@@ -43,8 +44,8 @@ class Validation:
         engine: Engine,
         log: Callable[[int, float], None],
     ) -> None:
-        self.rows, self.has_checked = held_out, False
-        self._plan, self._engine, self._log = plan, engine, log
+        self._plan, self._held_out, self._engine, self._log = plan, held_out, engine, log
+        self.has_checked = False
         request = plan.request
         self._every = DEFAULT_STEPS if request.checkpoint_steps is None else request.checkpoint_steps
         digests = "".join(operand.digest for operand in held_out.operands)
@@ -56,12 +57,12 @@ class Validation:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether there were so many checks without a gain that the run ends."""
+        """Whether as many checks as --patience allows brought no improvement."""
         patience = self._plan.request.patience
         return patience is not None and self.standing.misses >= patience
 
     def __call__(self, step: Step, ending: Ending | None) -> Ending | None:
-        """Check a step that is due, or the last one, and return why the run ends."""
+        """Check a step that is due or ends the run; return why the run ends."""
         number, checked = step.number, self.standing.checked_step
         is_due = ending is not None or number // self._every > checked // self._every
         self.has_checked = number > checked and is_due
@@ -70,9 +71,9 @@ class Validation:
         return "patience" if ending is None and self.is_exhausted else ending
 
     def _check(self, step: Step) -> None:
-        """Score the table under the mixture of a step."""
-        found = self._engine.expectation(self.rows.table, step.mixture).mean_log_likelihood
-        found -= self.rows.log_jacobian
+        """Score the validation table with the mixture of a step."""
+        found = self._engine.expectation(self._held_out.table, step.mixture).mean_log_likelihood
+        found -= self._held_out.units.log_jacobian
         self._log(step.number, found)
         standing = replace(self.standing, checked_step=step.number, misses=self.standing.misses + 1)
         if standing.best is None or found > standing.best:
@@ -80,7 +81,7 @@ class Validation:
         self.standing = standing
 
     def ending_of_earlier_runs(self, origin: Origin) -> Ending | None:
-        """Return why there is nothing left to do: an earlier run made and checked all steps of this one."""
+        """Return why earlier runs ended, if they made and checked all steps of this one; else None."""
         request, settings, found = self._plan.request, self._plan.settings, origin.memory.converged
         if request.max_steps is not None and self.standing.checked_step >= request.max_steps:
             return "steps"
@@ -91,12 +92,8 @@ class Validation:
                 return "converged"
         return "patience" if self.is_exhausted else None
 
-    def forget(self) -> None:
-        """Start a new count: the best checkpoint of earlier runs is gone."""
-        self.standing = Standing(table=self.standing.table)
-
     def report(self) -> dict[str, float | int] | None:
-        """Return the best step so far, for the report; None before the first check."""
+        """Return the best check so far, for the report; None before the first check."""
         standing = self.standing
         if standing.best is None:
             return None
@@ -104,5 +101,5 @@ class Validation:
             "mean_log_likelihood": standing.best,
             "global_step": standing.best_step,
             "misses": standing.misses,
-            "rows": self.rows.table.n_rows,
+            "rows": self._held_out.table.n_rows,
         }

@@ -87,7 +87,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.save_checkpoints_steps is not None and self.save_checkpoints_secs is not None:
-            raise Usage("save_checkpoints_steps", "excludes save_checkpoints_secs")
+            raise Usage("save_checkpoints_steps", "cannot be used with save_checkpoints_secs")
         check_integer(1, save_checkpoints_steps=self.save_checkpoints_steps, keep_every=self.keep_every)
         check_integer(
             0, save_summary_steps=self.save_summary_steps, keep_checkpoint_max=self.keep_checkpoint_max
@@ -177,7 +177,7 @@ def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMe
         It is not a table.
     """
     if input_fn is not None and (x is not None or y is not None):
-        raise Usage("input_fn", "excludes x and y", "give one of them")
+        raise Usage("input_fn", "cannot be used with x and y", "give one of them")
     if x is None and input_fn is None:
         raise Usage("x", "no table is given", "give x or input_fn")
     content = x if input_fn is None else input_fn()

@@ -145,7 +145,7 @@ class GMM(ScikitNames, Exports):
         GmmError
         """
         if steps is not None and max_steps is not None:
-            raise Usage("steps", "excludes max_steps", "give one of them")
+            raise Usage("steps", "cannot be used with max_steps", "give one of them")
         check_integer(0, steps=steps, max_steps=max_steps)
         check_integer(1, batch_size=batch_size)
         check_monitors(monitors)

@@ -49,14 +49,14 @@ class ExportRequest:
     def check(self) -> None:
         """Raise `Usage` where options do not go together."""
         if self.output is not None and self.export_dir is not None:
-            raise Usage("-o", "excludes --export-dir", "give one of them")
+            raise Usage("-o", "cannot be used with --export-dir", "give one of them")
         if self.export_dir is None:
             for option, given in (
                 ("--exports-to-keep", self.exports_to_keep),
                 ("--assets-extra", self.assets_extra),
             ):
                 if given:
-                    raise Usage(option, "goes with --export-dir", "add --export-dir BASE")
+                    raise Usage(option, "needs --export-dir", "add --export-dir BASE")
         row = FORMATS[self.export_format]
         if self.as_text and not row.is_text:
             raise Usage("--as-text", f"{self.export_format} has no text form", "--format json")

@@ -60,7 +60,7 @@ class ScoreRequest:
     def check(self) -> None:
         """Raise `Usage` where options do not go together."""
         if (self.steps is None) != (self.batch_size is None):
-            raise Usage("--steps", "goes with --batch-size: the first steps x batch size rows", "give both")
+            raise Usage("--steps", "must be given together with --batch-size", "give both")
         if self.metric in LABEL_METRICS and self.labels is None:
             raise Usage(f"--metric {self.metric}", "needs labels", "add --labels COLUMN")
 

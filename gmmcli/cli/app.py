@@ -1,4 +1,4 @@
-"""The program: its verbs, and the one place where errors and signals become exit statuses."""
+"""The program and its verbs. Turns errors and signals into exit statuses."""
 
 import contextlib
 import os
@@ -22,14 +22,14 @@ VERBS = ("fit", "predict", "score", "export", "inspect")
 
 
 class LazyGroup(click.Group):
-    """Imports a verb's module when the verb is used."""
+    """A group that imports the module of a verb when the verb is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of their use."""
+        """Return the verbs, in the order in which users need them."""
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb's command."""
+        """Return the command of a verb, or None."""
         if cmd_name not in VERBS:
             return None
         command = import_module(f"gmmcli.cli.{cmd_name}").command
@@ -60,7 +60,7 @@ def cli(ctx: click.Context, version: bool, verbose: int) -> None:
     console: Console = ctx.obj
     console.verb = ctx.invoked_subcommand or ""
     if verbose and not version:
-        raise Usage("-v", "goes with --version or after a verb", "gmmcli --help")
+        raise Usage("-v", "must follow a verb, or --version", "gmmcli --help")
     if version:
         console.write(_version_text(detailed=verbose > 0))
     elif ctx.invoked_subcommand is None:
@@ -69,9 +69,9 @@ def cli(ctx: click.Context, version: bool, verbose: int) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line and exit as the contract says."""
+    """Run the command line, and exit with the status of its result."""
     console = Console()
-    if "--no-color" in sys.argv:  # for what is wrong with the options, too
+    if "--no-color" in sys.argv:  # also for errors about the options themselves
         console.color = False
     libraries.prepare_openblas()
     libraries.prepare_arrow()
@@ -114,7 +114,7 @@ def _run(console: Console) -> int:
 
 
 def _usage_error(console: Console, error: click.ClickException) -> GmmError:
-    """Return Click's complaint in our form: one line, one hint."""
+    """Convert an error of Click to ours: one line, one hint."""
     hint = f"gmmcli {console.verb} --help".replace("  ", " ")
     message = (error.message or error.format_message()).rstrip(".").replace("\n", " ")
     if isinstance(error, click.MissingParameter) and error.param is not None:
@@ -126,12 +126,12 @@ def _usage_error(console: Console, error: click.ClickException) -> GmmError:
 
 
 def _report(console: Console, error: GmmError, cause: BaseException | None = None) -> int:
-    """Print an error, with its traceback under --debug; return its exit status.
+    """Print an error, with --debug also its traceback; return its exit status.
 
     Raises
     ------
     Stopped
-        A signal is what the error comes from.
+        A signal caused the error.
     """
     interrupt.recall()
     if console.debug:
@@ -141,7 +141,7 @@ def _report(console: Console, error: GmmError, cause: BaseException | None = Non
 
 
 def _reserve_descriptors() -> None:
-    """Open /dev/null in place of a closed stdin, stdout or stderr, lest a file of ours takes its number."""
+    """Open /dev/null for a closed stdin, stdout or stderr, so that no other file gets its number."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
@@ -152,7 +152,7 @@ def _reserve_descriptors() -> None:
 
 
 def _flush_stdout() -> None:
-    """Push out what is buffered: a full disk must not go unnoticed.
+    """Flush stdout, so that a full disk is an error.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def _flush_stdout() -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Exit without the interpreter's own complaint about a stream that cannot be flushed."""
+    """Exit; suppress the interpreter's message about a stream that cannot be flushed."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             if stream is not None:
@@ -172,7 +172,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _version_text(*, detailed: bool) -> str:
-    """Return `gmmcli 1.0.0`, and with detail a line per library and the BLAS kernel in use."""
+    """Return the line `gmmcli 1.0.0`; if detailed, also the versions of libraries and the BLAS kernel."""
     lines = [f"gmmcli {gmmcli.__version__}"]
     if detailed:
         from gmmcli.engine.blas import blas_kernel

@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr: what goes where, for whom, and when it is silent."""
+"""stdin, stdout and stderr: results, messages, progress, and when to be silent."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, printable, reporting
 from gmmcli.notices import Notice
@@ -19,18 +19,18 @@ MESSAGE_CHARACTERS = 1000
 
 
 class Console:
-    """The three streams of one invocation, and how talkative it is.
+    """The standard streams of one command, and how much it prints.
 
     Attributes
     ----------
     verb : str
-        Of the command line, for messages.
+        The verb of the command line, for messages.
     verbosity : int
         −2 with -qq, −1 with -q, 0, 1 with -v, 2 with -vv.
     color, progress : bool or None
-        None is "decide by the terminal".
+        None: on if stderr is a terminal.
     debug : bool
-        Tracebacks.
+        Whether to print tracebacks.
     """
 
     def __init__(self) -> None:
@@ -42,23 +42,18 @@ class Console:
 
     @property
     def stderr_is_terminal(self) -> bool:
-        """Whether a person reads stderr."""
+        """Whether stderr is a terminal."""
         return sys.stderr is not None and sys.stderr.isatty()
 
-    @property
-    def stdout_is_terminal(self) -> bool:
-        """Whether a person reads stdout."""
-        return sys.stdout.isatty()
-
     def stdin_for(self, operands: tuple[str, ...]) -> BinaryIO | None:
-        """Return stdin where an operand, or none, means it.
+        """Return stdin if there is no operand or one is `-`, else None.
 
         Raises
         ------
         Usage
-            It is a terminal and nobody asked for it.
+            stdin is a terminal, and no operand is given.
         NotFound
-            It is closed.
+            stdin is closed.
         """
         if operands and "-" not in operands:
             return None
@@ -71,17 +66,17 @@ class Console:
         return sys.stdin.buffer
 
     def stdout(self) -> BinaryIO:
-        """Return stdout for what was asked for.
+        """Return stdout; commands call this before they begin, to fail early.
 
         Raises
         ------
         ReadWriteFailed
-            It is closed.
+            stdout is closed.
         """
         return sys.stdout.buffer
 
     def write(self, text: str) -> None:
-        """Write to stdout.
+        """Write a result to stdout.
 
         Raises
         ------
@@ -103,15 +98,15 @@ class Console:
             self._say("note" if notice.level == "information" else "warning", notice.text)
 
     def summary(self, text: str) -> None:
-        """Print the one line about a success: on a terminal only."""
+        """Print a line about a success, on a terminal only."""
         if self.stderr_is_terminal and self.verbosity >= 0:
             self._print(_line(text))
 
     @contextlib.contextmanager
     def following(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Yield what a job tells of its progress: a live line on a terminal, a line each with -vv.
+        """Yield a function that shows progress: in a live line on a terminal, or with -vv in a line each.
 
-        What is over before PROGRESS_INTERVAL_S leaves the terminal as it is.
+        A job that ends within PROGRESS_INTERVAL_S shows none.
         """
         shows = self.stderr_is_terminal if self.progress is None else self.progress
         if self.verbosity >= 2:
@@ -123,7 +118,7 @@ class Console:
             yield lambda text: None
 
     def _live_line(self, what: str, stack: contextlib.ExitStack) -> Callable[[str], None]:
-        """Return what shows progress in one line, until the stack is left."""
+        """Return a function that shows progress in a live line; closing the stack removes the line."""
         live: Status | None = None
         last = time.monotonic()
 
@@ -144,7 +139,7 @@ class Console:
 
     @property
     def _has_color(self) -> bool:
-        """Whether stderr takes colour: https://no-color.org and the terminal decide."""
+        """Whether to print colours; see https://no-color.org."""
         if self.color is not None:
             return self.color
         if os.environ.get("FORCE_COLOR"):
@@ -154,17 +149,17 @@ class Console:
         return self.stderr_is_terminal
 
     def _paint(self, text: str, code: str) -> str:
-        """Return the text in colour where stderr takes it."""
+        """Return the text in a colour, if colours are on."""
         return f"\033[{code}m{text}\033[0m" if self._has_color else text
 
     def _say(self, level: str, text: str) -> None:
-        """Print one line with the command's name before it."""
+        """Print a message in one line, after the name of the command."""
         name = f"gmmcli {self.verb}".strip()
         mark = {"error": "", "warning": self._paint("warning:", "33") + " ", "note": "note: "}[level]
         self._print(f"{self._paint(name, '1;31' if level == 'error' else '1')}: {mark}{_line(text)}")
 
     def _print(self, line: str) -> None:
-        """Write a line to stderr; nobody is left to tell if that does not work."""
+        """Write a line to stderr; ignore failures, which could not be reported."""
         if sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line + "\n")
@@ -172,30 +167,17 @@ class Console:
 
 
 class ClosedStdout(io.TextIOBase):
-    """Stands for a stdout that is closed: whoever writes to it is told."""
+    """A closed stdout: writing raises `ReadWriteFailed`."""
 
-    @property
-    def buffer(self) -> BinaryIO:
-        """Refuse to be written to.
-
-        Raises
-        ------
-        ReadWriteFailed
-        """
+    def write(self, _text: str = "") -> NoReturn:
+        """Raise `ReadWriteFailed`."""
         raise ReadWriteFailed("stdout", "closed")
 
-    def write(self, text: str) -> int:
-        """Refuse to be written to.
-
-        Raises
-        ------
-        ReadWriteFailed
-        """
-        raise ReadWriteFailed("stdout", "closed")
+    buffer = property(write)
 
 
 def _line(text: str) -> str:
-    """Return a message on one printable line; a long one is cut in the middle, since its end says why."""
+    """Return a message in one printable line; cut a long one in the middle, since its end has the cause."""
     if len(text) > MESSAGE_CHARACTERS:
         text = f"{text[: MESSAGE_CHARACTERS // 2]}…{text[1 - MESSAGE_CHARACTERS // 2 :]}"
     return printable(text)

@@ -8,26 +8,22 @@ import click
 from gmmcli.cli import options
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
-from gmmcli.export.formats import FORMATS, find_format
+from gmmcli.export.formats import FORMATS
 
 
 class Asset(click.ParamType[tuple[str, Path]]):
-    """DEST=SOURCE."""
+    """The value of --assets-extra."""
 
     name = "asset"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Path]:
-        """Return destination and source."""
+        """Split DEST=SOURCE."""
         destination, equals, source = value.partition("=")
         if not (destination and equals and source):
             self.fail(f'must be DEST=SOURCE, not "{value}"', param, ctx)
         return destination, Path(source)
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what help shows."""
-        return "DEST=SOURCE"
 
 
 @click.command(
@@ -58,7 +54,11 @@ Examples:
     "--exports-to-keep", type=options.COUNT, metavar="N", help="Keep only the newest N directories in BASE."
 )
 @click.option(
-    "--assets-extra", type=Asset(), multiple=True, help="Copy a file SOURCE to assets.extra/DEST; repeatable."
+    "--assets-extra",
+    type=Asset(),
+    metavar="DEST=SOURCE",
+    multiple=True,
+    help="Copy a file SOURCE to assets.extra/DEST; repeatable.",
 )
 @click.option("--as-text", is_flag=True, help="Fail unless the format is text.")
 @options.checkpoint
@@ -68,10 +68,12 @@ def command(console: Console, output: Path | None, export_format: str | None, **
     from gmmcli.jobs.export import ExportRequest, export
 
     if export_format is None:
-        export_format = "json" if output is None or not output.suffix else find_format(output.suffix)
-    if export_format is None:
-        known = ", ".join(row.suffix for row in FORMATS.values())
-        raise Usage(f"-o {output}", f"no format has this suffix; known are {known}", "add --format json")
+        suffix = "" if output is None else output.suffix.lower()
+        formats = {"": "json"} | {row.suffix: name for name, row in FORMATS.items()}
+        if suffix not in formats:
+            known = ", ".join(row.suffix for row in FORMATS.values())
+            raise Usage(f"-o {output}", f"no format has this suffix; known are {known}", "add --format json")
+        export_format = formats[suffix]
     request = ExportRequest(output=output, export_format=export_format, **given)
     if request.output is None:
         console.stdout()

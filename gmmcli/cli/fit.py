@@ -44,26 +44,20 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     settings = {name: given.pop(name) for name, _ in options_of(Settings)}
     table = options.table_request(console, tables, given)
     asked = {name: value for name, value in given.items() if value is not None}
-    request = FitRequest(
-        model_dir,
-        table,
-        settings=settings,
-        source_date_epoch=options.source_date_epoch(),
-        **asked,
-    )
+    epoch = options.source_date_epoch()
+    request = FitRequest(model_dir, table, settings, source_date_epoch=epoch, **asked)
     if as_json:
         console.stdout()
-    with console.following(f"{model_dir}") as progress:
+    with console.following(str(model_dir)) as progress:
         report = fit(request, console.notify, progress)
     if as_json:
         console.write(render.fit_json(report))
     else:
         console.summary(render.fit_summary(report))
-    # Of a run with a validation table the newest checkpoint is the best one, from before its convergence.
+    # With a validation table, the newest checkpoint may be older than the step at which the run converged.
     has_converged = report.converged or report.ending == "converged"
     if not has_converged and (request.require_convergence or report.ending == "time_limit"):
         if report.ending == "steps":
-            raise NotConverged(
-                str(model_dir), f"not converged after {render.plural(report.global_step, 'step')}"
-            )
+            steps = render.plural(report.global_step, "step")
+            raise NotConverged(str(model_dir), f"not converged after {steps}")
         click.get_current_context().exit(NotConverged.status)

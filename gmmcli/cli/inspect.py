@@ -32,7 +32,7 @@ Examples:
 @click.option("--settings", is_flag=True, help="Print the parameters of the model.")
 @click.option("--history", is_flag=True, help="Print one row per run and checkpoint.")
 @click.option(
-    "--check", type=click.Choice(["quick", "full"]), help="Look for damage; exit 76 if there is some."
+    "--check", type=click.Choice(["quick", "full"]), help="Look for damage; exit 76 if there is any."
 )
 @options.json_switch
 @options.general
@@ -51,7 +51,7 @@ def command(
     chosen = [variables, variable is not None, settings, history, check is not None]
     if sum(chosen) > 1:
         names = "--variables, --variable, --settings, --history and --check"
-        raise Usage(names, "exclude one another", "give one of them")
+        raise Usage(names, "cannot be used together", "give one of them")
     if checkpoint is not None and (history or check is not None):
         raise Usage("--checkpoint", "cannot be used with --history or --check", "omit --checkpoint")
     from gmmcli.cli import inspection
@@ -77,10 +77,8 @@ def command(
             text = inspection.variable(report, variable, as_json=as_json)
         elif settings:
             text = inspection.settings(report, as_json=as_json)
+        elif as_json:
+            text = inspection.as_json(report, job.list_kept(model_dir))
         else:
-            text = (
-                inspection.as_json(report, job.list_kept(model_dir))
-                if as_json
-                else inspection.summary(report, job.list_generations(model_dir))
-            )
+            text = inspection.summary(report, job.list_generations(model_dir))
         console.write(text)

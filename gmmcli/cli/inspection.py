@@ -1,11 +1,9 @@
-"""What inspect shows, as text for people and as JSON for programs."""
+"""The output of inspect, as text for people and as JSON for programs."""
 
 import csv
 import io
 import math
 from typing import Any
-
-import numpy as np
 
 from gmmcli.cli.render import plural, rows_text, to_json
 from gmmcli.errors import printable
@@ -16,7 +14,7 @@ _COLUMNS_SHOWN = 8
 
 
 def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
-    """Return everything as JSON."""
+    """Return the JSON of inspect without options."""
     checkpoint, provenance, fitness = report.checkpoint, report.provenance, report.fitness
     mixture = checkpoint.mixture
     items: dict[str, Any] = {
@@ -36,7 +34,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "covariances": mixture.covariances.tolist(),
         "log_likelihood": fitness.log_likelihood,
         "mean_log_likelihood": fitness.mean_log_likelihood,
-        "approximate": report.is_approximate,
+        "approximate": checkpoint.memory.approximate,
         "rows": fitness.rows,
         "total_weight": fitness.total_weight,
         "n_parameters": fitness.n_parameters,
@@ -59,12 +57,12 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
 
 
 def summary(report: job.InspectReport, generations: list[int]) -> str:
-    """Return a page for people."""
+    """Return the text of inspect without options."""
     checkpoint, fitness, mixture = report.checkpoint, report.fitness, report.checkpoint.mixture
     state = "converged" if checkpoint.converged else "not converged"
-    about = ", approximate" if report.is_approximate else ""
+    about = ", approximate" if checkpoint.memory.approximate else ""
     facts = {
-        "model": f"{report.model_dir}, checkpoint {report.stored.generation} of {report.provenance.created}",
+        "model": f"{report.model_dir}, checkpoint {report.generation} of {report.provenance.created}",
         "mixture": f"{plural(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
         "columns": ", ".join(checkpoint.features),
         "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {plural(fitness.rows, 'row')}",
@@ -79,7 +77,7 @@ def summary(report: job.InspectReport, generations: list[int]) -> str:
 
 
 def _component_lines(report: job.InspectReport) -> list[str]:
-    """Return weight, mean and sd of every component as an aligned table; wide tables are cut."""
+    """Return weight, mean and standard deviation of every component as a table; wide tables are cut."""
     checkpoint = report.checkpoint
     shown = [printable(name) for name in checkpoint.features[:_COLUMNS_SHOWN]]
     rows = [["component", "weight", *shown]]
@@ -96,7 +94,7 @@ def _component_lines(report: job.InspectReport) -> list[str]:
 
 
 def _mean_and_sd(mean: float, sd: float) -> str:
-    """Return both; of the mean five digits, or what tells a hundredth of the sd."""
+    """Return mean and standard deviation; the mean is precise to a hundredth of the latter."""
     digits = 5
     if 0 < sd < abs(mean):
         digits = min(max(digits, math.ceil(math.log10(abs(mean) / sd)) + 2), 17)
@@ -114,36 +112,25 @@ def variables(report: job.InspectReport, *, as_json: bool) -> str:
 
 
 def variable(report: job.InspectReport, name: str, *, as_json: bool) -> str:
-    """Return one variable: as CSV with a row per component, or as JSON in its own shape."""
+    """Return one variable, as CSV with a row per component, or as JSON in its own shape."""
     array = job.variable(report.checkpoint, name)
     if as_json:
         return to_json("gmmcli.variable/1", {**_head(report), "name": name, "value": array.tolist()})
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_header(report, array, name))
-    writer.writerows(
-        np.atleast_1d(array).reshape(-1 if array.ndim < 2 else array.shape[0], _width(array)).tolist()
-    )
+    features, width = report.checkpoint.features, math.prod(array.shape[1:])
+    if array.ndim < 2:
+        writer.writerow([name])
+    elif width == len(features):
+        writer.writerow(features)
+    else:
+        writer.writerow([f"{a}:{b}" for a in features for b in features])
+    writer.writerows(array.reshape(-1, width).tolist())
     return buffer.getvalue()
 
 
-def _width(array: Any) -> int:
-    """Return the numbers of a CSV row."""
-    return int(np.prod(array.shape[1:])) if array.ndim > 1 else 1
-
-
-def _header(report: job.InspectReport, array: Any, name: str) -> list[str]:
-    """Return the header of a variable's CSV: feature names, or pairs of them."""
-    features, width = report.checkpoint.features, _width(array)
-    if array.ndim > 1 and width == len(features):
-        return list(features)
-    if array.ndim > 1 and width == len(features) ** 2:
-        return [f"{a}:{b}" for a in features for b in features]
-    return list(features) if array.ndim == 1 and name in ("center", "scale") and width > 1 else [name]
-
-
 def settings(report: job.InspectReport, *, as_json: bool) -> str:
-    """Return the parameters that the model was made with."""
+    """Return the settings of the model."""
     own = dict(report.checkpoint.settings)
     if as_json:
         return to_json("gmmcli.settings/1", {**_head(report), "settings": own})
@@ -152,7 +139,7 @@ def settings(report: job.InspectReport, *, as_json: bool) -> str:
 
 
 def history(model_dir: str, rows: list[dict[str, Any]], *, as_json: bool) -> str:
-    """Return a row per run and checkpoint."""
+    """Return a row per run and per checkpoint."""
     if as_json:
         return to_json("gmmcli.history/1", {"model_dir": model_dir, "rows": rows})
     shown = ({**row, "tables": ", ".join(map(str, row["tables"] or ()))} for row in rows)
@@ -163,7 +150,7 @@ def history(model_dir: str, rows: list[dict[str, Any]], *, as_json: bool) -> str
 
 
 def findings(model_dir: str, found: list[Finding], *, as_json: bool) -> str:
-    """Return a line per finding; nothing where there is none."""
+    """Return a line per finding; without findings, an empty text."""
     if as_json:
         rows = [{name: value for name, value in vars(one).items() if value is not None} for one in found]
         return to_json("gmmcli.check/1", {"model_dir": model_dir, "findings": rows})
@@ -171,5 +158,5 @@ def findings(model_dir: str, found: list[Finding], *, as_json: bool) -> str:
 
 
 def _head(report: job.InspectReport) -> dict[str, Any]:
-    """Return the keys that every document begins with."""
-    return {"model_dir": report.model_dir, "checkpoint": report.stored.generation}
+    """Return the first keys of every document."""
+    return {"model_dir": report.model_dir, "checkpoint": report.generation}

@@ -1,4 +1,4 @@
-"""How libraries are loaded, and what they have to be told before: later they do not listen."""
+"""Load libraries, and set what they read from the environment when they load."""
 
 import os
 import resource
@@ -8,12 +8,12 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
-# As far as the line of flags reaches, with room to spare; the rest of the file takes the kernel long to make.
+# Enough to include the line of flags; the kernel needs long to produce the whole file.
 _HEAD_BYTES = 8192
 
 
 def load_job(verb: str) -> None:
-    """Load the job of a verb with its libraries, which takes longest of all that comes before it starts."""
+    """Import the job of a verb, and its libraries."""
     import_module(f"gmmcli.jobs.{verb}")
     if "pyarrow" in sys.modules:
         from gmmcli.tables.arrow import hide_pandas
@@ -22,10 +22,10 @@ def load_job(verb: str) -> None:
 
 
 def prepare_openblas() -> None:
-    """Ask for one thread, and for the AVX-512 kernel where the processor has one, unless the user has spoken.
+    """Set one thread and, if the processor has AVX-512, the kernel for it, unless the user has set them.
 
-    OpenBLAS knows processors by their model number, and takes newer ones for AVX2; its kernel for AVX-512 is
-    the one named SkylakeX. Threads of its own would only spin beside our workers.
+    OpenBLAS recognises processors by their model number, and uses AVX2 on newer ones. Its kernel for AVX-512
+    is called SkylakeX. Its threads would compete with our workers.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if "OPENBLAS_CORETYPE" not in os.environ and processor_flags() >= AVX512:
@@ -33,16 +33,16 @@ def prepare_openblas() -> None:
 
 
 def prepare_arrow() -> None:
-    """Ask for the system's allocator where the address space is bounded, unless the user has spoken.
+    """Set the system's allocator if the address space is limited, unless the user has set one.
 
-    Arrow's own reserves a GiB at once, which counts although it is not used.
+    Arrow's default allocator reserves a GiB of addresses at once, which counts although it is not used.
     """
     if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
         os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 
 def processor_flags() -> set[str]:
-    """Return the features of the processor as Linux lists them; none where it does not."""
+    """Return the features of the processor as Linux lists them; an empty set on other systems."""
     try:
         with CPUINFO.open("rb") as file:
             head = file.read(_HEAD_BYTES).decode(errors="replace")

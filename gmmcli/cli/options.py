@@ -1,8 +1,8 @@
-"""Options that two verbs or more share, each defined once, and the types that options take."""
+"""The options that several verbs share, and the types of option values."""
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,25 +22,20 @@ T = TypeVar("T")
 
 
 class Value(click.ParamType[Any]):
-    """A value of an option that a row describes.
-
-    Parameters
-    ----------
-    row : Option
-    """
+    """The value of an option, as an `Option` describes it."""
 
     def __init__(self, row: Option) -> None:
         self.name, self.row = row.kind, row
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value."""
+        """Convert the text of a value."""
         try:
             return self.row.read(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what help shows."""
+        """Return the value in a synopsis."""
         return self.row.metavar or METAVARS.get(self.row.kind) or f"[{'|'.join(self.row.words)}]"
 
 
@@ -48,45 +43,47 @@ METAVARS = {"integer": "N", "number": "F", "names": "LIST"}
 
 
 def of(kind: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return a decorator that adds the options of a dataclass, in their order."""
+    """Return a decorator that adds the options of a dataclass to a command, in their order."""
 
     def add(command: Callable[..., T]) -> Callable[..., T]:
         for name, row in reversed(list(options_of(kind))):
-            command = _option(name, row)(command)
+            if row.kind == "names":
+                command = names(*row.names, name, help=row.help)(command)
+            elif row.kind == "flag":
+                command = click.option(*row.names, name, is_flag=True, help=row.help)(command)
+            else:
+                command = click.option(*row.names, name, type=Value(row), help=row.help)(command)
         return command
 
     return add
 
 
-def _option(name: str, row: Option) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return the option of a row; a list that is given again adds names."""
-    if row.kind == "flag":
-        return click.option(*row.names, name, is_flag=True, help=row.help)
-    if row.kind == "names":
-        return click.option(*row.names, name, type=Value(row), multiple=True, callback=_chain, help=row.help)
-    return click.option(*row.names, name, type=Value(row), help=row.help)
-
-
-def _chain(ctx: click.Context, param: click.Parameter, lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return lists as one."""
-    return tuple(itertools.chain(*lists))
+def names(*declarations: str, **attributes: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return an option that takes a list of names; a repeated option adds to the list."""
+    return click.option(
+        *declarations,
+        type=value("names"),
+        multiple=True,
+        callback=lambda ctx, param, lists: tuple(itertools.chain(*lists)),
+        **attributes,
+    )
 
 
 class PathName(click.Path):
-    """A path. It is not checked before it is read, but an empty path is refused: a variable was not set."""
+    """A path, which must not be empty: an empty path is usually a shell variable that was not set."""
 
     def __init__(self, *, allow_dash: bool = False, path_type: type | None = Path) -> None:
         super().__init__(readable=False, allow_dash=allow_dash, path_type=path_type)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
+        """Convert the text of a path."""
         if not str(value):
             self.fail("the name is empty", param, ctx)
         return super().convert(value, param, ctx)
 
 
 def value(kind: Kind, **bounds: Any) -> Value:
-    """Return the type of a value within bounds."""
+    """Return the type of a value of a kind, with bounds."""
     return Value(Option((), "", kind, **bounds))
 
 
@@ -118,14 +115,8 @@ threads = click.option(
 )
 
 
-def names(*declarations: str, **attributes: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return an option that takes names; given again, it adds to them."""
-    value = Value(Option(declarations, "", "names"))
-    return click.option(*declarations, type=value, multiple=True, callback=_chain, **attributes)
-
-
 def missing(default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return the option --missing, with its default in words."""
+    """Return the option --missing, with the default for its help."""
     return click.option(
         "--missing",
         type=click.Choice(["error", "drop"]),
@@ -145,7 +136,7 @@ output = click.option(
 
 
 def table_request(console: Console, tables: tuple[str, ...], given: dict[str, Any]) -> "TableRequest":
-    """Return the request for the tables; removes their options from `given`."""
+    """Return the request for the tables; remove its options from `given`."""
     from gmmcli.engine.blas import available_cpus
     from gmmcli.tables.operands import TableRequest
 
@@ -155,23 +146,24 @@ def table_request(console: Console, tables: tuple[str, ...], given: dict[str, An
 
 
 def source_date_epoch() -> int | None:
-    """Return SOURCE_DATE_EPOCH, which makes builds reproducible, or None.
+    """Return SOURCE_DATE_EPOCH, the time that reproducible builds set, or None.
 
     Raises
     ------
     Usage
-        It is not a number of seconds.
+        The variable is not a number of seconds.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
     if not (text.isascii() and text.isdecimal()) or len(text) > MAX_EPOCH_DIGITS:
-        raise Usage("SOURCE_DATE_EPOCH", f'not a number of seconds: "{text}"', "unset SOURCE_DATE_EPOCH")
+        fact = f'must be a number of seconds, not "{text}"'
+        raise Usage("SOURCE_DATE_EPOCH", fact, "unset SOURCE_DATE_EPOCH")
     return int(text)
 
 
 def general(command: Callable[..., T]) -> Callable[..., T]:
-    """Add the options that every verb has, and pass the console."""
+    """Add the options of every verb to a command, and pass it the console."""
 
     @click.option("-v", "--verbose", count=True, help="Also show information on stderr; -vv: every step.")
     @click.option("-q", "--quiet", count=True, help="Show only serious warnings on stderr; -qq: none.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ Outputs:
     type=options.value("number", least=0, most=1),
     default=0.01,
     show_default=True,
-    help="Share of the training rows below the limit of an outlier.",
+    help="Share of the training rows that count as outliers.",
 )
 @options.checkpoint
 @click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results are the same.")
@@ -76,21 +77,18 @@ def command(
     from gmmcli.jobs.predict import PredictRequest, predict
 
     if is_compressed(str(output)):
-        raise Usage(
-            f"-o {output}",
-            "output files are not compressed",
-            f"gmmcli predict ... | gzip > {shlex.quote(str(output))}",
-        )
+        hint = f"gmmcli predict ... | gzip > {shlex.quote(str(output))}"
+        raise Usage(f"-o {output}", "output files are not compressed", hint)
     if output_format is None:
         output_format = "csv" if output is None or not output.suffix else find_format(str(output))
     if output_format is None:
         known = ", ".join(f".{name}" for name in FORMATS)
         fact = f"no format has this suffix; known are {known}"
         raise Usage(f"-o {output}", fact, "add --output-format csv")
-    if output is None and output_format in BINARY and console.stdout_is_terminal:
-        raise Usage(
-            f"--output-format {output_format}", "is not for a terminal", f"add -o out.{output_format}"
-        )
+    to_terminal = output is None and sys.stdout.isatty()
+    if to_terminal and output_format in BINARY:
+        option = f"--output-format {output_format}"
+        raise Usage(option, "cannot be written to a terminal", f"add -o out.{output_format}")
     request = PredictRequest(
         table=options.table_request(console, tables, given),
         stdout=console.stdout() if output is None else None,
@@ -98,7 +96,6 @@ def command(
         output_format=output_format,
         **given,
     )
-    # Rows on a terminal show progress by themselves.
-    is_shown = output is None and console.stdout_is_terminal
-    with contextlib.nullcontext(untold) if is_shown else console.following("predicting") as progress:
+    # On a terminal, the rows themselves show the progress.
+    with contextlib.nullcontext(untold) if to_terminal else console.following("predicting") as progress:
         predict(request, console.notify, progress)

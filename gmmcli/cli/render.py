@@ -1,4 +1,4 @@
-"""Reports as text for people, and as JSON for programs."""
+"""Render reports as text for people and as JSON for programs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,21 +15,21 @@ def to_json(schema: str, items: Mapping[str, Any], why: Mapping[str, str] | None
     Parameters
     ----------
     schema : str
-        "gmmcli.fit/1", say.
+        For example "gmmcli.fit/1".
     items : mapping
     why : mapping, optional
-        For keys whose value is null: the reason. A null key K comes with K_why.
+        The reason why the value of a key may be null. After a null key K comes K_why.
     """
     import json  # not for --help
 
     document = {"schema": schema, **_explained(items, why or {})}
     text = json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n"
-    # A path that is not UTF-8 becomes the escapes of its bytes: JSON all the same.
+    # Bytes of a path that are not UTF-8 are escaped.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _explained(items: Mapping[str, Any], why: Mapping[str, str]) -> dict[str, Any]:
-    """Return the items with nulls explained, all the way down."""
+    """Return the items, and a reason for each null, also in nested objects."""
     found: dict[str, Any] = {}
     for key, value in items.items():
         plain = _plain(value)
@@ -41,7 +41,7 @@ def _explained(items: Mapping[str, Any], why: Mapping[str, str]) -> dict[str, An
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON can say; a number that is not finite is null."""
+    """Return a value for JSON; NaN and infinity become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 
 def fit_json(report: "FitReport") -> str:
-    """Return the report of fit."""
+    """Return the report of fit as JSON."""
     items = {name: getattr(report, name) for name in report.__dataclass_fields__ if name != "ending"}
     items["warnings"] = [notice.as_json() for notice in report.warnings]
     items["selection"] = []
@@ -60,7 +60,7 @@ def fit_json(report: "FitReport") -> str:
 
 
 def fit_summary(report: "FitReport") -> str:
-    """Return the one line for a terminal."""
+    """Return the report of fit in one line."""
     state = "converged" if report.converged else "not converged"
     return (
         f"{report.model_dir} checkpoint {report.checkpoint}: {plural(report.components, 'component')}, "
@@ -84,7 +84,7 @@ def score_text(report: "ScoreReport", metric: str | None) -> str:
 
 
 def score_json(report: "ScoreReport", metric: str | None) -> str:
-    """Return the report of score, with one metric or all."""
+    """Return the report of score as JSON, with one metric or all."""
 
     def chosen(metrics: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in metrics.items() if metric in (None, name)}
@@ -101,7 +101,7 @@ def score_json(report: "ScoreReport", metric: str | None) -> str:
 
 
 def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows of equal keys as TSV with a header."""
+    """Return rows with the same keys as TSV with a header."""
     rows = list(rows)
     if not rows:
         return ""
@@ -111,7 +111,7 @@ def rows_text(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Return a TSV cell."""
+    """Return a cell of TSV, quoted if necessary."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if any(c in text for c in '\t"\n\r'):
         return '"' + text.replace('"', '""') + '"'
@@ -119,5 +119,5 @@ def _cell(value: Any) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Return "1 step", "2 steps"."""
+    """Return a count with its noun, as "1 step" or "2,000 steps"."""
     return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -28,7 +28,7 @@ Examples:
     "--metric", type=click.Choice([*METRICS, *LABEL_METRICS]), metavar="NAME", help="Print only this value."
 )
 @click.option(
-    "--labels", metavar="COLUMN", help="Measure agreement with a column of labels; empty cells do not count."
+    "--labels", metavar="COLUMN", help="Measure agreement with a column of labels; skip empty cells."
 )
 @click.option("--by", metavar="COLUMN", help="Measure each group of rows.")
 @click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: use the first N*B rows.")

@@ -1,6 +1,6 @@
-"""Signals that end the program: before a job starts they kill it; a job first completes what it is writing.
+"""Signals that end the program. Before a job starts they kill it; a job first completes a write.
 
-The process dies by the signal itself, so that the shell and make see it, and says nothing.
+The process dies by the signal itself, so that the shell and make see it, and prints nothing.
 """
 
 import os
@@ -20,7 +20,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def catch() -> None:
-    """Pass signals to the job, except those that the caller ignores (nohup)."""
+    """Pass signals to the job, except signals that the parent ignores (nohup)."""
     sys.unraisablehook = _report_unraisable
     _install(interrupt.request)
 
@@ -31,7 +31,7 @@ def release() -> None:
     Raises
     ------
     Stopped
-        A signal came, and a library did not pass it on.
+        A signal came, and a library caught the exception.
     """
     _install(signal.SIG_DFL)
     interrupt.recall()
@@ -45,13 +45,13 @@ def die_by(signum: int) -> NoReturn:
 
 
 def _report_unraisable(unraisable: "UnraisableHookArgs") -> None:
-    """Report what a finaliser raises, except a signal: `release` acts on that."""
+    """Report what a finaliser raises, except `Stopped`, which `release` raises again."""
     if not isinstance(unraisable.exc_value, Stopped):
         sys.__unraisablehook__(unraisable)
 
 
 def _install(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Handle all signals in the same way."""
+    """Set the handler of every signal that ends the program."""
     for signum in ENDING:
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, handler)

@@ -1,1 +1,1 @@
-"""One file per format. Knows a mixture in the table's units, nothing of where it came from."""
+"""Export formats, one file each. Knows a mixture in the table's units, not where it came from."""

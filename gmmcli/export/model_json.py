@@ -1,4 +1,4 @@
-"""JSON export, and reading it back as the start of another model. Numbers round-trip exactly."""
+"""JSON export, and its use as the start of another model. Numbers round-trip exactly."""
 
 import json
 from dataclasses import replace
@@ -12,7 +12,7 @@ from gmmcli.errors import CovarianceNotPositive, TableUnusable
 from gmmcli.export.portable import PortableModel
 
 SCHEMA = "gmmcli.model/1"
-# Two halves of a covariance matrix may differ by so much of their standard deviations: other programs round.
+# The halves of a covariance matrix may differ by so many products of standard deviations: programs round.
 ASYMMETRY = 1e-8
 _BEGINNING = b'{"schema": "gmmcli.model/'
 _NUMBERS = {"weights", "means", "covariances"}
@@ -38,12 +38,12 @@ def encode(model: PortableModel) -> bytes:
 
 
 def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | None:
-    """Return mixture and features of a JSON export; None where the content is something else.
+    """Return mixture and features of a JSON export; None if the content is not one.
 
     Raises
     ------
     TableUnusable
-        It calls itself an export, or has the keys of one, but does not describe a mixture.
+        The content has the schema or the keys of an export, but does not describe a mixture.
     """
     try:
         document = json.loads(content)
@@ -72,7 +72,7 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
 
 
 def _numbers(value: Any, name: str) -> Array:
-    """Return nested lists of numbers as an array; `ValueError` where they are something else."""
+    """Convert nested lists of numbers to an array; raise `ValueError` if they are not numbers."""
     try:
         array = np.array(value)
     except ValueError:
@@ -83,7 +83,7 @@ def _numbers(value: Any, name: str) -> Array:
 
 
 def _check_features(features: Any, n_features: int) -> None:
-    """Raise `ValueError` where the names of the columns are not such."""
+    """Raise `ValueError` unless the features are as many different names as the means have columns."""
     if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
         raise ValueError("features must be a list of names")
     if len(features) != n_features:
@@ -94,7 +94,7 @@ def _check_features(features: Any, n_features: int) -> None:
 
 
 def _symmetric(mixture: Mixture) -> Mixture:
-    """Return the mixture with equal halves of matrices; `ValueError` if they differ by more than rounding."""
+    """Average the halves of each covariance; raise `ValueError` if they differ by more than rounding."""
     if mixture.covariance_type not in ("full", "tied"):
         return mixture
     covariances = mixture.covariances
@@ -108,7 +108,7 @@ def _symmetric(mixture: Mixture) -> Mixture:
 
 
 def _check_positive(mixture: Mixture, features: list[str]) -> None:
-    """Raise `ValueError` where a covariance is not positive definite, whatever the units of the columns."""
+    """Raise `ValueError` if a covariance is not positive definite; the units of columns do not matter."""
     variances = np.diagonal(covariances_of(mixture), axis1=-2, axis2=-1)
     for k, j in np.argwhere(~(variances > 0))[:1]:
         owner = _owner() if mixture.covariance_type == "tied" else _owner(k)
@@ -126,5 +126,5 @@ def _check_positive(mixture: Mixture, features: list[str]) -> None:
 
 
 def _owner(*component: int) -> str:
-    """Return whose covariance it is: that of all components, if of none."""
+    """Return the name of a component; without one, that of all."""
     return f"component {component[0]}" if component else "all components"

@@ -8,7 +8,7 @@ from gmmcli.export.portable import PortableModel
 
 
 def encode(model: PortableModel) -> bytes:
-    """Return an uncompressed .npz of arrays; texts are fixed-length Unicode."""
+    """Return an uncompressed .npz; texts are arrays of fixed-length Unicode."""
     mixture = model.mixture
     buffer = io.BytesIO()
     np.savez(

@@ -1,4 +1,4 @@
-"""The model as other programs get it."""
+"""The content of an export."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,12 @@ from gmmcli.core.mixture import Mixture
 
 @dataclass(frozen=True, eq=False)
 class PortableModel:
-    """A mixture in the table's units with the names it needs.
+    """A mixture in the table's units, its columns, and facts about its training.
 
     Parameters
     ----------
-    mixture : Mixture
-        In the table's units.
-    features : tuple of str
-    global_step : int
-    converged : bool
     log_likelihood : float
-        Of the table it was fitted to, nats, table's units.
-    rows : int
-    total_weight : float
+        Of the training rows, in nats and the table's units.
     """
 
     mixture: Mixture

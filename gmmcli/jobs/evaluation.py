@@ -1,4 +1,4 @@
-"""What a mixture says about the rows of a table, as every verb that applies it needs it."""
+"""Evaluate a mixture on the rows of a table, for every verb that applies a model."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,15 @@ from gmmcli.tables.source import Batch
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """Some rows and what the mixture says about them.
+    """A batch of rows, and the quantities that the mixture gives them.
 
     Parameters
     ----------
     batch : Batch
     found : dict of ndarray
-        Quantities of `gmmcli.core.kernel.posterior`; those of incomplete rows mean nothing.
+        Quantities of `gmmcli.core.kernel.posterior`; undefined for incomplete rows.
     incomplete : ndarray of shape (n_rows,), bool
+        Whether a row has a missing value.
     """
 
     batch: Batch
@@ -36,14 +37,14 @@ class Evaluated:
 
 
 def missing_of(asked: str | None, checkpoint: Checkpoint, subject: str = "the model") -> str:
-    """Return what becomes of rows with a missing value: as the model was fitted, if nothing is asked for."""
+    """Return how to treat rows with missing values: as asked, else as when the model was fitted."""
     return asked or Settings.from_json(checkpoint.settings, subject).missing
 
 
 def evaluate_batches(
     evaluator: Evaluator, batches: Iterable[Batch], features: Sequence[str], missing: str
 ) -> Iterator[Evaluated]:
-    """Evaluate rows as they arrive.
+    """Yield the batches of a table, evaluated.
 
     Raises
     ------
@@ -69,13 +70,12 @@ def evaluate_table(
     wanted : collection of str
         Quantities of `gmmcli.core.kernel.posterior`.
     missing : str, optional
-        As the model was fitted, if not given.
+        How to treat rows with missing values; by default, as when the model was fitted.
 
     Returns
     -------
     dict of ndarray
-        Log densities in the table's units. Where rows with a missing value are dropped, those have NaN, and
-        the assignment −1.
+        Log densities are in the table's units. Dropped rows have NaN, and the assignment −1.
 
     Raises
     ------

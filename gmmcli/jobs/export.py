@@ -24,17 +24,16 @@ _TIMESTAMPED = re.compile(r"[0-9]{10}")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What was asked for.
+    """A request to export a model; None means that an option was not given.
 
     Parameters
     ----------
     output : Path or None
-        One file; None with no export_dir is stdout.
+        The file to write; without it and `export_dir`, the report holds the content.
     export_dir : Path or None
-        Base of a new timestamped directory.
-    exports_to_keep : int or None
+        The folder in which a new directory, named by the time, is created.
     assets_extra : tuple of (str, Path)
-        Destination below assets.extra/, source.
+        For each file to copy its destination below assets.extra/ and its source.
     """
 
     model_dir: Path
@@ -47,7 +46,7 @@ class ExportRequest:
     checkpoint: int | None = None
 
     def check(self) -> None:
-        """Raise `Usage` where options do not go together."""
+        """Raise `Usage` if an option lacks one that it needs, or is given with one that it excludes."""
         if self.output is not None and self.export_dir is not None:
             raise Usage("-o", "cannot be used with --export-dir", "give one of them")
         if self.export_dir is None:
@@ -66,25 +65,35 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What came of it: the content where it is for stdout, the directory where one was made."""
+    """The content of an export to stdout, or the directory that was created."""
 
     content: bytes | None = None
     directory: Path | None = None
 
 
 def export(request: ExportRequest) -> ExportReport:
-    """Write the model in the format asked for.
+    """Export a model.
 
     Raises
     ------
     GmmError
-        A failed command leaves no partial target.
+        No part of the output is left behind.
     """
     request.check()
     if request.export_dir is not None:
         refuse_inside(f"--export-dir {request.export_dir}", request.export_dir, request.model_dir)
     _check_assets(request.assets_extra)
-    content = encode(_portable(request), request.export_format)
+    checkpoint = ModelDir(request.model_dir).load(request.checkpoint).checkpoint
+    model = PortableModel(
+        checkpoint.mixture,
+        checkpoint.features,
+        checkpoint.global_step,
+        checkpoint.converged,
+        checkpoint.log_likelihood,
+        checkpoint.statistics.rows,
+        checkpoint.statistics.total_weight,
+    )
+    content = encode(model, request.export_format)
     if request.export_dir is not None:
         return ExportReport(directory=_export_directory(request, request.export_dir, content))
     if request.output is None:
@@ -95,31 +104,16 @@ def export(request: ExportRequest) -> ExportReport:
     return ExportReport()
 
 
-def _portable(request: ExportRequest) -> PortableModel:
-    """Return the model as other programs get it."""
-    checkpoint = ModelDir(request.model_dir).load(request.checkpoint).checkpoint
-    fitness = checkpoint.fitness
-    return PortableModel(
-        checkpoint.mixture,
-        checkpoint.features,
-        checkpoint.global_step,
-        checkpoint.converged,
-        fitness.log_likelihood,
-        fitness.rows,
-        fitness.total_weight,
-    )
-
-
 def _check_assets(assets: Sequence[tuple[str, Path]]) -> None:
-    """Raise where a destination would leave assets.extra or be in another's way, or a source is no file."""
+    """Raise `Usage` if a destination leaves assets.extra/ or is taken, or if a source is not a file."""
     taken: list[PurePosixPath] = []
     for destination, source in assets:
         path = PurePosixPath(destination)
         option = f"--assets-extra {destination}={source}"
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in destination:
-            raise Usage(option, f"leaves {EXTRA}/", "DEST is a relative path without ..")
+            raise Usage(option, f"leaves {EXTRA}/", "DEST must be a relative path without ..")
         if any(path.is_relative_to(other) or other.is_relative_to(path) for other in taken):
-            raise Usage(option, "in the way of another DEST", "give each file a DEST of its own")
+            raise Usage(option, "clashes with another DEST", "give each file a DEST of its own")
         with reporting(source):
             is_file = stat.S_ISREG(source.stat().st_mode)
         if not is_file:
@@ -128,7 +122,7 @@ def _check_assets(assets: Sequence[tuple[str, Path]]) -> None:
 
 
 def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Path:
-    """Write `BASE/<seconds>/` aside, rename it, remove the oldest exports."""
+    """Write a directory under a temporary name, rename it to `BASE/<seconds>/`, remove the oldest exports."""
     if os.path.lexists(base) and not base.is_dir():
         raise CannotCreate(str(base), "not a directory")
     try:
@@ -143,7 +137,9 @@ def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Pat
         with aside(base, base, "export", make_folder) as (folder, _):
             _write_new(folder / f"model{FORMATS[request.export_format].suffix}", content)
             for destination, source in request.assets_extra:
-                _write_new(folder / EXTRA / destination, _read(source))
+                with reporting(source):
+                    asset = source.read_bytes()
+                _write_new(folder / EXTRA / destination, asset)
             for inner, _, _ in os.walk(folder):
                 sync_folder(Path(inner))
             target = _take_timestamp(base, folder)
@@ -154,7 +150,7 @@ def _export_directory(request: ExportRequest, base: Path, content: bytes) -> Pat
 
 
 def _take_timestamp(base: Path, aside: Path) -> Path:
-    """Rename to the current second; one that is taken is waited for, up to ten times."""
+    """Rename to the current second; if that exists, try the next second, up to ten times."""
     for _ in range(1 + CLASH_RETRIES):
         target = base / f"{int(time.time()):010d}"
         if not os.path.lexists(target):
@@ -166,11 +162,11 @@ def _take_timestamp(base: Path, aside: Path) -> Path:
             else:
                 return target
         time.sleep(1.0)
-    raise CannotCreate(str(target), f"exists, as did the {CLASH_RETRIES} tried before", "try again")
+    raise CannotCreate(str(target), f"exists; so did the {CLASH_RETRIES} names before it", "try again")
 
 
 def _remove_oldest(base: Path, keep: int, newest: Path) -> None:
-    """Keep the newest exports, the one just made among them; touch nothing that is not named like one."""
+    """Remove all but the `keep` newest exports; leave everything that is not named like an export."""
     exports = sorted(
         path
         for path in base.iterdir()
@@ -181,15 +177,9 @@ def _remove_oldest(base: Path, keep: int, newest: Path) -> None:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Write and sync one file of the directory that is being made."""
+    """Write and sync one file of the new directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(create_new(path), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _read(source: Path) -> bytes:
-    """Read an asset."""
-    with reporting(source):
-        return source.read_bytes()

@@ -13,54 +13,37 @@ from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
 from gmmcli.store.model_dir import Listing, ModelDir, Stored
 
-# What the end of a run adds to its row of the history.
-_OF_AN_END: tuple[str, ...] = ("checkpoint", "global_step", "mean_log_likelihood", "ending")
+# The columns of the history that the end of a run fills in, and all of them.
+_OF_AN_END = ("checkpoint", "global_step", "mean_log_likelihood", "ending")
+_COLUMNS = ("time", "event", "run", *_OF_AN_END, "kept", "tables")
 
 
 @dataclass(frozen=True, eq=False)
 class InspectReport:
-    """A checkpoint and what follows from it.
+    """A checkpoint, and what follows from it.
 
     Parameters
     ----------
     model_dir : str
-    stored : Stored
+    generation : int
+    checkpoint : Checkpoint
+    provenance : Provenance
     content_digest : str
     fitness : Fitness
-        Of the table it was fitted to, in the table's units.
+        Of the training rows, in the table's units.
     """
 
     model_dir: str
-    stored: Stored
+    generation: int
+    checkpoint: Checkpoint
+    provenance: Provenance
     content_digest: str
     fitness: Fitness
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The checkpoint itself."""
-        return self.stored.checkpoint
-
-    @property
-    def is_approximate(self) -> bool:
-        """Whether its statistics, and with them the fitness, were gathered under several mixtures."""
-        return self.checkpoint.memory.approximate
-
-    @property
-    def provenance(self) -> Provenance:
-        """Where it comes from."""
-        return provenance_of(self.stored)
-
-
-def provenance_of(stored: Stored) -> Provenance:
-    """Return where a checkpoint comes from: every one that was read from a file says so."""
-    if stored.checkpoint.provenance is None:
-        raise RuntimeError("a stored checkpoint has a provenance")
-    return stored.checkpoint.provenance
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One checkpoint file; nothing is known of what a damaged one holds."""
+    """One checkpoint file; the fields of a damaged one are None."""
 
     checkpoint: int
     bytes: int
@@ -72,7 +55,7 @@ class Kept:
 
 
 def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
-    """Return what the newest checkpoint, or that one, holds.
+    """Read a checkpoint, by default the newest.
 
     Raises
     ------
@@ -80,11 +63,25 @@ def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
     """
     stored = ModelDir(model_dir).load(generation)
     checkpoint = stored.checkpoint
-    return InspectReport(str(model_dir), stored, content_digest(checkpoint), checkpoint.fitness)
+    return InspectReport(
+        str(model_dir),
+        stored.generation,
+        checkpoint,
+        _provenance_of(stored),
+        content_digest(checkpoint),
+        checkpoint.fitness,
+    )
+
+
+def _provenance_of(stored: Stored) -> Provenance:
+    """Return the provenance of a checkpoint; every checkpoint that was read from a file has one."""
+    if stored.checkpoint.provenance is None:
+        raise RuntimeError("a stored checkpoint has a provenance")
+    return stored.checkpoint.provenance
 
 
 def list_generations(model_dir: Path) -> list[int]:
-    """Return the numbers of the checkpoints that are there, unread.
+    """Return the numbers of the checkpoints, without reading these.
 
     Raises
     ------
@@ -94,7 +91,7 @@ def list_generations(model_dir: Path) -> list[int]:
 
 
 def list_kept(model_dir: Path) -> list[Kept]:
-    """Return every checkpoint file, oldest first; each is read whole, one at a time.
+    """Read every checkpoint file, one at a time; return them oldest first.
 
     Raises
     ------
@@ -106,7 +103,7 @@ def list_kept(model_dir: Path) -> list[Kept]:
 
 
 def _kept(directory: ModelDir, listing: Listing) -> Kept | None:
-    """Return what a checkpoint file holds; None where retention has removed it in the meantime."""
+    """Read a checkpoint file; return None if retention has removed it."""
     number, size_bytes = listing.generation, listing.size_bytes
     try:
         stored = directory.load(number)
@@ -114,21 +111,21 @@ def _kept(directory: ModelDir, listing: Listing) -> Kept | None:
         return None
     except CheckpointCorrupt:
         return Kept(number, size_bytes)
-    checkpoint, created = stored.checkpoint, provenance_of(stored).created
+    checkpoint, created = stored.checkpoint, _provenance_of(stored).created
     tables = [operand.name for operand in checkpoint.operands]
     mean = checkpoint.mean_log_likelihood
     return Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables)
 
 
 def history(model_dir: Path) -> list[dict[str, Any]]:
-    """Return one row per run and per checkpoint: the log, united with the files kept.
+    """Return one row per run and per checkpoint, from the log and from the checkpoint files.
 
     Returns
     -------
     list of dict
-        Keys time, event ("run" or "checkpoint"), run, checkpoint, global_step, mean_log_likelihood, ending,
-        kept, tables (names of the tables that were read); None where unknown. A run without an end in the log
-        has the ending "unknown".
+        The keys are time, event ("run" or "checkpoint"), run, checkpoint, global_step, mean_log_likelihood,
+        ending, kept and tables (names of the tables that were read). Unknown values are None. If the log
+        lacks the end of a run, its ending is "unknown".
     """
     kept = {row.checkpoint: row for row in list_kept(model_dir)}
     rows: list[dict[str, Any]] = []
@@ -155,15 +152,11 @@ def history(model_dir: Path) -> list[dict[str, Any]]:
 
 def _row(source: dict[str, Any], event: str, **more: Any) -> dict[str, Any]:
     """Return a row of the history."""
-    keys = (
-        *("time", "event", "run", "checkpoint", "global_step", "mean_log_likelihood", "ending", "kept"),
-        "tables",
-    )
-    return {key: source.get(key) for key in keys} | {"event": event} | more
+    return {key: source.get(key) for key in _COLUMNS} | {"event": event} | more
 
 
 def standard_deviations(mixture: Mixture) -> Array:
-    """Return the sd of every component in every column, shape (n_components, n_features)."""
+    """Return the standard deviations of every component, shape (n_components, n_features)."""
     return np.sqrt(np.diagonal(covariances_of(mixture), axis1=1, axis2=2))
 
 
@@ -173,8 +166,8 @@ def variables(checkpoint: Checkpoint) -> dict[str, Array]:
     Returns
     -------
     dict of ndarray
-        The last three, alphas (K,), clusters (K, 1, d) and clusters_covs, are the names that
-        tf.contrib.factorization.GMM gave to weights, means and covariances.
+        The last three, alphas (K,), clusters (K, 1, d) and clusters_covs, are weights, means and covariances
+        under the names of tf.contrib.factorization.GMM.
     """
     mixture, units = checkpoint.mixture, checkpoint.units
     return {
@@ -195,12 +188,12 @@ def variables(checkpoint: Checkpoint) -> dict[str, Array]:
 
 
 def variable(checkpoint: Checkpoint, name: str) -> Array:
-    """Return one variable.
+    """Return one variable, in the table's units.
 
     Raises
     ------
     NotFound
-        Naming those there are.
+        There is no variable of this name; the error lists the names.
     """
     known = variables(checkpoint)
     if name not in known:

@@ -1,4 +1,4 @@
-"""The names of what score measures. Imports nothing, so that the command line may list them."""
+"""The names of the metrics. Imports nothing, because `--help` lists them."""
 
 METRICS = (
     "rows",

@@ -14,7 +14,7 @@ from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
 from gmmcli.jobs.reading import reading
 from gmmcli.jobs.target import refuse_input, refuse_input_as_stdout
-from gmmcli.notices import Notify, Progress, untold
+from gmmcli.notices import Notify, Progress
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables.blocks import rows_dropped
@@ -23,9 +23,7 @@ from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.sink import Sink, open_sink
 from gmmcli.tables.source import Tables
 
-DEFAULT_OUTPUTS = ("assignment", "probability", "log_density")
-DEFAULT_OUTLIER_QUANTILE = 0.01
-# Output: the quantity of the core that it is made of. `all` gives them in this order.
+# For each output the quantity of the core that it is computed from; `all` lists them in this order.
 QUANTITY = {
     "assignment": "assignment",
     "probability": "probability",
@@ -41,43 +39,44 @@ ALIASES = {"assignments": ("assignment",), "all_scores": ("distances",), "all": 
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What was asked for; None is "not given".
+    """A request to apply a model; None means that an option was not given.
 
     Parameters
     ----------
-    table : TableRequest
     outputs : tuple of str
-        Keys of QUANTITY or ALIASES, in the order wanted.
+        Keys of QUANTITY or ALIASES, in the order of the columns.
+    outlier_quantile : float
+        A row is an outlier if its log density is below this quantile of the training rows.
     output : Path or None
-        None is stdout.
-    passed : tuple of str or None
-        Patterns of columns to pass through; ("all",) for every column.
+        The file to write; if it is None, `stdout` is given.
+    passed : tuple of str
+        Patterns of columns to copy to the output; ("all",) for every column.
     batch_size : int or None
         Rows per write.
     missing : str or None
-        As the model was fitted, if None.
+        How to treat rows with missing values; by default, as when the model was fitted.
     """
 
     model_dir: Path
     table: TableRequest
-    stdout: BinaryIO | None = None
-    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
-    outlier_quantile: float = DEFAULT_OUTLIER_QUANTILE
-    output: Path | None = None
-    output_format: str = "csv"
-    passed: tuple[str, ...] = ()
-    checkpoint: int | None = None
-    batch_size: int | None = None
-    missing: str | None = None
+    stdout: BinaryIO | None
+    outputs: tuple[str, ...]
+    outlier_quantile: float
+    output: Path | None
+    output_format: str
+    passed: tuple[str, ...]
+    checkpoint: int | None
+    batch_size: int | None
+    missing: str | None
 
 
 def resolve_outputs(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the outputs that names and aliases stand for, each once.
+    """Replace aliases by the outputs that they stand for, and drop repetitions.
 
     Raises
     ------
     Usage
-        Naming an unknown one.
+        A name is unknown.
     """
     resolved: dict[str, None] = {}
     for name in names:
@@ -88,7 +87,7 @@ def resolve_outputs(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(resolved)
 
 
-def predict(request: PredictRequest, notify: Notify, progress: Progress = untold) -> None:
+def predict(request: PredictRequest, notify: Notify, progress: Progress) -> None:
     """Write a prediction for every row of the table.
 
     Raises
@@ -129,7 +128,7 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress = untold
 
 
 def _write(sink: Sink, columns: Mapping[str, Any], n_rows: int, batch_size: int | None) -> None:
-    """Write a batch, so many rows at a time."""
+    """Write a batch, `batch_size` rows at a time."""
     step = batch_size or max(n_rows, 1)
     for start in range(0, max(n_rows, 1), step):
         stop = min(start + step, n_rows)
@@ -137,37 +136,30 @@ def _write(sink: Sink, columns: Mapping[str, Any], n_rows: int, batch_size: int 
 
 
 class _Columns:
-    """The output columns: their names, and their values from what the core found.
+    """The output columns.
 
-    Parameters
+    Attributes
     ----------
-    checkpoint : Checkpoint
-    outputs : tuple of str
-    outlier_quantile : float
+    names : tuple of str
+        Column names in order.
+    wanted : tuple of str
+        The quantities of the core that the outputs are computed from.
     """
 
     def __init__(self, checkpoint: Checkpoint, outputs: tuple[str, ...], outlier_quantile: float) -> None:
         self._outputs = outputs
         self._log_jacobian = checkpoint.units.log_jacobian
-        self._n_components = checkpoint.state.n_components
         self._threshold = quantiles.quantile(checkpoint.quantiles, outlier_quantile)
-
-    @property
-    def wanted(self) -> tuple[str, ...]:
-        """Quantities of the core that the outputs need."""
-        return tuple(dict.fromkeys(QUANTITY[output] for output in self._outputs))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Column names in order."""
         names: list[str] = []
-        for output in self._outputs:
+        for output in outputs:
             stem = {"probabilities": "probability", "distances": "distance"}.get(output)
-            names += [output] if stem is None else [f"{stem}_{k}" for k in range(self._n_components)]
-        return tuple(names)
+            components = range(checkpoint.state.n_components)
+            names += [output] if stem is None else [f"{stem}_{k}" for k in components]
+        self.names = tuple(names)
+        self.wanted = tuple(dict.fromkeys(QUANTITY[output] for output in outputs))
 
     def make(self, found: dict[str, Any], incomplete: Booleans) -> dict[str, Any]:
-        """Return the columns of a batch; cells of incomplete rows are empty."""
+        """Return the columns of a batch; incomplete rows have empty cells."""
         arrays: list[Any] = []
         for output in self._outputs:
             values = found[QUANTITY[output]]
@@ -188,7 +180,7 @@ class _Columns:
 
 
 def _refuse_clashes(passed: Sequence[str], names: Sequence[str], tables: Tables) -> None:
-    """Raise `TableUnusable` where a passed column has the name of an output."""
+    """Raise `TableUnusable` if a passed column has the name of an output."""
     for name in passed:
         if name in names:
             raise TableUnusable(

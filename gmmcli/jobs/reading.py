@@ -1,4 +1,4 @@
-"""The table of a request, opened: the same for every verb that reads one."""
+"""Open the tables of a request, in the same way for every verb."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from gmmcli.tables.source import Tables, open_tables
 
 @contextlib.contextmanager
 def reading(request: TableRequest) -> Iterator[Tables]:
-    """Yield the tables of a request; BLAS keeps to one thread meanwhile.
+    """Yield the tables of a request; meanwhile BLAS uses one thread.
 
     Raises
     ------
     GmmError
-        What `open_tables` finds.
+        A table cannot be opened.
     """
     with (
         one_blas_thread(),

@@ -13,9 +13,10 @@ from gmmcli.core.mixture import Array, Booleans, Integers
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
-from gmmcli.jobs.metrics import LABEL_METRICS
+from gmmcli.jobs.metrics import LABEL_METRICS, METRICS
 from gmmcli.jobs.reading import reading
 from gmmcli.notices import Notice, Notify, Progress, untold
+from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables import wording
 from gmmcli.tables.blocks import rechunk, rows_dropped
@@ -23,27 +24,26 @@ from gmmcli.tables.columns import encode_texts, match_features, select_column
 from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.source import Batch
 
-# None where a group has no label to agree with.
+# None if no row of a group has a label.
 Metrics = dict[str, float | int | None]
-# Groups below a threshold that a message names.
+# A message names at most so many groups below the threshold.
 _GROUPS_NAMED = 10
-# Quantities of the core that are summed.
+# The quantities of the core that are summed over rows.
 _SUMMED = ("log_density", "distance", "log_max_posterior", "entropy")
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What was asked for; None is "not given".
+    """A request to measure a table; None means that an option was not given.
 
     Parameters
     ----------
-    table : TableRequest
-    labels, by : str or None
-        A column.
-    steps, batch_size : int or None
-        Together: the first steps · batch_size rows only.
     metric : str or None
-        The one that is asked for.
+        The metric to print; by default, all are.
+    labels, by : str or None
+        Names of columns.
+    steps, batch_size : int or None
+        Given together: measure only the first steps · batch_size rows.
     """
 
     model_dir: Path
@@ -58,7 +58,7 @@ class ScoreRequest:
     missing: str | None = None
 
     def check(self) -> None:
-        """Raise `Usage` where options do not go together."""
+        """Raise `Usage` if an option lacks one that it needs."""
         if (self.steps is None) != (self.batch_size is None):
             raise Usage("--steps", "must be given together with --batch-size", "give both")
         if self.metric in LABEL_METRICS and self.labels is None:
@@ -67,7 +67,7 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """Metrics by name, of the whole table and, with --by, of each group."""
+    """The metrics by name, of the whole table and, with --by, of each group."""
 
     model_dir: str
     checkpoint: int
@@ -79,32 +79,31 @@ class ScoreReport:
 
 
 def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) -> ScoreReport:
-    """Measure a table with a mixture.
+    """Measure how well a mixture explains a table.
 
     Raises
     ------
     TableUnusable
-        Zero rows, and what reading finds.
+        There are no rows or no labels, or the table cannot be read.
     GmmError
     """
     request.check()
     stored = ModelDir(request.model_dir).load(request.checkpoint)
-    checkpoint = stored.checkpoint
+    checkpoint, wanted = stored.checkpoint, ("assignment", *_SUMMED)
     missing = missing_of(request.missing, checkpoint, str(request.model_dir))
     notices: list[Notice] = []
     n_rows = n_dropped = 0
     with (
         reading(request.table) as tables,
-        Evaluator(
-            checkpoint.state, checkpoint.units, ("assignment", *_SUMMED), request.table.n_threads
-        ) as evaluator,
+        Evaluator(checkpoint.state, checkpoint.units, wanted, request.table.n_threads) as evaluator,
     ):
         features = match_features(tables, checkpoint.features, request.model_dir)
-        labels = request.labels and select_column(tables, request.labels)
-        by = request.by and select_column(tables, request.by)
+        labels, by = (
+            None if column is None else select_column(tables, column)
+            for column in (request.labels, request.by)
+        )
         extra = tuple(dict.fromkeys(name for name in (labels, by) if name is not None))
-        K = checkpoint.state.n_components
-        whole, groups = _Sums(K), defaultdict[str, _Sums](lambda: _Sums(K))
+        whole, groups = _Sums(checkpoint), defaultdict[str, _Sums](lambda: _Sums(checkpoint))
         batches = _first_rows(rechunk(tables.iter_batches(features, extra)), request)
         for evaluated in evaluate_batches(evaluator, batches, features, missing):
             rows = _Rows(evaluated.found, _coded(evaluated.batch, labels))
@@ -122,27 +121,21 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
         notify(notices[0])
     if not whole.rows:
         raise TableUnusable(name, "no rows to score")
-    if labels is not None and not whole.is_labelled:
+    if labels is not None and not whole.by_label:
         raise TableUnusable(name, f'column "{labels}" holds no label', "--labels with another column")
-
-    def measured(sums: _Sums) -> Metrics:
-        return sums.metrics(
-            checkpoint.units.log_jacobian, checkpoint.state.n_parameters, request.labels is not None
-        )
-
     return ScoreReport(
         str(request.model_dir),
         stored.generation,
         checkpoint.global_step,
-        measured(whole),
-        {group: measured(sums) for group, sums in groups.items()},
+        whole.metrics(is_labelled=labels is not None),
+        {group: sums.metrics(is_labelled=labels is not None) for group, sums in groups.items()},
         by,
         tuple(notices),
     )
 
 
 def check_threshold(request: ScoreRequest, report: ScoreReport) -> None:
-    """Raise `ThresholdMissed` if the mean log-likelihood of the table, or of a group, is too low."""
+    """Raise `ThresholdMissed` if the mean log-likelihood of the table, or of any group, is too low."""
     least = request.min_mean_log_likelihood
     if least is None:
         return
@@ -163,7 +156,7 @@ def check_threshold(request: ScoreRequest, report: ScoreReport) -> None:
 
 @dataclass(frozen=True)
 class _Coded:
-    """A text column as numbers into its distinct texts; None is an empty cell."""
+    """A text column: its distinct texts (None for empty cells), and for each row the index of its text."""
 
     codes: Integers
     texts: list[str | None]
@@ -171,13 +164,13 @@ class _Coded:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Quantities of some rows, and their labels."""
+    """The quantities and the labels of some rows."""
 
     found: dict[str, Array | Integers]
     labels: _Coded | None
 
     def where(self, members: Integers) -> "_Rows":
-        """Return some of the rows."""
+        """Return the rows at the given places."""
         labels = None if self.labels is None else _Coded(self.labels.codes[members], self.labels.texts)
         return _Rows({name: values[members] for name, values in self.found.items()}, labels)
 
@@ -185,24 +178,21 @@ class _Rows:
 class _Sums:
     """Sums over rows, from which every metric follows.
 
-    Parameters
+    Attributes
     ----------
-    n_components : int
+    rows : int
+    by_label : dict of ndarray
+        For each label the number of its rows in each component; labels without rows are absent.
     """
 
-    def __init__(self, n_components: int) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         self.rows = 0
+        self._checkpoint, self._n_components = checkpoint, checkpoint.state.n_components
         self._totals = dict.fromkeys(_SUMMED, 0.0)
-        self._by_label = defaultdict[str, Integers](lambda: np.zeros(n_components, dtype=np.int64))
-        self._n_components = n_components
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether any row has a label."""
-        return bool(self._by_label)
+        self.by_label = defaultdict[str, Integers](lambda: np.zeros(self._n_components, dtype=np.int64))
 
     def add(self, rows: _Rows) -> None:
-        """Add some rows; those without a label do not count where agreement with labels is measured."""
+        """Add rows; rows without a label do not count in the agreement with labels."""
         self.rows += rows.found["assignment"].size
         for name in _SUMMED:
             self._totals[name] += float(rows.found[name].sum())
@@ -212,41 +202,29 @@ class _Sums:
             counts = np.bincount(cells.astype(np.int64), minlength=len(texts) * K).reshape(-1, K)
             for text, row in zip(texts, counts, strict=True):
                 if text is not None and row.any():
-                    self._by_label[text] += row
+                    self.by_label[text] += row
 
-    def metrics(self, log_jacobian: float, n_parameters: int, labelled: bool) -> Metrics:
-        """Return every metric by name."""
-        total = self._totals
+    def metrics(self, *, is_labelled: bool) -> Metrics:
+        """Return every metric by name, with `is_labelled` also those of agreement with labels."""
+        total, checkpoint = self._totals, self._checkpoint
         fitness = Fitness(
-            total["log_density"] - self.rows * log_jacobian,
+            total["log_density"] - self.rows * checkpoint.units.log_jacobian,
             total["log_max_posterior"],
             self.rows,
             float(self.rows),
-            n_parameters,
+            checkpoint.state.n_parameters,
         )
-        found: Metrics = {
-            "rows": fitness.rows,
-            "total_weight": fitness.total_weight,
-            "log_likelihood": fitness.log_likelihood,
-            "mean_log_likelihood": fitness.mean_log_likelihood,
-            "distance_sum": total["distance"],
-            "aic": fitness.aic,
-            "bic": fitness.bic,
-            "icl": fitness.icl,
-            "entropy": total["entropy"],
-        }
-        if labelled:
-            table = np.array(list(self._by_label.values()), dtype=np.float64)
-            measures = (getattr(agreement, name) for name in LABEL_METRICS)
-            found |= {
-                name: measure(table) if self.is_labelled else None
-                for name, measure in zip(LABEL_METRICS, measures, strict=True)
-            }
+        sums = {"distance_sum": total["distance"], "entropy": total["entropy"]}
+        found: Metrics = {name: sums[name] if name in sums else getattr(fitness, name) for name in METRICS}
+        if is_labelled:
+            table = np.array(list(self.by_label.values()), dtype=np.float64)
+            for name in LABEL_METRICS:
+                found[name] = getattr(agreement, name)(table) if self.by_label else None
         return found
 
 
 def _first_rows(batches: Iterator[Batch], request: ScoreRequest) -> Iterator[Batch]:
-    """Yield the batches that hold the first steps x batch size rows."""
+    """Yield the first steps x batch size rows, or all."""
     if request.steps is None or request.batch_size is None:
         yield from batches
         return
@@ -259,12 +237,12 @@ def _first_rows(batches: Iterator[Batch], request: ScoreRequest) -> Iterator[Bat
 
 
 def _coded(batch: Batch, column: str | None) -> _Coded | None:
-    """Return a column of the batch as codes."""
+    """Return a column of a batch as codes; None for no column."""
     return None if column is None else _Coded(*encode_texts(batch.extra[column]))
 
 
 def _split(coded: _Coded | None, complete: Booleans) -> Iterator[tuple[str, Integers]]:
-    """Yield the rows of each group, those with missing values left out; an empty cell is a group too."""
+    """Yield the complete rows of each group; rows with an empty cell form a group, too."""
     if coded is None:
         return
     order = np.argsort(coded.codes, kind="stable")

@@ -1,4 +1,4 @@
-"""What computed a result, for the checkpoint and --version -v."""
+"""The versions of the software, for checkpoints and --version -v."""
 
 import platform
 from importlib import metadata

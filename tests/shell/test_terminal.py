@@ -62,7 +62,7 @@ def test_quiet_hides_what_is_not_serious_and_twice_quiet_hides_all(
         ("fit -m new -k 2", "gmmcli fit: TABLE: none given, and stdin is a terminal"),
         (
             "predict -m geyser --output-format parquet faithful.csv",
-            "gmmcli predict: --output-format parquet: is not for a terminal",
+            "gmmcli predict: --output-format parquet: cannot be written to a terminal",
         ),
     ],
 )

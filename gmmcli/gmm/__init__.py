@@ -1,4 +1,4 @@
-"""The estimator of tf.contrib.factorization, and what its arguments are made of."""
+"""The estimator of tf.contrib.factorization, and the types of its arguments."""
 
 from gmmcli.gmm.arguments import RunConfig, Step
 from gmmcli.gmm.estimator import GMM

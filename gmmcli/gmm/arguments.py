@@ -1,4 +1,4 @@
-"""Arguments of the estimator: checks, and what they stand for."""
+"""The arguments of the estimator: their checks, and their conversion for the jobs."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ from gmmcli.notices import Notice
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import hold
 
-# Arguments of the constructor that are settings of the model.
+# The arguments of the constructor that set a setting of the model.
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
 LOG = logging.getLogger("gmmcli")
 _FAMILIAR = {
@@ -32,24 +32,24 @@ _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
 
 
 def name_here(name: str) -> str:
-    """Return ": use NAME" for an argument of GaussianMixture that has another name here, else ""."""
+    """Return ": use NAME" if an argument of GaussianMixture has another name here, else ""."""
     return f": use {_FAMILIAR[name]}" if name in _FAMILIAR else ""
 
 
 def in_a_line(value: Any) -> str:
-    """Return a value for a message, in one line of at most 60 characters."""
+    """Return a value for a message; only its type if it is long."""
     text = repr(value)
     return text if len(text) <= 60 and "\n" not in text else f"of type {type(value).__name__}"
 
 
 def check_integer(least: int, **values: Any) -> None:
-    """Raise `Usage` where an argument is neither None nor an integer >= `least`."""
+    """Raise `Usage` unless each argument is None or an integer >= `least`."""
     for name, value in values.items():
         _check(Option((), "", least=least), name, value)
 
 
 def _check(row: Option, name: str, value: Any) -> None:
-    """Raise `Usage` where an argument is neither None nor what a row allows."""
+    """Raise `Usage` unless an argument is None or a value that an option allows."""
     if value is not None:
         try:
             row.checked(value, in_a_line(value))
@@ -97,7 +97,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Step:
-    """What a monitor is called with: the number of steps so far, and the mean log-likelihood after them."""
+    """The argument of a monitor: the number of steps of the model, and the mean log-likelihood after them."""
 
     global_step: int
     mean_log_likelihood: float
@@ -119,14 +119,14 @@ def check_monitors(monitors: Any) -> None:
         raise Usage("monitors", f"must be a list of callables, not {in_a_line(monitors)}")
 
 
-def is_any_done(monitors: Sequence[Monitor] | None, step: Step) -> bool:
-    """Call every monitor with a step; return whether one of them asks for the end of the run."""
-    answers = [monitor(step) for monitor in monitors or ()]
+def call_monitors(monitors: Sequence[Monitor] | None, global_step: int, mean_log_likelihood: float) -> bool:
+    """Call every monitor; return whether one of them ends the run."""
+    answers = [monitor(Step(global_step, mean_log_likelihood)) for monitor in monitors or ()]
     return any(answers)
 
 
 def log_notice(notice: Notice) -> None:
-    """Log a warning, or information, of a job."""
+    """Pass a notice of a job to Python's logging."""
     LOG.log(logging.INFO if notice.level == "information" else logging.WARNING, notice.text)
 
 
@@ -166,15 +166,15 @@ def validate(params: Mapping[str, Any]) -> None:
         raise Usage("restarts", "given means are a single start", "omit it")
 
 
-def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMemory:
-    """Return the table that x is, or that input_fn returns.
+def operand_of(x: Any, y: Any = None, input_fn: Callable[[], Any] | None = None) -> str | InMemory:
+    """Return the table that is x, or that input_fn returns.
 
     Raises
     ------
     Usage
-        Both are given, or neither.
+        Both x and input_fn are given, or neither.
     TableUnusable
-        It is not a table.
+        The object is not a table.
     """
     if input_fn is not None and (x is not None or y is not None):
         raise Usage("input_fn", "cannot be used with x and y", "give one of them")
@@ -188,9 +188,9 @@ def operand_of(x: Any, y: Any, input_fn: Callable[[], Any] | None) -> str | InMe
     return str(content) if isinstance(content, (str, PathLike)) else hold(content)
 
 
-def x_or_input_fn(given: Any) -> tuple[Any, Callable[[], Any] | None]:
-    """Return x and input_fn; the original has one argument for both."""
-    return (None, given) if callable(given) else (given, None)
+def x_or_input_fn(given: Any) -> dict[str, Any]:
+    """Return the keyword x or input_fn for an argument that may be either."""
+    return {"input_fn" if callable(given) else "x": given}
 
 
 def split(operand: str | InMemory, batch_size: int) -> Iterator[InMemory]:
@@ -202,7 +202,7 @@ def split(operand: str | InMemory, batch_size: int) -> Iterator[InMemory]:
 
 
 def first_rows(operand: str | InMemory, batch_size: int | None, steps: int | None) -> str | InMemory:
-    """Return the first batch_size · steps rows of a table; all rows if one of them is None."""
+    """Return the first batch_size · steps rows of a table; if either is None, all rows."""
     if batch_size is None or steps is None:
         return operand
     if isinstance(operand, str):
@@ -211,12 +211,12 @@ def first_rows(operand: str | InMemory, batch_size: int | None, steps: int | Non
 
 
 def generation_of(checkpoint_path: Any, model_dir: str) -> int:
-    """Return the number of a checkpoint, given its number or the path of its file.
+    """Return the number of a checkpoint, given by its number or by the path of its file.
 
     Raises
     ------
     Usage
-        It is neither of them, or the file of another model.
+        The argument is neither a number nor the path of a checkpoint in `model_dir`.
     """
     if not isinstance(checkpoint_path, (str, PathLike)):
         check_integer(1, checkpoint_path=checkpoint_path)

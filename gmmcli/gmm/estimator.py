@@ -14,12 +14,11 @@ from gmmcli.gmm.arguments import (
     SETTINGS,
     Monitor,
     RunConfig,
-    Step,
+    call_monitors,
     check_integer,
     check_monitors,
     first_rows,
     in_a_line,
-    is_any_done,
     name_here,
     operand_of,
     refuse,
@@ -31,7 +30,7 @@ from gmmcli.gmm.scikit import ScikitNames
 from gmmcli.jobs import inspect as inspection
 from gmmcli.tables.held import InMemory
 
-# Settings that are arguments by name only: the others are the original's.
+# The settings that the original has as arguments; the others are keywords of ours.
 ORIGINAL = ("num_clusters", "random_seed", "params", "initial_clusters", "covariance_type")
 KEYWORDS = {name: row for name, row in SETTINGS.items() if name not in ORIGINAL}
 
@@ -149,7 +148,8 @@ class GMM(ScikitNames, Exports):
         check_integer(0, steps=steps, max_steps=max_steps)
         check_integer(1, batch_size=batch_size)
         check_monitors(monitors)
-        self._learn(x, y, input_fn, monitors, steps=steps, max_steps=max_steps, batch_size=batch_size)
+        operand = operand_of(x, y, input_fn)
+        self._run(operand, monitors, steps=steps, max_steps=max_steps, batch_size=batch_size)
         return self
 
     def partial_fit(
@@ -188,9 +188,8 @@ class GMM(ScikitNames, Exports):
         operand = operand_of(x, y, input_fn)
         parts = [operand] if batch_size is None else split(operand, batch_size)
         for part in parts:
-            report = self._run(self._to_learn_from(part), steps=steps, partial=True)
-            told = Step(report.global_step, report.mean_log_likelihood)
-            if is_any_done(monitors, told):
+            report = self._run(part, steps=steps, partial=True)
+            if call_monitors(monitors, report.global_step, report.mean_log_likelihood):
                 break
         return self
 
@@ -248,7 +247,7 @@ class GMM(ScikitNames, Exports):
         if unknown := set(names) - {self.ALL_SCORES, self.ASSIGNMENTS}:
             known = f"{self.ALL_SCORES!r}, {self.ASSIGNMENTS!r}"
             raise Usage("outputs", f"{min(unknown)!r} is not an output; known are {known}")
-        found = self._predictions(operand_of(x, None, input_fn))
+        found = self._predictions(operand_of(x, input_fn=input_fn))
         if not as_iterable:
             return {name: found[name] for name in names}
         return ({name: found[name][i] for name in names} for i in range(len(found[self.ASSIGNMENTS])))
@@ -268,8 +267,7 @@ class GMM(ScikitNames, Exports):
             Ignored: the result does not depend on them.
         """
         del batch_size, outputs
-        x, function = x_or_input_fn(input_fn)
-        operand = operand_of(x, None, function)
+        operand = operand_of(**x_or_input_fn(input_fn))
         assignments: list[int] = self._evaluate(operand, ("assignment",))["assignment"].tolist()
         return iter(assignments)
 
@@ -284,8 +282,8 @@ class GMM(ScikitNames, Exports):
         batch_size, steps : int, optional
             Given together: use only the first batch_size · steps rows.
         """
-        x, function = x_or_input_fn(input_fn)
-        return float(self.evaluate(x, None, function, batch_size=batch_size, steps=steps)[self.SCORES])
+        found = self.evaluate(**x_or_input_fn(input_fn), batch_size=batch_size, steps=steps)
+        return float(found[self.SCORES])
 
     def evaluate(
         self,
@@ -337,9 +335,8 @@ class GMM(ScikitNames, Exports):
             raise Usage("metrics", f"must be a dict of callables, not {in_a_line(metrics)}")
         refuse("is not supported", feed_fn=feed_fn, hooks=hooks)
         check_integer(1, batch_size=batch_size, steps=steps)
-        generation = self._generation(checkpoint_path)
         operand = first_rows(operand_of(x, y, input_fn), batch_size, steps)
-        found = self._measure(operand, generation)
+        found = self._measure(operand, checkpoint_path)
         n_batches = 1 if batch_size is None else -(-found["rows"] // batch_size)
         found[self.SCORES] = found["distance_sum"]
         found["loss"] = found["distance_sum"] / n_batches
@@ -371,14 +368,14 @@ class GMM(ScikitNames, Exports):
         """Return the covariances, in the table's units, shape (K, d, d), (d, d), (K, d) or (K,) by type."""
         return self.covariances_
 
-    def _predictions(self, operand: str | InMemory, generation: int | None = None) -> dict[str, Any]:
+    def _predictions(self, operand: str | InMemory, checkpoint_path: Any = None) -> dict[str, Any]:
         """Return distances, shape (n_samples, num_clusters), and assignments of all rows."""
-        found = self._evaluate(operand, ("distances", "assignment"), generation)
+        found = self._evaluate(operand, ("distances", "assignment"), checkpoint_path)
         return {self.ALL_SCORES: found["distances"], self.ASSIGNMENTS: found["assignment"]}
 
 
 def _describe_settings() -> None:
-    """Put the settings that are keywords into the signature and the docstring."""
+    """Add the settings that are keywords to the signature and the docstring."""
     instance, first, *others, n_threads, _ = signature(GMM.__init__).parameters.values()
     first = first.replace(default=Parameter.empty, annotation=int)
     keywords = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Any) for name in KEYWORDS]

@@ -109,9 +109,9 @@ class Exports(Fitted):
         *,
         as_text: bool = False,
     ) -> str:
-        """Write an export, return its directory."""
+        """Write an export; return its directory."""
         check_integer(1, exports_to_keep=exports_to_keep)
-        stored = self._load(self._generation(checkpoint_path))
+        stored = self._load(checkpoint_path)
         request = ExportRequest(
             self._directory(),
             "json" if as_text else "npz",

@@ -1,9 +1,9 @@
-"""Parameters and directory of the estimator, and calls of the jobs: what all of its methods use."""
+"""The parameters and the model directory of the estimator, and its calls of the jobs."""
 
 import functools
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, cast
@@ -22,14 +22,12 @@ from gmmcli.gmm.arguments import (
     LOG,
     Monitor,
     RunConfig,
-    Step,
+    call_monitors,
     generation_of,
     in_a_line,
     in_terms_of_python,
-    is_any_done,
     log_notice,
     name_here,
-    operand_of,
     validate,
 )
 from gmmcli.jobs import inspect as inspection
@@ -37,6 +35,7 @@ from gmmcli.jobs.evaluation import evaluate_table
 from gmmcli.jobs.fit import fit
 from gmmcli.jobs.reading import reading
 from gmmcli.jobs.score import ScoreRequest, score
+from gmmcli.notices import untold
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir, Stored
 from gmmcli.tables.columns import select_features
@@ -44,7 +43,7 @@ from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import write_means
 from gmmcli.tables.operands import TableRequest
 
-# The newest checkpoint as each estimator has read it: no part of its state, and not pickled.
+# The newest checkpoint that each estimator has read; not pickled with it.
 _KNOWN: "WeakKeyDictionary[Fitted, Stored]" = WeakKeyDictionary()
 
 
@@ -76,7 +75,7 @@ class Fitted:
         if name in params:
             return params[name]
         if hasattr(type(self), name):
-            return object.__getattribute__(self, name)  # a property that had no answer says why
+            return object.__getattribute__(self, name)  # a property failed: raise its error again
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -86,7 +85,7 @@ class Fitted:
             object.__setattr__(self, name, value)
 
     def __sklearn_clone__(self) -> Self:
-        # In a shared directory, folds would learn from each other.
+        # In a shared directory, the folds of a search would learn from each other.
         clone = type(self)(**{**self._params, "model_dir": None})
         clone._is_clone = True
         return clone
@@ -124,7 +123,7 @@ class Fitted:
         return self
 
     def _directory(self) -> Path:
-        """Return the model directory; make a temporary one where none was given."""
+        """Return the model directory; if none was given, create a temporary one."""
         if self._params["model_dir"] is not None:
             return Path(self._params["model_dir"])
         if self._temporary is None:
@@ -142,19 +141,20 @@ class Fitted:
         except NotFound:
             return False
 
-    def _load(self, generation: int | None = None) -> Stored:
-        """Return the newest checkpoint, or another.
+    def _load(self, checkpoint_path: Any = None) -> Stored:
+        """Return the newest checkpoint, or the one with the given number or path.
 
         Raises
         ------
         NotFitted
             There is no model yet.
         Usage
-            It is of another number of components or type than the estimator.
+            The model has another number of components or another covariance type than the estimator.
         GmmError
         """
         if not self._has_model():
             raise _not_fitted(type(self).__name__)
+        generation = None if checkpoint_path is None else generation_of(checkpoint_path, self.model_dir)
         stored = ModelDir(self._directory()).load(generation, _KNOWN.get(self))
         if generation is None:
             _KNOWN[self] = stored
@@ -170,26 +170,22 @@ class Fitted:
                 )
         return stored
 
-    def _generation(self, checkpoint_path: Any) -> int | None:
-        """Return the number of a checkpoint that is asked for, or None."""
-        return None if checkpoint_path is None else generation_of(checkpoint_path, self.model_dir)
-
     def _table(self, operand: str | InMemory) -> TableRequest:
         """Return the request for a table."""
         return TableRequest((operand,), n_threads=self._params["n_threads"] or available_cpus())
 
     def _evaluate(
-        self, operand: str | InMemory, wanted: Collection[str], generation: int | None = None
+        self, operand: str | InMemory, wanted: Collection[str], checkpoint_path: Any = None
     ) -> dict[str, Any]:
         """Return quantities of all rows of a table, each of shape (n_rows,) or (n_rows, num_clusters)."""
-        checkpoint = self._load(generation).checkpoint
+        checkpoint = self._load(checkpoint_path).checkpoint
         table = self._table(with_model_columns(operand, checkpoint))
         with in_terms_of_python():
             return evaluate_table(table, checkpoint, wanted, self._params["missing"])
 
-    def _measure(self, operand: str | InMemory, generation: int | None = None) -> dict[str, Any]:
-        """Return how well the mixture explains a table: metrics of `score`, checkpoint, global_step."""
-        stored = self._load(generation)
+    def _measure(self, operand: str | InMemory, checkpoint_path: Any = None) -> dict[str, Any]:
+        """Return the metrics of `score` for a table, and the number and the step of the checkpoint."""
+        stored = self._load(checkpoint_path)
         table = self._table(with_model_columns(operand, stored.checkpoint))
         request = ScoreRequest(
             self._directory(), table, checkpoint=stored.generation, missing=self._params["missing"]
@@ -198,38 +194,19 @@ class Fitted:
             report = score(request, log_notice)
         return {**report.metrics, "checkpoint": report.checkpoint, "global_step": report.global_step}
 
-    def _learn(
-        self,
-        x: Any,
-        y: Any,
-        input_fn: Callable[[], Any] | None,
-        monitors: Sequence[Monitor] | None = None,
-        **options: Any,
-    ) -> InMemory | str:
-        """Run a fit to the table that is given; return that."""
-        operand = self._to_learn_from(operand_of(x, y, input_fn))
-        self._run(operand, monitors, **options)
-        return operand
-
-    def _to_learn_from(self, operand: str | InMemory) -> str | InMemory:
-        """Return a table to learn from; an array's columns are those of the model, if there is one."""
-        return with_model_columns(operand, self._load().checkpoint) if self._has_model() else operand
-
     def _run(
         self, operand: str | InMemory, monitors: Sequence[Monitor] | None = None, **options: Any
     ) -> FitReport:
-        """Run a fit, return its report."""
+        """Fit a table; return the report."""
         config, is_new = self.config, not self._has_model()
-
-        def monitor(step: int, mean_log_likelihood: float) -> bool:
-            return is_any_done(monitors, Step(step, mean_log_likelihood))
-
+        is_partial = options.get("partial", False)
+        settings = self._settings(is_new)
         with tempfile.TemporaryDirectory(prefix="gmmcli-") as directory:
-            settings = self._settings(is_new)
             if is_new:
                 self._check_rows(operand)
                 settings["init"] = self._start(operand, Path(directory))
-            is_partial = options.get("partial", False)
+            else:
+                operand = with_model_columns(operand, self._load().checkpoint)
             request = FitRequest(
                 self._directory(),
                 self._table(operand),
@@ -237,14 +214,14 @@ class Fitted:
                 checkpoint_steps=None if is_partial else config.save_checkpoints_steps,
                 checkpoint_seconds=None if is_partial else config.save_checkpoints_secs,
                 log_every=config.save_summary_steps,
-                monitor=monitor if monitors else None,
+                monitor=functools.partial(call_monitors, monitors) if monitors else None,
                 **options,
             )
             with in_terms_of_python():
-                return fit(request, log_notice, lambda text: None)
+                return fit(request, log_notice, untold)
 
     def _settings(self, is_new: bool) -> dict[str, Any]:
-        """Return what the estimator says of a run; None is "as the model has it"."""
+        """Return the settings that the estimator gives; None keeps the value of the model."""
         config = self.config
         settings: dict[str, Any] = {"keep": config.keep_checkpoint_max, "keep_every": config.keep_every}
         for name, row in options_of(Settings):
@@ -254,9 +231,10 @@ class Fitted:
         return settings
 
     def _check_rows(self, operand: str | InMemory) -> None:
-        """Raise `TableUnusable` where a table in memory has too few rows to begin with, or an empty column.
+        """Raise `TableUnusable` if a table in memory has too few rows for a new model, or an empty column.
 
-        An array's columns are found by place: one cannot be left out in silence, as of tables with names.
+        A fit skips empty columns of other tables. Columns of an array have no names, so that one that is
+        missing later could not be recognised.
         """
         n_clusters = self._params["num_clusters"]
         if not isinstance(operand, InMemory) or not len(operand):
@@ -270,7 +248,7 @@ class Fitted:
                     raise TableUnusable(operand.name, f"column {column} has no value: NaN throughout")
 
     def _start(self, operand: str | InMemory, directory: Path) -> str:
-        """Return what --init takes: a word, or a file, which given means are written to."""
+        """Return the value of --init, a word or a path; write an array of means to a file."""
         initial = self._params["initial_clusters"]
         if isinstance(initial, (str, PathLike)):
             if initial not in WORDS and not Path(initial).is_file():
@@ -285,32 +263,32 @@ class Fitted:
 
 
 def with_model_columns(operand: str | InMemory, checkpoint: Checkpoint) -> str | InMemory:
-    """Return an operand; an array's columns are the model's, in their order.
+    """Return an operand; if it is an array, its columns get the names of the model's columns.
 
     Raises
     ------
     TableUnusable
-        An array of another number of columns.
+        An array has another number of columns than the model.
     """
     if not isinstance(operand, InMemory) or not operand.is_array:
         return operand
     found, expected = operand.content.shape[1], len(checkpoint.features)
     if found != expected:
-        # Words that scikit-learn's tools look for.
+        # scikit-learn's checks look for these words.
         fact = f"X has {found} features, but GMM is expecting {expected} features as input"
         raise TableUnusable(operand.name, fact)
     return operand.named(checkpoint.features)
 
 
 def _not_fitted(subject: str) -> NotFitted:
-    """Return the error of a method that needs a model; scikit-learn's as well, where that is loaded."""
+    """Return the error of a method that needs a model; if scikit-learn is loaded, it is also its error."""
     kind = _kind_for_scikit_learn() if "sklearn" in sys.modules else NotFitted
     return kind(subject, "no model yet: call fit first")
 
 
 @functools.cache
 def _kind_for_scikit_learn() -> type[NotFitted]:
-    """Return the error that is scikit-learn's too; another process makes its own."""
+    """Return a class of errors that is also scikit-learn's; each process creates its own."""
     from sklearn.exceptions import NotFittedError
 
     methods = {"__reduce__": lambda self: (_not_fitted, (self.subject,))}

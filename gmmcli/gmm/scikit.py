@@ -1,6 +1,7 @@
 """Methods and attributes of scikit-learn's GaussianMixture."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -8,6 +9,28 @@ from gmmcli.core.mixture import Array, Integers
 from gmmcli.core.sampling import draw
 from gmmcli.gmm.arguments import check_integer, operand_of
 from gmmcli.gmm.fitted import Fitted
+from gmmcli.store.checkpoint import Checkpoint
+
+T = TypeVar("T")
+
+
+class Learnt(property, Generic[T]):
+    """A read-only attribute of an estimator that is computed from the newest checkpoint.
+
+    Parameters
+    ----------
+    read : callable
+        Computes the value.
+    text : str
+        The docstring.
+    """
+
+    def __init__(self, read: Callable[[Checkpoint], T], text: str) -> None:
+        super().__init__(lambda model: read(model._load().checkpoint), doc=text)
+
+    def __get__(self, model: Any, owner: type | None = None, /) -> T:
+        value: T = super().__get__(model, owner)
+        return value
 
 
 class ScikitNames(Fitted):
@@ -22,18 +45,19 @@ class ScikitNames(Fitted):
             As for `fit`.
         y : ignored
         """
-        operand = self._learn(X, y, None)
+        operand = operand_of(X, y)
+        self._run(operand)
         assignments: Integers = self._evaluate(operand, ("assignment",))["assignment"]
         return assignments
 
     def predict_proba(self, X: Any) -> Array:
         """Return the posterior probability of each component, shape (n_samples, num_clusters)."""
-        probabilities: Array = self._evaluate(operand_of(X, None, None), ("probabilities",))["probabilities"]
+        probabilities: Array = self._evaluate(operand_of(X), ("probabilities",))["probabilities"]
         return probabilities
 
     def score_samples(self, X: Any) -> Array:
         """Return the log density of each row, shape (n_samples,), in nats and the table's units."""
-        densities: Array = self._evaluate(operand_of(X, None, None), ("log_density",))["log_density"]
+        densities: Array = self._evaluate(operand_of(X), ("log_density",))["log_density"]
         return densities
 
     def sample(self, n_samples: int = 1, random_seed: int | None = None) -> tuple[Array, Integers]:
@@ -57,64 +81,48 @@ class ScikitNames(Fitted):
 
     def aic(self, X: Any) -> float:
         """Return Akaike's information criterion for a table: smaller is better."""
-        return self._criterion(X, "aic")
+        return float(self._measure(operand_of(X))["aic"])
 
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion for a table: smaller is better."""
-        return self._criterion(X, "bic")
+        return float(self._measure(operand_of(X))["bic"])
 
-    @property
-    def weights_(self) -> Array:
-        """Weights of the components, shape (num_clusters,)."""
-        return np.array(self._load().checkpoint.mixture.weights)
-
-    @property
-    def means_(self) -> Array:
-        """Means, shape (num_clusters, n_features), in the table's units."""
-        return np.array(self._load().checkpoint.mixture.means)
-
-    @property
-    def covariances_(self) -> Array:
-        """Covariances, in the table's units, shape (K, d, d), (d, d), (K, d) or (K,) by their type."""
-        return np.array(self._load().checkpoint.mixture.covariances)
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the newest checkpoint has converged."""
-        return self._load().checkpoint.converged
-
-    @property
-    def n_iter_(self) -> int:
-        """Number of steps of the model, over all fits."""
-        return self._load().checkpoint.global_step
-
-    @property
-    def lower_bound_(self) -> float:
-        """Mean log-likelihood of the training rows, in nats and the table's units."""
-        return self._load().checkpoint.mean_log_likelihood
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns of the model."""
-        return len(self._load().checkpoint.features)
-
-    @property
-    def feature_names_in_(self) -> Any:
-        """Names of the columns of the model, shape (n_features,); x0, x1 and so on for an array."""
-        return np.array(self._load().checkpoint.features, dtype=object)
+    weights_ = Learnt(
+        lambda checkpoint: np.array(checkpoint.mixture.weights),
+        "Weights of the components, shape (num_clusters,).",
+    )
+    means_ = Learnt(
+        lambda checkpoint: np.array(checkpoint.mixture.means),
+        "Means, shape (num_clusters, n_features), in the table's units.",
+    )
+    covariances_ = Learnt(
+        lambda checkpoint: np.array(checkpoint.mixture.covariances),
+        "Covariances, in the table's units, shape (K, d, d), (d, d), (K, d) or (K,) by their type.",
+    )
+    converged_ = Learnt(
+        lambda checkpoint: checkpoint.converged, "Whether the newest checkpoint has converged."
+    )
+    n_iter_ = Learnt(
+        lambda checkpoint: checkpoint.global_step, "Number of steps of the model, over all fits."
+    )
+    lower_bound_ = Learnt(
+        lambda checkpoint: checkpoint.mean_log_likelihood,
+        "Mean log-likelihood of the training rows, in nats and the table's units.",
+    )
+    n_features_in_ = Learnt(lambda checkpoint: len(checkpoint.features), "Number of columns of the model.")
+    feature_names_in_ = Learnt(
+        lambda checkpoint: np.array(checkpoint.features, dtype=object),
+        "Names of the columns of the model, shape (n_features,); x0, x1 and so on for an array.",
+    )
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._has_model()
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, Tags, TargetTags  # asked for by scikit-learn alone
+        from sklearn.utils import InputTags, Tags, TargetTags  # only scikit-learn calls this method
 
         return Tags(
             estimator_type="density_estimator",
             target_tags=TargetTags(required=False),
             input_tags=InputTags(),
         )
-
-    def _criterion(self, X: Any, name: str) -> float:
-        """Return a metric of a table."""
-        return float(self._measure(operand_of(X, None, None))[name])

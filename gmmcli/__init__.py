@@ -1,6 +1,6 @@
 """Gaussian mixtures from the command line: fit, predict, score, export, inspect; and as an estimator, GMM."""
 
-TYPE_CHECKING = False  # as type checkers know it: importing typing takes as long as Python's own start
+TYPE_CHECKING = False  # importing typing takes as long as the start of Python; type checkers know this name
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,7 +17,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> "Any":
-    """Load a public name when it is used: the command line has no need of it."""
+    """Import a public name when it is used; the command line does not need it."""
     if name in __all__:
         from gmmcli import gmm
 

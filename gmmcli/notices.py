@@ -1,24 +1,24 @@
-"""What a command says beside its result: warnings and information."""
+"""Warnings and information that a command reports beside its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# "serious" changes how the result may be used: only -qq hides it. "warning" is hidden by -q; "information"
-# shows on a terminal or with -v.
+# A "serious" warning changes how the result may be used: only -qq hides it. -q hides a "warning".
+# "information" shows on a terminal or with -v.
 Level = Literal["information", "warning", "serious"]
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One remark.
+    """A warning or a piece of information.
 
     Parameters
     ----------
     name : str
-        For programs, e.g. "rows_dropped".
+        The name that programs look for, for example "rows_dropped".
     text : str
-        For people: one line.
+        The message, one line.
     level : str
     details : dict
         Further keys of the JSON.
@@ -30,14 +30,14 @@ class Notice:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the element of the report's list of warnings."""
+        """Return the notice as it appears in the warnings of a JSON report."""
         return {"name": self.name, "text": self.text, "level": self.level, **self.details}
 
 
 Notify = Callable[[Notice], None]
-# Told of progress, one line for people each time.
+# Called with a line of text that says how far a job is.
 Progress = Callable[[str], None]
 
 
 def untold(_text: str) -> None:
-    """Tell nobody of progress."""
+    """Show no progress."""

@@ -11,6 +11,8 @@ from gmmcli.jobs import inspect as job
 from gmmcli.store.verify import Finding
 
 _COLUMNS_SHOWN = 8
+# What the JSON tells of each checkpoint file.
+_OF_A_FILE = ("checkpoint", "global_step", "created", "bytes", "digest")
 
 
 def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
@@ -44,11 +46,8 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "settings": dict(checkpoint.settings),
         "checkpoints": [
             {
-                "checkpoint": file.checkpoint,
-                "global_step": file.global_step,
-                "created": file.created,
-                "bytes": file.bytes,
-                "digest": file.digest,
+                name: getattr(file, name)
+                for name in ("checkpoint", "global_step", "created", "bytes", "digest")
             }
             for file in kept
         ],

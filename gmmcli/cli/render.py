@@ -85,17 +85,17 @@ def score_text(report: "ScoreReport", metric: str | None) -> str:
 
 def score_json(report: "ScoreReport", metric: str | None) -> str:
     """Return the report of score as JSON, with one metric or all."""
-
-    def chosen(metrics: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in metrics.items() if metric in (None, name)}
-
+    names = list(report.metrics) if metric is None else [metric]
     items: dict[str, Any] = {
         "model_dir": report.model_dir,
         "checkpoint": report.checkpoint,
-        **chosen(report.metrics),
+        **{name: report.metrics[name] for name in names},
     }
     if report.by is not None:
-        items["groups"] = [{"group": group, **chosen(metrics)} for group, metrics in report.groups.items()]
+        items["groups"] = [
+            {"group": group, **{name: metrics[name] for name in names}}
+            for group, metrics in report.groups.items()
+        ]
     items["warnings"] = [notice.as_json() for notice in report.warnings]
     return to_json("gmmcli.score/1", items)
 

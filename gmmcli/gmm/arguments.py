@@ -20,20 +20,16 @@ from gmmcli.tables.memory import hold
 # The arguments of the constructor that set a setting of the model.
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
 LOG = logging.getLogger("gmmcli")
-_FAMILIAR = {
-    "n_components": "num_clusters",
-    "random_state": "random_seed",
-    "n_init": "restarts",
-    "init_params": "initial_clusters",
-    "means_init": "initial_clusters",
-    "max_iter": "fit(x, steps=N), or monitors for a cap",
+# For arguments of GaussianMixture that have another name here: what a message adds.
+NAME_HERE = {
+    "n_components": ": use num_clusters",
+    "random_state": ": use random_seed",
+    "n_init": ": use restarts",
+    "init_params": ": use initial_clusters",
+    "means_init": ": use initial_clusters",
+    "max_iter": ": use fit(x, steps=N), or monitors for a cap",
 }
 _CHECKPOINT = re.compile(r"ckpt-(\d+)(?:\.h5)?", re.ASCII)
-
-
-def name_here(name: str) -> str:
-    """Return ": use NAME" if an argument of GaussianMixture has another name here, else ""."""
-    return f": use {_FAMILIAR[name]}" if name in _FAMILIAR else ""
 
 
 def in_a_line(value: Any) -> str:

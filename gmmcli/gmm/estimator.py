@@ -11,6 +11,7 @@ from gmmcli.core.em.maximisation import PARAMS
 from gmmcli.errors import Usage
 from gmmcli.gmm.arguments import (
     LOG,
+    NAME_HERE,
     SETTINGS,
     Monitor,
     RunConfig,
@@ -19,7 +20,6 @@ from gmmcli.gmm.arguments import (
     check_monitors,
     first_rows,
     in_a_line,
-    name_here,
     operand_of,
     refuse,
     split,
@@ -88,7 +88,8 @@ class GMM(ScikitNames, Exports):
         **settings: Any,
     ) -> None:
         for name in sorted(settings.keys() - KEYWORDS.keys()):
-            raise TypeError(f"GMM() got an unexpected keyword argument {name!r}{name_here(name)}")
+            other = NAME_HERE.get(name, "")
+            raise TypeError(f"GMM() got an unexpected keyword argument {name!r}{other}")
         super().__init__(
             {
                 "num_clusters": num_clusters,

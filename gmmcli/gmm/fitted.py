@@ -20,6 +20,7 @@ from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
 from gmmcli.gmm.arguments import (
     LOG,
+    NAME_HERE,
     Monitor,
     RunConfig,
     call_monitors,
@@ -27,7 +28,6 @@ from gmmcli.gmm.arguments import (
     in_a_line,
     in_terms_of_python,
     log_notice,
-    name_here,
     validate,
 )
 from gmmcli.jobs import inspect as inspection
@@ -116,7 +116,8 @@ class Fitted:
         """
         if unknown := set(params) - set(self._params):
             name = min(unknown)
-            raise Usage(name, f"not a parameter{name_here(name)}", f"one of {', '.join(self._params)}")
+            fact = f"not a parameter{NAME_HERE.get(name, '')}"
+            raise Usage(name, fact, f"one of {', '.join(self._params)}")
         chosen = {**self._params, **params}
         validate(chosen)
         object.__setattr__(self, "_params", chosen)

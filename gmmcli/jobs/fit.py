@@ -125,7 +125,8 @@ def _learn(
             moment, hint = "the first step was made", "a longer --time-limit"
             if plan.is_new:
                 moment, hint = "the start was chosen", f"--init random, or {hint}"
-            raise _out_of_time(moment, hint) from error
+            fact = f"reached before {moment}: nothing written"
+            raise NotConverged("--time-limit", fact, hint) from error
         except Stopped as stopped:
             _tell_of_signal(stopped, plan.stored if checkpoints is None else checkpoints.newest, tell)
             raise
@@ -155,12 +156,8 @@ def _read(
             features = match_features(others, rows.features, request.model_dir)
             return rows, read_rows(others, features, settings, rows.units, check, tell, progress)
     except TimeUp as error:
-        raise _out_of_time("the tables were read", "a longer --time-limit") from error
-
-
-def _out_of_time(moment: str, hint: str) -> NotConverged:
-    """Return the error of a run whose time limit passed before it had a step to publish."""
-    return NotConverged("--time-limit", f"reached before {moment}: nothing written", hint)
+        fact = "reached before the tables were read: nothing written"
+        raise NotConverged("--time-limit", fact, "a longer --time-limit") from error
 
 
 def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:

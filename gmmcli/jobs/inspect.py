@@ -11,7 +11,7 @@ from gmmcli.core.family import covariances_of
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
-from gmmcli.store.model_dir import Listing, ModelDir, Stored
+from gmmcli.store.model_dir import ModelDir, Stored
 
 # The columns of the history that the end of a run fills in, and all of them.
 _OF_AN_END = ("checkpoint", "global_step", "mean_log_likelihood", "ending")
@@ -97,24 +97,21 @@ def list_kept(model_dir: Path) -> list[Kept]:
     ------
     NotFound, PermissionRefused, ReadWriteFailed
     """
-    directory = ModelDir(model_dir)
-    kept = (_kept(directory, listing) for listing in directory.list())
-    return [file for file in kept if file is not None]
-
-
-def _kept(directory: ModelDir, listing: Listing) -> Kept | None:
-    """Read a checkpoint file; return None if retention has removed it."""
-    number, size_bytes = listing.generation, listing.size_bytes
-    try:
-        stored = directory.load(number)
-    except NotFound:
-        return None
-    except CheckpointCorrupt:
-        return Kept(number, size_bytes)
-    checkpoint, created = stored.checkpoint, _provenance_of(stored).created
-    tables = [operand.name for operand in checkpoint.operands]
-    mean = checkpoint.mean_log_likelihood
-    return Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables)
+    directory, kept = ModelDir(model_dir), []
+    for listing in directory.list():
+        number, size_bytes = listing.generation, listing.size_bytes
+        try:
+            stored = directory.load(number)
+        except NotFound:  # retention has removed it
+            continue
+        except CheckpointCorrupt:
+            kept.append(Kept(number, size_bytes))
+            continue
+        checkpoint, created = stored.checkpoint, _provenance_of(stored).created
+        tables = [operand.name for operand in checkpoint.operands]
+        mean = checkpoint.mean_log_likelihood
+        kept.append(Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables))
+    return kept
 
 
 def history(model_dir: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ from gmmcli.tables.blocks import rows_dropped
 from gmmcli.tables.columns import columns_late, match_features, select_extra
 from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.sink import Sink, open_sink
-from gmmcli.tables.source import Tables
 
 # For each output the quantity of the core that it is computed from; `all` lists them in this order.
 QUANTITY = {
@@ -105,7 +104,10 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress) -> None
         features = match_features(tables, checkpoint.features, request.model_dir)
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)
-        _refuse_clashes(passed, columns.names, tables)
+        for name in passed:
+            if name in columns.names:
+                fact = f'column "{name}" has the name of an output'
+                raise TableUnusable(tables.operands[0].name, fact, f"--pass without {name}")
         missing = missing_of(request.missing, checkpoint, str(request.model_dir))
         n_rows = n_dropped = 0
         with (
@@ -177,14 +179,3 @@ class _Columns:
         if incomplete.any():
             arrays = [np.ma.masked_array(values, mask=incomplete) for values in arrays]
         return dict(zip(self.names, arrays, strict=True))
-
-
-def _refuse_clashes(passed: Sequence[str], names: Sequence[str], tables: Tables) -> None:
-    """Raise `TableUnusable` if a passed column has the name of an output."""
-    for name in passed:
-        if name in names:
-            raise TableUnusable(
-                tables.operands[0].name,
-                f'column "{name}" has the name of an output',
-                f"--pass without {name}",
-            )

@@ -26,6 +26,8 @@ from gmmcli.tables.source import Batch
 
 # None if no row of a group has a label.
 Metrics = dict[str, float | int | None]
+# A text column: for each row the index of its text, and the distinct texts; None stands for empty cells.
+Coded = tuple[Integers, list[str | None]]
 # A message names at most so many groups below the threshold.
 _GROUPS_NAMED = 10
 # The quantities of the core that are summed over rows.
@@ -106,15 +108,16 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
         whole, groups = _Sums(checkpoint), defaultdict[str, _Sums](lambda: _Sums(checkpoint))
         batches = _first_rows(rechunk(tables.iter_batches(features, extra)), request)
         for evaluated in evaluate_batches(evaluator, batches, features, missing):
-            rows = _Rows(evaluated.found, _coded(evaluated.batch, labels))
-            complete = ~evaluated.incomplete
-            whole.add(rows.where(np.flatnonzero(complete)))
+            found, complete = evaluated.found, ~evaluated.incomplete
+            coded = {column: encode_texts(evaluated.batch.extra[column]) for column in extra}
+            of_labels = None if labels is None else coded[labels]
+            whole.add(found, np.flatnonzero(complete), of_labels)
             n_rows += evaluated.batch.n_rows
             n_dropped += int(evaluated.incomplete.sum())
             progress(f"{n_rows:,} rows")
             if by is not None:
-                for group, members in _split(_coded(evaluated.batch, by), complete):
-                    groups[group].add(rows.where(members))
+                for group, members in _split(coded[by], complete):
+                    groups[group].add(found, members, of_labels)
         name = tables.operands[0].name
     if n_dropped:
         notices.append(rows_dropped(n_dropped))
@@ -154,27 +157,6 @@ def check_threshold(request: ScoreRequest, report: ScoreReport) -> None:
     raise ThresholdMissed("--min-mean-log-likelihood", fact)
 
 
-@dataclass(frozen=True)
-class _Coded:
-    """A text column: its distinct texts (None for empty cells), and for each row the index of its text."""
-
-    codes: Integers
-    texts: list[str | None]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The quantities and the labels of some rows."""
-
-    found: dict[str, Array | Integers]
-    labels: _Coded | None
-
-    def where(self, members: Integers) -> "_Rows":
-        """Return the rows at the given places."""
-        labels = None if self.labels is None else _Coded(self.labels.codes[members], self.labels.texts)
-        return _Rows({name: values[members] for name, values in self.found.items()}, labels)
-
-
 class _Sums:
     """Sums over rows, from which every metric follows.
 
@@ -191,14 +173,14 @@ class _Sums:
         self._totals = dict.fromkeys(_SUMMED, 0.0)
         self.by_label = defaultdict[str, Integers](lambda: np.zeros(self._n_components, dtype=np.int64))
 
-    def add(self, rows: _Rows) -> None:
-        """Add rows; rows without a label do not count in the agreement with labels."""
-        self.rows += rows.found["assignment"].size
+    def add(self, found: dict[str, Array | Integers], members: Integers, labels: Coded | None) -> None:
+        """Add some rows of a batch; rows without a label do not count in the agreement with labels."""
+        self.rows += members.size
         for name in _SUMMED:
-            self._totals[name] += float(rows.found[name].sum())
-        if rows.labels is not None:
-            K, texts = self._n_components, rows.labels.texts
-            cells = rows.labels.codes * K + rows.found["assignment"]
+            self._totals[name] += float(found[name][members].sum())
+        if labels is not None:
+            K, (codes, texts) = self._n_components, labels
+            cells = codes[members] * K + found["assignment"][members]
             counts = np.bincount(cells.astype(np.int64), minlength=len(texts) * K).reshape(-1, K)
             for text, row in zip(texts, counts, strict=True):
                 if text is not None and row.any():
@@ -236,18 +218,12 @@ def _first_rows(batches: Iterator[Batch], request: ScoreRequest) -> Iterator[Bat
             return
 
 
-def _coded(batch: Batch, column: str | None) -> _Coded | None:
-    """Return a column of a batch as codes; None for no column."""
-    return None if column is None else _Coded(*encode_texts(batch.extra[column]))
-
-
-def _split(coded: _Coded | None, complete: Booleans) -> Iterator[tuple[str, Integers]]:
+def _split(coded: Coded, complete: Booleans) -> Iterator[tuple[str, Integers]]:
     """Yield the complete rows of each group; rows with an empty cell form a group, too."""
-    if coded is None:
-        return
-    order = np.argsort(coded.codes, kind="stable")
-    bounds = np.searchsorted(coded.codes[order], np.arange(len(coded.texts) + 1))
-    for text, begin, end in zip(coded.texts, bounds[:-1], bounds[1:], strict=True):
+    codes, texts = coded
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(texts) + 1))
+    for text, begin, end in zip(texts, bounds[:-1], bounds[1:], strict=True):
         members = order[begin:end]
         members = members[complete[members]]
         if members.size:

@@ -81,7 +81,8 @@ def main() -> NoReturn:
         warnings.simplefilter("ignore")
         try:
             status = _run(console)
-            _flush_stdout()
+            with reporting("stdout"):
+                sys.stdout.flush()  # a full disk is an error
         except GmmError as error:
             status = _report(console, error)
         signals.release()
@@ -149,17 +150,6 @@ def _reserve_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = ClosedStdout()
-
-
-def _flush_stdout() -> None:
-    """Flush stdout, so that a full disk is an error.
-
-    Raises
-    ------
-    ReadWriteFailed
-    """
-    with reporting("stdout"):
-        sys.stdout.flush()
 
 
 def _leave(status: int) -> NoReturn:

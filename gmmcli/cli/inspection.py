@@ -44,13 +44,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "bic": fitness.bic,
         "icl": fitness.icl,
         "settings": dict(checkpoint.settings),
-        "checkpoints": [
-            {
-                name: getattr(file, name)
-                for name in ("checkpoint", "global_step", "created", "bytes", "digest")
-            }
-            for file in kept
-        ],
+        "checkpoints": [{name: getattr(file, name) for name in _OF_A_FILE} for file in kept],
     }
     return to_json("gmmcli.inspect/1", items)
 

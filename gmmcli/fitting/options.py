@@ -127,7 +127,7 @@ class Option:
         """Tell whether a value is allowed."""
         match self.kind:
             case "integer":
-                # Also integers of numpy, but not true and false, whose type numpy 2 calls bool, too.
+                # Integers of numpy are allowed. True and false are not; numpy 2 calls their type bool, too.
                 is_integer = hasattr(value, "__index__") and type(value).__name__ != "bool"
                 return is_integer and self.least <= value <= self.most
             case "number":

@@ -60,7 +60,7 @@ class Plan:
 
     @property
     def has_all_steps(self) -> bool:
-        """Whether earlier runs made all steps of --max-steps and no validation table may ask for a check."""
+        """Whether earlier runs made all steps of --max-steps, so that there is nothing to check either."""
         if self.stored is None or self.request.max_steps is None or self.request.validation is not None:
             return False
         return self.stored.checkpoint.global_step >= self.request.max_steps

@@ -14,7 +14,7 @@ from gmmcli.store.model_dir import Stored
 from gmmcli.store.run_log import GivenUp
 from gmmcli.tables import wording
 
-# A message names at most so many of the checkpoints that a rollback gave up.
+# A message names at most this many of the checkpoints that a rollback gave up.
 _MOST_NAMED = 5
 
 

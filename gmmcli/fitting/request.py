@@ -155,7 +155,7 @@ class FitRequest:
         return 1.0 if self.decay is None else self.decay
 
     def check(self) -> None:
-        """Raise `Usage` if an option lacks one that it needs, or is given with one that it excludes."""
+        """Raise `Usage` if an option is given without one that it needs, or with one that it excludes."""
         rows = dict(options_of(type(self)))
         given = {name for name in rows if getattr(self, name) not in (None, False, ())}
         for name, row in rows.items():

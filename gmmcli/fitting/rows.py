@@ -27,7 +27,7 @@ from gmmcli.tables.blocks import load, rows_dropped
 from gmmcli.tables.identifiers import find_counting, find_named
 from gmmcli.tables.source import Tables
 
-# The memory that is left is checked each time so many bytes were read.
+# The memory that is left is checked each time this many bytes were read.
 _CHECKED_BYTES = 1 << 24
 
 

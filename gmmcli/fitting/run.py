@@ -27,7 +27,7 @@ class TimeUp(Exception):
 
 
 def run(plan: Plan, origin: Origin, engine: Engine, table: Table, tell: TellReseeded) -> Iterator[Step]:
-    """Return the steps of a run, without end.
+    """Return the stream of steps of a run. It has no end of its own; observers end the run.
 
     Parameters
     ----------

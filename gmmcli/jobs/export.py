@@ -14,7 +14,7 @@ from gmmcli.atomic import aside, create_new, make_folder, not_created, open_atom
 from gmmcli.errors import CannotCreate, Usage, from_os_error, reporting
 from gmmcli.export.formats import FORMATS, encode
 from gmmcli.export.portable import PortableModel
-from gmmcli.jobs.target import refuse_input, refuse_inside
+from gmmcli.jobs.target import refuse_inside
 from gmmcli.store.model_dir import ModelDir
 
 EXTRA = "assets.extra"
@@ -46,7 +46,7 @@ class ExportRequest:
     checkpoint: int | None = None
 
     def check(self) -> None:
-        """Raise `Usage` if an option lacks one that it needs, or is given with one that it excludes."""
+        """Raise `Usage` if an option is given without one that it needs, or with one that it excludes."""
         if self.output is not None and self.export_dir is not None:
             raise Usage("-o", "cannot be used with --export-dir", "give one of them")
         if self.export_dir is None:
@@ -98,7 +98,7 @@ def export(request: ExportRequest) -> ExportReport:
         return ExportReport(directory=_export_directory(request, request.export_dir, content))
     if request.output is None:
         return ExportReport(content=content)
-    refuse_input(request.output, request.model_dir)
+    refuse_inside(f"-o {request.output}", request.output, request.model_dir)
     with open_atomic(request.output) as stream:
         stream.write(content)
     return ExportReport()

@@ -25,6 +25,7 @@ from gmmcli.jobs.versions import versions
 from gmmcli.notices import Notice, Notify, Progress
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
+from gmmcli.tables import wording
 from gmmcli.tables.columns import columns_late, match_features
 from gmmcli.tables.source import Tables
 
@@ -164,7 +165,8 @@ def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> No
     """Report the newest checkpoint of a run that a signal ended."""
     name, left = signal.Signals(stopped.signum).name, "nothing written"
     if newest is not None:
-        left = f"checkpoint {newest.generation} has {newest.checkpoint.global_step} steps"
+        steps = wording.counted(newest.checkpoint.global_step, "step")
+        left = f"checkpoint {newest.generation} has {steps}"
     tell(Notice("stopped", f"stopped by {name}: {left}", "information"))
 
 

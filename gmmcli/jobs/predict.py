@@ -13,7 +13,7 @@ from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of
 from gmmcli.jobs.reading import reading
-from gmmcli.jobs.target import refuse_input, refuse_input_as_stdout
+from gmmcli.jobs.target import refuse_input, refuse_inside
 from gmmcli.notices import Notify, Progress
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
@@ -98,9 +98,10 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress) -> None
     checkpoint = ModelDir(request.model_dir).load(request.checkpoint).checkpoint
     with reading(request.table) as tables:
         if request.output is not None:
-            refuse_input(request.output, request.model_dir, tables.paths, request.table.stdin)
-        elif request.stdout is not None:
-            refuse_input_as_stdout(request.stdout, tables.paths, request.table.stdin)
+            refuse_inside(f"-o {request.output}", request.output, request.model_dir)
+        output = request.output or request.stdout
+        if output is not None:
+            refuse_input(output, tables.paths, request.table.stdin)
         features = match_features(tables, checkpoint.features, request.model_dir)
         passed = select_extra(tables, "all" if request.passed == ("all",) else request.passed)
         columns = _Columns(checkpoint, outputs, request.outlier_quantile)

@@ -28,7 +28,7 @@ from gmmcli.tables.source import Batch
 Metrics = dict[str, float | int | None]
 # A text column: for each row the index of its text, and the distinct texts; None stands for empty cells.
 Coded = tuple[Integers, list[str | None]]
-# A message names at most so many groups below the threshold.
+# A message names at most this many groups below the threshold.
 _GROUPS_NAMED = 10
 # The quantities of the core that are summed over rows.
 _SUMMED = ("log_density", "distance", "log_max_posterior", "entropy")
@@ -60,7 +60,7 @@ class ScoreRequest:
     missing: str | None = None
 
     def check(self) -> None:
-        """Raise `Usage` if an option lacks one that it needs."""
+        """Raise `Usage` if an option is given without one that it needs."""
         if (self.steps is None) != (self.batch_size is None):
             raise Usage("--steps", "must be given together with --batch-size", "give both")
         if self.metric in LABEL_METRICS and self.labels is None:
@@ -125,7 +125,7 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
     if not whole.rows:
         raise TableUnusable(name, "no rows to score")
     if labels is not None and not whole.by_label:
-        raise TableUnusable(name, f'column "{labels}" holds no label', "--labels with another column")
+        raise TableUnusable(name, f'column "{labels}" has no labels', "--labels with another column")
     return ScoreReport(
         str(request.model_dir),
         stored.generation,

@@ -30,7 +30,7 @@ Examples:
 @click.option(
     "--labels", metavar="COLUMN", help="Measure agreement with a column of labels; skip empty cells."
 )
-@click.option("--by", metavar="COLUMN", help="Measure each group of rows.")
+@click.option("--by", metavar="COLUMN", help="Measure each group of rows with the same value.")
 @click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: use the first N*B rows.")
 @click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
 @click.option(

@@ -1,7 +1,7 @@
 """Methods and attributes of scikit-learn's GaussianMixture."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -14,23 +14,9 @@ from gmmcli.store.checkpoint import Checkpoint
 T = TypeVar("T")
 
 
-class Learnt(property, Generic[T]):
-    """A read-only attribute of an estimator that is computed from the newest checkpoint.
-
-    Parameters
-    ----------
-    read : callable
-        Computes the value.
-    text : str
-        The docstring.
-    """
-
-    def __init__(self, read: Callable[[Checkpoint], T], text: str) -> None:
-        super().__init__(lambda model: read(model._load().checkpoint), doc=text)
-
-    def __get__(self, model: Any, owner: type | None = None, /) -> T:
-        value: T = super().__get__(model, owner)
-        return value
+def _learnt(read: Callable[[Checkpoint], T], text: str) -> T:
+    """Return a property that reads the newest checkpoint. Type checkers see the type of its value."""
+    return cast("T", property(lambda model: read(model._load().checkpoint), doc=text))
 
 
 class ScikitNames(Fitted):
@@ -87,30 +73,30 @@ class ScikitNames(Fitted):
         """Return the Bayesian information criterion for a table: smaller is better."""
         return float(self._measure(operand_of(X))["bic"])
 
-    weights_ = Learnt(
+    weights_ = _learnt(
         lambda checkpoint: np.array(checkpoint.mixture.weights),
         "Weights of the components, shape (num_clusters,).",
     )
-    means_ = Learnt(
+    means_ = _learnt(
         lambda checkpoint: np.array(checkpoint.mixture.means),
         "Means, shape (num_clusters, n_features), in the table's units.",
     )
-    covariances_ = Learnt(
+    covariances_ = _learnt(
         lambda checkpoint: np.array(checkpoint.mixture.covariances),
         "Covariances, in the table's units, shape (K, d, d), (d, d), (K, d) or (K,) by their type.",
     )
-    converged_ = Learnt(
+    converged_ = _learnt(
         lambda checkpoint: checkpoint.converged, "Whether the newest checkpoint has converged."
     )
-    n_iter_ = Learnt(
+    n_iter_ = _learnt(
         lambda checkpoint: checkpoint.global_step, "Number of steps of the model, over all fits."
     )
-    lower_bound_ = Learnt(
+    lower_bound_ = _learnt(
         lambda checkpoint: checkpoint.mean_log_likelihood,
         "Mean log-likelihood of the training rows, in nats and the table's units.",
     )
-    n_features_in_ = Learnt(lambda checkpoint: len(checkpoint.features), "Number of columns of the model.")
-    feature_names_in_ = Learnt(
+    n_features_in_ = _learnt(lambda checkpoint: len(checkpoint.features), "Number of columns of the model.")
+    feature_names_in_ = _learnt(
         lambda checkpoint: np.array(checkpoint.features, dtype=object),
         "Names of the columns of the model, shape (n_features,); x0, x1 and so on for an array.",
     )

@@ -61,7 +61,7 @@ Outputs:
 )
 @options.checkpoint
 @click.option(
-    "--batch-size", type=options.COUNT, metavar="N", help="Rows per write; does not change results."
+    "--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results are the same."
 )
 @options.missing("as in fit; skipped rows have empty outputs")
 @options.input_format

@@ -60,9 +60,7 @@ Outputs:
     help="Share of the training rows that count as outliers.",
 )
 @options.checkpoint
-@click.option(
-    "--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results are the same."
-)
+@click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results are the same.")
 @options.missing("as in fit; skipped rows have empty outputs")
 @options.input_format
 @options.threads

@@ -19,11 +19,10 @@ from gmmcli.fitting.rows import TrainingRows
 from gmmcli.fitting.run import Ending
 from gmmcli.fitting.starts import Start
 from gmmcli.fitting.validation import Validation
-from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.store.checkpoint import MAX_HISTORY, Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir, Stored
 
-HISTORY = 1000
 DEFAULT_SECONDS = 600.0
 
 
@@ -68,7 +67,7 @@ class Checkpoints:
     def look(self, step: Step, ending: Ending | None) -> None:
         """Publish a step that is due or ends the run."""
         self.next_step = step.number + 1
-        self._history = (*self._history, step.expectation.statistics.log_likelihood)[-HISTORY:]
+        self._history = (*self._history, step.expectation.statistics.log_likelihood)[-MAX_HISTORY:]
         if ending is not None or self._is_due(step):
             self.keep(step, is_last=ending is not None)
 

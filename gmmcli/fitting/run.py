@@ -52,9 +52,8 @@ def run(plan: Plan, origin: Origin, engine: Engine, table: Table, tell: TellRese
         if plan.stored is not None:
             stored = plan.stored.checkpoint.statistics.scaled(request.kept_share)
             memory = replace(memory, approximate=True)
-        return incremental.absorb(
-            Origin(origin.mixture, origin.number, (), memory), engine, table, rules, stored
-        )
+        origin = replace(origin, likelihoods=(), memory=memory)
+        return incremental.absorb(origin, engine, table, rules, stored)
     if not request.is_counted:
         memory = replace(memory, began=first_step_of(plan, origin, table.n_rows))
     stopping = Stopping.of(plan, origin, table.n_rows)

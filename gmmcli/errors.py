@@ -1,14 +1,28 @@
 """Every error that gmmcli can report: what is wrong, its exit status, what to type next.
 
-A message is `subject: fact`; the hint, if any, is something to type. Exit statuses follow sysexits.h
-where it has one. Knows nothing of the rest of the program.
+A message is `subject: fact`; the hint, if any, is something to type: a remedy that each face spells, or plain
+text. Exit statuses follow sysexits.h where it has one. Knows nothing of the rest of the program.
 """
 
 import contextlib
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from gmmcli.remedies import AnyOf, Hint, Increase
+
+
+@dataclass(frozen=True)
+class Given:
+    """An option with its value, as the subject of an error: Python names its argument instead."""
+
+    option: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.option} {self.value}"
 
 
 class GmmError(Exception):
@@ -16,17 +30,17 @@ class GmmError(Exception):
 
     Parameters
     ----------
-    subject : str
+    subject : str or Given
         What the message is about: a file with line, a model directory, an option.
     fact : str
         What is so, with numbers.
-    hint : str, optional
+    hint : Remedy or str, optional
         What to type next.
     """
 
     status = 1
 
-    def __init__(self, subject: str, fact: str, hint: str | None = None) -> None:
+    def __init__(self, subject: str | Given, fact: str, hint: Hint | None = None) -> None:
         super().__init__(subject, fact, hint)
         self.subject = subject
         self.fact = fact
@@ -34,6 +48,12 @@ class GmmError(Exception):
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.fact}"
+
+    def without(self, kind: type) -> Self:
+        """Return the error; take its hint away if it is of a kind that cannot be followed here."""
+        if isinstance(self.hint, kind):
+            self.hint = None
+        return self
 
 
 class Usage(GmmError, ValueError):
@@ -93,9 +113,8 @@ class CovarianceNotPositive(NumericalFailure):
 
     def __init__(self, component: int | None, features: tuple[int, ...]) -> None:
         where = "all components" if component is None else f"component {component}"
-        super().__init__(
-            where, "covariance not positive definite", "fit with a larger --reg-covar, or fewer components"
-        )
+        hint = AnyOf((Increase("--reg-covar"), "fewer components"))
+        super().__init__(where, "covariance not positive definite", hint)
         self.component = component
         self.features = features
 
@@ -151,11 +170,6 @@ class Stopped(BaseException):
         self.signum = signum
 
 
-def printable(text: str) -> str:
-    """Return a text with its control characters escaped: a name in a table must not drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 _BY_ERRNO: dict[int, type[GmmError]] = {
     errno.ENOENT: NotFound,
     errno.ENOTDIR: NotFound,
@@ -181,7 +195,7 @@ def lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
-def from_os_error(subject: str, error: OSError, hint: str | None = None) -> GmmError:
+def from_os_error(subject: str | Given, error: OSError, hint: Hint | None = None) -> GmmError:
     """Return the error of gmmcli that an operating system error stands for.
 
     A missing path is 66, a refused one 77, no memory 71, everything else 74.

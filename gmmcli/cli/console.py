@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, printable, reporting
+from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
 from gmmcli.notices import Notice
+from gmmcli.remedies import in_shell, printable
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -89,7 +90,7 @@ class Console:
         """Print an error and its hint."""
         self._say("error", str(error))
         if error.hint:
-            self._print(f"{self._paint('hint:', '36')} {_line(error.hint)}")
+            self._print(f"{self._paint('hint:', '36')} {_line(in_shell(error.hint))}")
 
     def notify(self, notice: Notice) -> None:
         """Print serious warnings unless -qq, others unless -q, information on a terminal or with -v."""

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from gmmcli.cli.render import plural, rows_text, to_json
-from gmmcli.errors import printable
 from gmmcli.jobs import inspect as job
+from gmmcli.remedies import printable
 from gmmcli.store.verify import Finding
 
 _COLUMNS_SHOWN = 8

@@ -12,6 +12,7 @@ from gmmcli.errors import CovarianceNotPositive, NumericalFailure
 from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.rows import TrainingRows
 from gmmcli.notices import Notice, Notify
+from gmmcli.remedies import AnyOf, Exclude, Hint, Set, in_shell
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.tables import wording
 
@@ -20,7 +21,8 @@ _COMPONENTS_SHOWN = 10
 _COLUMNS_APART = 10
 # If components are at the floor in more different sets of columns, they share one warning.
 _GROUPS_APART = 3
-_FEWER_COLUMNS = "fewer columns, or --covariance-type diag"
+_DIAGONAL = Set("--covariance-type", "diag")
+_FEWER_COLUMNS = AnyOf(("fewer columns", _DIAGONAL))
 # Variances in standard units, of a column minus its best fit by other columns. Rounding alone leaves up to
 # the first; a variance above the second is never negligible, however large the regularisation is.
 _ROUNDING, _NEGLIGIBLE = 1e-10, 2e-6
@@ -77,7 +79,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
         for component, columns in find_floored(restricted(mixture, kept), reg_covar)
     ]
     n_columns = len(kept) + len(collinear)
-    remedy = _remedy(kind, K) + ("" if is_new else ", with --fresh")
+    remedy = in_shell(AnyOf(_ways_out(kind, K))) + ("" if is_new else ", with --fresh")
     if (floored or collinear) and statistics.rows < rows_needed(kind, n_columns, K):
         affected = [*floored, *((None, (features[one.column],)) for one in collinear)]
         tell(_at_floor(f"{_too_few(statistics.rows, kind, n_columns, K)}: {remedy}", affected))
@@ -142,10 +144,10 @@ def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int)
     return f"{there}{per_component}; a {covariance_type} covariance of {shape} needs {needed}"
 
 
-def _remedy(covariance_type: str, n_components: int) -> str:
-    """Return the remedy if there are too few rows."""
+def _ways_out(covariance_type: str, n_components: int) -> tuple[Hint, ...]:
+    """Return the remedies if there are too few rows."""
     fewer = "fewer components" if n_components > 1 else "fewer columns"
-    return f"{fewer}, or --covariance-type diag" if covariance_type in ("full", "tied") else fewer
+    return (fewer, _DIAGONAL) if covariance_type in ("full", "tied") else (fewer,)
 
 
 def _tell_of_collinear(
@@ -153,14 +155,14 @@ def _tell_of_collinear(
 ) -> None:
     """Warn of collinear columns, of each or of all together."""
     if len(dependent) > _COLUMNS_APART:
-        hint = f"; {_FEWER_COLUMNS}" if is_new else ""
+        hint = f"; {in_shell(_FEWER_COLUMNS)}" if is_new else ""
         text = _all_in_words(dependent, features) + hint
         details: dict[str, object] = {"columns": [features[one.column] for one in dependent]}
         tell(Notice("columns_collinear", text, "serious", details))
         return
     for one in dependent:
         column, others = features[one.column], [features[j] for j in one.others]
-        hint = f"; {wording.option('--exclude', column)}" if is_new else ""
+        hint = f"; {in_shell(Exclude((column,)))}" if is_new else ""
         details = {"column": column, "others": others}
         tell(Notice("columns_collinear", _in_words(one, features) + hint, "serious", details))
 
@@ -172,7 +174,7 @@ def singular(
 
     `dependent` holds the collinear and constant columns of the table.
     """
-    features, n_rows, may_exclude = rows.features, rows.table.n_rows, plan.is_new
+    features, n_rows = rows.features, rows.table.n_rows
     columns = wording.listed([features[j] for j in error.features])
     fact, hint = f"covariance not positive definite in columns {columns} at step {step}", error.hint
     kind, K = plan.settings.covariance_type, plan.settings.components
@@ -181,13 +183,13 @@ def singular(
         fact = f"{fact}: no column has a spread"
     elif n_rows < rows_needed(kind, n_columns, K):
         fact = f"{fact}: {_too_few(n_rows, kind, n_columns, K)}"
-        hint = f"--reg-covar 1e-6, {_remedy(kind, K)}" if may_exclude else hint
+        hint = AnyOf((Set("--reg-covar", "1e-6"), *_ways_out(kind, K))) if plan.is_new else hint
     elif dependent:
         fact = f"{fact}: {_all_in_words(dependent, features)}"
-        if may_exclude and sum(bool(one.others) for one in dependent) > _COLUMNS_APART:
+        if plan.is_new and sum(bool(one.others) for one in dependent) > _COLUMNS_APART:
             hint = _FEWER_COLUMNS
-        elif may_exclude:
-            hint = wording.option("--exclude", *(features[one.column] for one in dependent))
+        elif plan.is_new:
+            hint = Exclude(tuple(features[one.column] for one in dependent))
     return NumericalFailure(error.subject, fact, hint)
 
 

@@ -17,8 +17,9 @@ from gmmcli.core.units import (
     find_extreme_variance,
     find_far_column,
 )
-from gmmcli.errors import TableUnusable, Usage, from_os_error
+from gmmcli.errors import Given, TableUnusable, Usage, from_os_error
 from gmmcli.export import model_json
+from gmmcli.remedies import Set
 from gmmcli.tables import wording
 from gmmcli.tables.blocks import load
 from gmmcli.tables.columns import match_features
@@ -44,6 +45,11 @@ class InitFile:
     digest: str
     model: tuple[Mixture, tuple[str, ...]] | None
 
+    @property
+    def subject(self) -> Given:
+        """What an error about the file says that it is about."""
+        return Given("--init", str(self.path))
+
     def implied(self) -> dict[str, Any]:
         """Return the settings that an export gives."""
         if self.model is None:
@@ -62,12 +68,12 @@ def read_init_file(init: str) -> InitFile:
     """
     path = Path(init)
     if path.exists() and not path.is_file():
-        raise Usage(f"--init {init}", "not a regular file", "write it to a file first")
+        raise Usage(Given("--init", init), "not a regular file", "write it to a file first")
     try:
         content = path.read_bytes()
     except OSError as error:
         hint = f"--init takes {', '.join(WORDS)} or a file" if isinstance(error, FileNotFoundError) else None
-        raise from_os_error(f"--init {init}", error, hint) from error
+        raise from_os_error(Given("--init", init), error, hint) from error
     return InitFile(path, f"sha256:{hashlib.sha256(content).hexdigest()}", model_json.decode(content, init))
 
 
@@ -79,8 +85,8 @@ def read_means(init_file: InitFile, features: tuple[str, ...], n_components: int
     means = np.concatenate(pieces or [np.empty((0, 0))])
     if means.shape[0] != n_components:
         K, found = n_components, means.shape[0]
-        hint = f"-k {found}" if found else None
-        raise Usage(f"--init {init_file.path}", f"{found} rows, but {K} components asked for", hint)
+        hint = Set("-k", str(found)) if found else None
+        raise Usage(init_file.subject, f"{found} rows, but {K} components asked for", hint)
     return means
 
 
@@ -92,7 +98,7 @@ def check_near(means: Array, units: Units, features: tuple[str, ...], init_file:
             f"{wording.column(features[far])}: a mean beyond {FURTHEST_SD:g} standard deviations, or "
             f"{FURTHEST:g}, from the table's centre"
         )
-        raise TableUnusable(f"--init {init_file.path}", fact)
+        raise TableUnusable(init_file.subject, fact)
 
 
 def check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
@@ -104,4 +110,4 @@ def check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], i
             f"{wording.column(features[extreme])}: a standard deviation not within {NARROWEST_SD:g} to "
             f"{WIDEST_SD:g} of the table's"
         )
-        raise TableUnusable(f"--init {init_file.path}", fact)
+        raise TableUnusable(init_file.subject, fact)

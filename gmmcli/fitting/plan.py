@@ -106,9 +106,8 @@ def _with_implied(given: Mapping[str, Any], init_file: InitFile | None) -> dict[
     together = {**given, "init": init_file.digest, "restarts": 1}
     for name, value in init_file.implied().items():
         if given.get(name) not in (None, value):
-            raise Usage(
-                f"--init {init_file.path}", f"{name.replace('_', ' ')} is {value} there, not {given[name]}"
-            )
+            fact = f"{name.replace('_', ' ')} is {value} there, not {given[name]}"
+            raise Usage(init_file.subject, fact)
         together[name] = value
     return together
 

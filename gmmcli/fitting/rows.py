@@ -21,6 +21,7 @@ from gmmcli.engine.room import check_room
 from gmmcli.errors import TableUnusable
 from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice, Notify, Progress
+from gmmcli.remedies import Exclude, Set, in_shell
 from gmmcli.store.checkpoint import Checkpoint, OperandRecord
 from gmmcli.tables import wording
 from gmmcli.tables.blocks import load, rows_dropped
@@ -138,7 +139,7 @@ def _tell_of_identifiers(blocks: Sequence[Array], features: tuple[str, ...], tel
     ):
         if columns:
             names = [features[j] for j in columns]
-            hint = f"to leave them out: --fresh {wording.option('--exclude', *names)}"
+            hint = f"to leave them out: --fresh {in_shell(Exclude(tuple(names)))}"
             text = f"{fact}: {wording.listed(names)}; {hint}"
             tell(Notice("columns_identifiers", text, "information", {"columns": names}))
 
@@ -159,7 +160,7 @@ def _measure(
     n_rows, K = sum(rows.n_rows for rows in pieces), settings.components
     if n_rows < K:
         rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
-        raise TableUnusable(name, f"{rows} too few for {K} components", f"-k {n_rows}")
+        raise TableUnusable(name, f"{rows} too few for {K} components", Set("-k", str(n_rows)))
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
         text = f"constant columns: {wording.listed(constant)}"

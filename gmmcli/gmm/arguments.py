@@ -9,16 +9,20 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from gmmcli.errors import GmmError, Usage
+from gmmcli.errors import Given, GmmError, Usage
 from gmmcli.fitting.init_file import WORDS
 from gmmcli.fitting.options import Option, options_of
 from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice
+from gmmcli.remedies import in_python
 from gmmcli.tables.held import InMemory
 from gmmcli.tables.memory import hold
 
 # The arguments of the constructor that set a setting of the model.
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
+# The argument for each option of the command line that has one.
+_ARGUMENTS = {name: argument for argument, row in SETTINGS.items() for name in row.names}
+_ARGUMENTS |= {"--threads": "n_threads", "--checkpoint": "checkpoint_path"}
 LOG = logging.getLogger("gmmcli")
 # For arguments of GaussianMixture that have another name here: what a message adds.
 NAME_HERE = {
@@ -132,10 +136,12 @@ def in_terms_of_python() -> Iterator[None]:
     try:
         yield
     except GmmError as error:
-        if error.subject.startswith("--init "):
-            raise type(error)("initial_clusters", error.fact) from error
-        if error.hint == "--missing drop":
-            error.add_note('try: missing="drop"')
+        if isinstance(error.subject, Given):
+            error.subject = _ARGUMENTS.get(error.subject.option, error.subject)
+        # A text may name options of the command line.
+        remedy = None if isinstance(error.hint, str | None) else in_python(error.hint, _ARGUMENTS)
+        if remedy is not None:
+            error.add_note(f"try: {remedy}")
         raise
 
 

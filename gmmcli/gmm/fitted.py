@@ -156,7 +156,8 @@ class Fitted:
         if not self._has_model():
             raise _not_fitted(type(self).__name__)
         generation = None if checkpoint_path is None else generation_of(checkpoint_path, self.model_dir)
-        stored = ModelDir(self._directory()).load(generation, _KNOWN.get(self))
+        with in_terms_of_python():
+            stored = ModelDir(self._directory()).load(generation, _KNOWN.get(self))
         if generation is None:
             _KNOWN[self] = stored
         mixture = stored.checkpoint.mixture

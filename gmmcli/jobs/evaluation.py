@@ -12,6 +12,7 @@ from gmmcli.engine.evaluate import Evaluator
 from gmmcli.fitting.settings import Settings
 from gmmcli.jobs.reading import reading
 from gmmcli.store.checkpoint import Checkpoint
+from gmmcli.tables.batch import of_model
 from gmmcli.tables.blocks import check_complete
 from gmmcli.tables.columns import match_features
 from gmmcli.tables.operands import TableRequest
@@ -51,7 +52,7 @@ def evaluate_batches(
     TableUnusable
         A value is missing, and `missing` is "error".
     """
-    for batch in batches:
+    for batch in of_model(batches):
         if missing == "error":
             check_complete(batch, features)
         incomplete = np.asarray(np.isnan(batch.X).any(axis=0))

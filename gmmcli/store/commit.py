@@ -7,7 +7,6 @@ log, and only then retention. A crash at any moment leaves the generations befor
 import contextlib
 import hashlib
 import os
-import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from gmmcli.errors import (
     ReadWriteFailed,
     reporting,
 )
+from gmmcli.remedies import StartAnew
 from gmmcli.store import creation, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
 from gmmcli.store.directory import CHECKPOINTS, LATEST, MAX_GENERATION, Folder, checkpoint_name
@@ -201,7 +201,7 @@ class Writer:
             good, damaged = self._find_good()
             if good is None and damaged:
                 fact, model_dir = f"none of its {len(damaged)} checkpoints is good", str(self.path)
-                raise CheckpointCorrupt(model_dir, fact, f"gmmcli fit -m {shlex.quote(model_dir)} --fresh")
+                raise CheckpointCorrupt(model_dir, fact, StartAnew(model_dir))
             if good is None and self._lost:
                 refuse_loss(self.path, self._lost, None)
             if good is not None and (damaged or self._lost):

@@ -19,6 +19,7 @@ from gmmcli.errors import (
     ReadWriteFailed,
     reporting,
 )
+from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew
 from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, decode
 from gmmcli.store.directory import CHECKPOINTS, Folder, checkpoint_name
@@ -267,13 +268,12 @@ def load_newest(checkpoints: Folder, known: Stored | None = None) -> Stored | No
 
 def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
     """Report a directory whose last checkpoint is gone, with the newest that is left."""
-    model_dir = shlex.quote(str(path))
     if left is None:
         fact = f"checkpoint {number} was its last, and none is left"
-        raise CheckpointCorrupt(str(path), fact, f"restore one, or: gmmcli fit -m {model_dir} --fresh")
+        raise CheckpointCorrupt(str(path), fact, OrElse("restore one", StartAnew(str(path))))
     fact = f"checkpoint {number} was its last, and is gone; the newest left is checkpoint {left.generation}"
-    ways = f"gmmcli fit -m {model_dir} --rollback, or --checkpoint {left.generation} to read that one"
-    raise CheckpointCorrupt(str(path), fact, f"restore it, or: {ways}")
+    ways = AnyOf((Rollback(str(path)), ReadCheckpoint(left.generation)))
+    raise CheckpointCorrupt(str(path), fact, OrElse("restore it", ways))
 
 
 def _refuse_empty(path: Path) -> NoReturn:
@@ -284,18 +284,18 @@ def _refuse_empty(path: Path) -> NoReturn:
 def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: int) -> CheckpointCorrupt:
     """Return the damage of a checkpoint together with the checkpoint that can be used instead."""
     others = [other for other in reversed(checkpoints.generations()) if other != generation]
-    model_dir = shlex.quote(str(checkpoints.path.parent))
+    model_dir = str(checkpoints.path.parent)
     for good in others:
         with contextlib.suppress(CheckpointCorrupt, NotFound, PermissionRefused, ReadWriteFailed):
             load_generation(checkpoints, good)
             break
     else:
         fact = f"{damage.fact}; no other checkpoint is good"
-        return CheckpointCorrupt(damage.subject, fact, f"gmmcli fit -m {model_dir} --fresh")
+        return CheckpointCorrupt(damage.subject, fact, StartAnew(model_dir))
     fact = f"{damage.fact}; the newest good one is checkpoint {good}"
-    to_read = f"--checkpoint {good} to read that one"
+    to_read = ReadCheckpoint(good)
     is_newest = generation > others[0]
-    hint = f"gmmcli fit -m {model_dir} --rollback, or {to_read}" if is_newest else to_read
+    hint = AnyOf((Rollback(model_dir), to_read)) if is_newest else to_read
     return CheckpointCorrupt(damage.subject, fact, hint)
 
 

@@ -5,7 +5,6 @@ names that begin with a dot are not findings.
 """
 
 import os
-import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from gmmcli.errors import GmmError, NotFound
+from gmmcli.remedies import Hint, Rollback
 from gmmcli.store import agreement, directory, run_log
 from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder
 from gmmcli.store.model_dir import load_generation, open_checkpoint, open_to_read, require_generations
@@ -31,13 +31,13 @@ class Finding:
         Path below the model directory.
     text : str
         What is so, with numbers.
-    hint : str, optional
+    hint : Remedy or str, optional
         What to type.
     """
 
     file: str
     text: str
-    hint: str | None = None
+    hint: Hint | None = None
 
 
 def check(path: Path, level: Level) -> list[Finding]:
@@ -66,7 +66,7 @@ def check(path: Path, level: Level) -> list[Finding]:
         there = checkpoints.newest_number()
         for name, number in [record for record in records if record[1] > there][:1]:
             text = f"names checkpoint {number}, the newest is {generations[-1]}"
-            findings.append(Finding(name, text, f"gmmcli fit -m {shlex.quote(str(path))} --rollback"))
+            findings.append(Finding(name, text, Rollback(str(path))))
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints
         return [*findings, *find_damage(checkpoints, generations)]
 

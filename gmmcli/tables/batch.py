@@ -1,11 +1,12 @@
 """Some consecutive rows of one operand, as every reader hands them on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
+from gmmcli.remedies import Exclude
 from gmmcli.tables.numbers import Doubt
 
 Locate = Callable[[int], str]
@@ -79,6 +80,15 @@ class Batch:
         return self if n_rows >= self.n_rows else self.slice(0, n_rows)
 
 
+def of_model(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield batches whose columns are a model's: an error about a column cannot advise to leave it out."""
+    try:
+        yield from batches
+    except TableUnusable as error:
+        error.without(Exclude)
+        raise
+
+
 class Reader(Protocol):
     """One operand, opened: its columns, and its rows once."""
 
@@ -90,8 +100,8 @@ class Reader(Protocol):
     def numeric(self) -> frozenset[int]:
         """Positions of the columns of numbers."""
 
-    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
-        """Return the error that says why a column is not one of numbers; hint at --exclude, or not."""
+    def explain(self, column: int) -> TableUnusable:
+        """Return the error that says why a column is not one of numbers; its remedy is to leave it out."""
 
     @property
     def index_columns(self) -> frozenset[int]:
@@ -100,7 +110,7 @@ class Reader(Protocol):
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns that hold numbers, or nearly, are not columns of numbers."""
 
-    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
+    def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows as those of operand 0; the first problem of the table leaves as `TableUnusable`."""
 
     def empty(self, features: Sequence[int], extra: Sequence[int]) -> Batch:

@@ -11,8 +11,9 @@ from gmmcli.core.mixture import Array, Booleans
 from gmmcli.core.rows import Rows
 from gmmcli.errors import TableUnusable
 from gmmcli.notices import Notice
+from gmmcli.remedies import Set
 from gmmcli.tables import wording
-from gmmcli.tables.batch import Batch
+from gmmcli.tables.batch import Batch, of_model
 from gmmcli.tables.digest import digest, make_canonical
 from gmmcli.tables.source import Tables
 
@@ -92,7 +93,9 @@ def load(
     """
     pieces: list[list[Array]] = [[] for _ in tables.operands]
     gaps = _Gaps(features, skip_empty_columns)
-    batches = tables.iter_batches(features, may_exclude=skip_empty_columns)
+    batches = tables.iter_batches(features)
+    if not skip_empty_columns:
+        batches = of_model(batches)
     for batch in rechunk(_followed(batches, follow)):
         if batch.n_rows:
             gaps.add(batch)
@@ -228,7 +231,7 @@ class _Gaps:
 
 def _missing_value(place: str, feature: str) -> TableUnusable:
     """Return the error about a missing value."""
-    return TableUnusable(place, f"{wording.column(feature)}: missing value or NaN", "--missing drop")
+    return TableUnusable(place, f"{wording.column(feature)}: missing value or NaN", Set("--missing", "drop"))
 
 
 def _drop_incomplete(blocks: list[Array]) -> int:

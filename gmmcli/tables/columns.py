@@ -13,6 +13,7 @@ import numpy as np
 from gmmcli.core.mixture import Integers
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.notices import Notice
+from gmmcli.remedies import Exclude, in_shell, listed, quoted
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Late
 from gmmcli.tables.json_text import JsonText, as_texts
@@ -72,7 +73,7 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
         if column in excluded:
             continue
         if column in named and column not in tables.numeric_columns:
-            raise tables.explain_not_numeric(column)
+            raise tables.explain(column).without(Exclude)
         if column in tables.index_columns and column not in named:
             index.append(column)
         elif column in tables.numeric_columns:
@@ -99,7 +100,7 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
         yield Notice("columns_skipped", text, "information", {"columns": certain})
     if index:
         text = f"an index of pandas, left out: {wording.listed(names(index))}"
-        way_out = wording.option("--columns", "*", *names(index))
+        way_out = f"--columns {listed(('*', *names(index)))}"
         yield Notice("index_left_out", f"{tables.name}: {text}; to use it: {way_out}", "serious")
     for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
         alike = [column for column in skipped if column in doubts and doubts[column].kind == kind]
@@ -112,7 +113,7 @@ def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
     if len(names) > 1:
         n = len(names) - 1
         subject, it = f"{subject} and {wording.counted(n, 'column')} like it", "them"
-    way_out = f"to leave {it} out without this warning: {wording.option('--exclude', *names)}"
+    way_out = f"to leave {it} out without this warning: {in_shell(Exclude(tuple(names)))}"
     if doubt.way_out is not None:
         way_out = f"to read {it}: {doubt.way_out}; {way_out}"
     text = f"{doubt.place}: {subject} left out: {doubt.fact}; {way_out}"
@@ -133,7 +134,7 @@ def match_features(tables: Tables, features: Sequence[str], model_dir: Path | No
     try:
         find_columns(tables.column_names, features, tables.name)
     except TableUnusable as error:
-        hint = None if model_dir is None else f"gmmcli inspect -m {wording.quoted(str(model_dir))}"
+        hint = None if model_dir is None else f"gmmcli inspect -m {quoted(str(model_dir))}"
         raise TableUnusable(error.subject, error.fact, hint) from error
     return tuple(features)
 
@@ -243,11 +244,11 @@ def _check_names(tables: Tables, chosen: list[int]) -> None:
     for column in chosen:
         if not names[column]:
             place = f"column {column + 1} has no name"
-            raise TableUnusable(tables.name, place, f"--exclude '#{column + 1}'")
+            raise TableUnusable(tables.name, place, Exclude((f"#{column + 1}",)))
         count = len(tables.positions[names[column]])
         if count > 1:
             fact = f'{count} columns are named "{wording.shown(names[column])}"'
-            raise TableUnusable(tables.name, fact, wording.option("--exclude", names[column]))
+            raise TableUnusable(tables.name, fact, Exclude((names[column],)))
 
 
 def columns_late(late: Late, columns: Sequence[str]) -> Notice:

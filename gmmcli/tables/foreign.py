@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from gmmcli.errors import TableUnusable
+from gmmcli.remedies import quoted
 from gmmcli.tables import wording
 from gmmcli.tables.operands import STDIN
 from gmmcli.tables.stream import ByteStream
@@ -70,7 +71,7 @@ def refuse_archive(stream: ByteStream, file: BinaryIO, name: str) -> None:
     if head.startswith(_TAR, _TAR_MARK):
         member = head[:100].rstrip(b"\0").decode("utf-8", "replace")
         is_file = head[_TAR_TYPE : _TAR_TYPE + 1] in b"0\0" and not member.startswith("-")
-        command = f"tar -xOf - {wording.quoted(member)}" if is_file else "tar -xOf -"
+        command = f"tar -xOf - {quoted(member)}" if is_file else "tar -xOf -"
         hint = stream.mended_by(command, kind=find_format(member) or "csv")
         raise TableUnusable(name, f"a tar archive of {wording.shown(member)} and more", hint)
     if _ZIP.match(head):
@@ -115,7 +116,7 @@ def refuse_table_in_object(stream: ByteStream, found: Mapping[str, Any], name: s
         return
     if len(rows) == 1:
         program = f".[{json.dumps(rows[0], ensure_ascii=False)}][]"
-        hint = stream.mended_by(f"jq -c {wording.quoted(program)}", kind="jsonl")
+        hint = stream.mended_by(f"jq -c {quoted(program)}", kind="jsonl")
         raise TableUnusable(name, f'one JSON object, with rows in "{wording.shown(rows[0])}"', hint)
     is_nested = all(isinstance(value, (list, dict)) and len(value) > 1 for value in found.values())
     if found and not rows and is_nested:
@@ -141,6 +142,6 @@ def _explain_zip(stream: ByteStream, file: BinaryIO, name: str) -> TableUnusable
     tables = [member for member in members if find_format(member)] or members
     # To unzip a name is a pattern, and one that begins with a dash is an option.
     pattern = re.sub("^-", "?", re.sub(r"([][*?\\])", r"\\\1", tables[0]))
-    only = f" {wording.quoted(pattern)}" if len(members) > 1 else ""
+    only = f" {quoted(pattern)}" if len(members) > 1 else ""
     hint = f"unzip -p {shell_name}{only} > {wording.new_file(find_format(tables[0]) or 'csv')}"
     return TableUnusable(name, f"a zip archive of {wording.listed(members)}", hint)

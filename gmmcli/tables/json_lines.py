@@ -11,6 +11,7 @@ import numpy as np
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
+from gmmcli.remedies import Exclude
 from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import MOST_LATE, Batch, Late
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
@@ -64,10 +65,10 @@ class JsonLinesReader:
         """Positions of the columns that hold numbers, true, false and null only."""
         return frozenset(range(len(self.column_names))) - self._not_numbers.keys()
 
-    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+    def explain(self, column: int) -> TableUnusable:
         """Return the error about the first value of a column that is not a number."""
         place, value = self._not_numbers[column]
-        return self._not_a_number(place, column, value, may_exclude)
+        return self._not_a_number(place, column, value)
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns of numbers are not: any value of the first MiB is a number, or nearly one."""
@@ -83,7 +84,7 @@ class JsonLinesReader:
                 found[column] = of_kind(place, first if is_text else _as_json(first))
         return found
 
-    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
+    def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the lines.
 
         Raises
@@ -91,7 +92,7 @@ class JsonLinesReader:
         TableUnusable
             Of all that is wrong with the table, what comes first.
         """
-        parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
+        parse = partial(self._parse, features=features, extra=extra)
         chunks = iter_chunks(self._stream, _find_end, self._name, 1)
         return (batch for batch in parse_ahead(parse, chunks, self._n_threads) if batch.n_rows)
 
@@ -116,7 +117,7 @@ class JsonLinesReader:
                     found[position[key]] = (f"{chunk.subject}:{line}", value)
         return found
 
-    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Batch:
+    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int]) -> Batch:
         """Parse a chunk."""
         offsets: list[int] = []
         rows: list[dict[str, Any]] = []
@@ -131,7 +132,7 @@ class JsonLinesReader:
         is_sound = all(_fill(target, self._values(rows, j)) for target, j in zip(X, features, strict=True))
         if problem is not None or not is_sound:
             for offset, row in zip(offsets, rows, strict=True):
-                self._check_features(chunk, offset, row, features, may_exclude)
+                self._check_features(chunk, offset, row, features)
         if problem is not None:
             raise problem
         late = self._find_late(chunk, offsets, rows)
@@ -167,14 +168,14 @@ class JsonLinesReader:
         return [row.get(key) for row in rows]
 
     def _check_features(
-        self, chunk: Chunk, offset: int, row: dict[str, Any], features: Sequence[int], may_exclude: bool
+        self, chunk: Chunk, offset: int, row: dict[str, Any], features: Sequence[int]
     ) -> None:
         """Raise `TableUnusable` about the first value of a row that is not a finite number."""
         for column in features:
             key = self.column_names[column]
             value = row.get(key)
             if not _is_one(value):
-                raise self._not_a_number(chunk.line_of(offset), column, value, may_exclude)
+                raise self._not_a_number(chunk.line_of(offset), column, value)
             if not _is_missing(value) and _is_too_large(value):
                 written = json.loads(chunk.data[offset:].partition(b"\n")[0], parse_float=str)[key]
                 is_word = isinstance(written, float)
@@ -183,12 +184,11 @@ class JsonLinesReader:
                 )
                 raise TableUnusable(chunk.line_of(offset), f"{wording.column(key)}: {fact}")
 
-    def _not_a_number(self, place: str, column: int, value: Any, may_exclude: bool) -> TableUnusable:
+    def _not_a_number(self, place: str, column: int, value: Any) -> TableUnusable:
         """Return the error about a value."""
         name = self.column_names[column]
-        hint = wording.option("--exclude", name) if may_exclude else None
-        text = wording.shown(_as_json(value))
-        return TableUnusable(place, f"{wording.column(name)}: not a number: {text}", hint)
+        fact = f"{wording.column(name)}: not a number: {wording.shown(_as_json(value))}"
+        return TableUnusable(place, fact, Exclude((name,)))
 
 
 def _is_one(value: Any) -> bool:

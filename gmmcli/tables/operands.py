@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
-from gmmcli.tables import wording
+from gmmcli.remedies import quoted
 from gmmcli.tables.held import InMemory
 
 STDIN = "-"
@@ -88,7 +88,7 @@ def _expand_word(word: str | InMemory) -> list[Operand]:
     if any(c in word for c in _MAGIC) and not os.path.lexists(word):
         matches = sorted(glob.glob(word, recursive=True), key=os.fsencode)
         if not matches:
-            raise NotFound(word, "matches no file", f"ls {wording.quoted(str(Path(word).parent))}")
+            raise NotFound(word, "matches no file", f"ls {quoted(str(Path(word).parent))}")
         return [operand for match in matches for operand in _expand_path(match)]
     return _expand_path(word)
 
@@ -107,7 +107,7 @@ def _expand_path(name: str) -> list[Operand]:
         return [Operand(name, path, status.st_size if stat.S_ISREG(status.st_mode) else -1)]
     found = sorted(_parquet_files(name), key=os.fsencode)
     if not found:
-        raise TableUnusable(name, "a directory without Parquet files", f"ls {wording.quoted(name)}")
+        raise TableUnusable(name, "a directory without Parquet files", f"ls {quoted(name)}")
     return [operand for file in found for operand in _expand_path(file)]
 
 

@@ -102,9 +102,9 @@ class Tables:
         """Return why columns of the first operand that are not of numbers might be meant as such."""
         return self._first.doubts(columns)
 
-    def explain_not_numeric(self, column: int) -> TableUnusable:
-        """Return the error that says why a column of the first operand, asked for by name, is not numeric."""
-        return self._first.explain(column, may_exclude=False)
+    def explain(self, column: int) -> TableUnusable:
+        """Return the error that says why a column of the first operand is not one of numbers."""
+        return self._first.explain(column)
 
     def iter_batches(
         self,
@@ -112,7 +112,6 @@ class Tables:
         extra: Sequence[str] = (),
         *,
         max_rows: int | None = None,
-        may_exclude: bool = False,
     ) -> Iterator[Batch]:
         """Yield the rows in order; from each operand at least one batch, if only of no rows.
 
@@ -122,8 +121,6 @@ class Tables:
             Columns to read as numbers, and to pass; a column may be both.
         max_rows : int or None
             Longer batches are divided.
-        may_exclude : bool
-            Whether `--exclude` is to be hinted at where a cell is not a number.
 
         Raises
         ------
@@ -140,7 +137,7 @@ class Tables:
                 found = find_columns(reader.column_names, features, operand.name)
                 passed = find_columns(reader.column_names, extra, operand.name)
                 first_row = 0
-                for found_rows in _at_least_one(reader, found, passed, may_exclude):
+                for found_rows in _at_least_one(reader, found, passed):
                     self.late = self.late or found_rows.late
                     batch = replace(found_rows, operand=index, first_row=first_row)
                     first_row += batch.n_rows
@@ -255,12 +252,10 @@ def _open_file(operand: Operand, stdin: BinaryIO | None) -> BinaryIO:
         raise from_os_error(operand.name, error) from error
 
 
-def _at_least_one(
-    reader: Reader, features: list[int], extra: list[int], may_exclude: bool
-) -> Iterator[Batch]:
+def _at_least_one(reader: Reader, features: list[int], extra: list[int]) -> Iterator[Batch]:
     """Yield the batches of a reader, or an empty one."""
     is_empty = True
-    for batch in reader.batches(features, extra, may_exclude):
+    for batch in reader.batches(features, extra):
         is_empty = False
         yield batch
     if is_empty:

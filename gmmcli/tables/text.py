@@ -17,6 +17,7 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
+from gmmcli.remedies import Exclude
 from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
@@ -65,10 +66,10 @@ class TextReader:
         """Positions of the columns of numbers, judged by the first MiB."""
         return frozenset(range(len(self.column_names))) - self._not_numbers.keys()
 
-    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+    def explain(self, column: int) -> TableUnusable:
         """Return the error about the first cell of a column that is not a number."""
         place, cell = self._not_numbers[column]
-        return self._not_a_number(place, column, cell, may_exclude)
+        return self._not_a_number(place, column, cell)
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns of numbers are not: any cell of the first MiB is a number, or nearly one."""
@@ -92,7 +93,7 @@ class TextReader:
                 left = [j for j in left if j not in found]
         return found
 
-    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
+    def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the records.
 
         Raises
@@ -100,7 +101,7 @@ class TextReader:
         TableUnusable
             Of all that is wrong with the table, what comes first.
         """
-        parse = partial(self._parse, features=features, extra=extra, may_exclude=may_exclude)
+        parse = partial(self._parse, features=features, extra=extra)
         n_columns = len(self.column_names)
         chunks = iter_chunks(self._stream, self._grammar.find_end, self._name, self._first_line, n_columns)
         return (batch for batch in parse_ahead(parse, chunks, self._n_threads) if batch.n_rows)
@@ -151,13 +152,13 @@ class TextReader:
         has_hexadecimals = b"0x" in data or b"0X" in data
         return [j for j in every if has_hexadecimals or not _is_plainly_numeric(table.column(j))]
 
-    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Batch:
+    def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int]) -> Batch:
         """Parse a chunk."""
         X = None
         if chunk.is_whole and len(chunk.data) >= _FEW_BYTES * len(features) and is_plain(chunk.data):
             X = self._read_numbers(chunk.data, features)
         if X is None:
-            X = self._read_slowly(chunk, features, may_exclude)
+            X = self._read_slowly(chunk, features)
         texts: dict[str, Any] = {}
         if extra and X.shape[1]:
             table = self._read_arrow(chunk.data, extra, pa.string(), ("",))
@@ -215,7 +216,7 @@ class TextReader:
             ),
         )
 
-    def _read_slowly(self, chunk: Chunk, features: Sequence[int], may_exclude: bool) -> Array:
+    def _read_slowly(self, chunk: Chunk, features: Sequence[int]) -> Array:
         """Return the features' cells, or raise `TableUnusable` about what comes first."""
         rows = []
         is_text = is_plain(chunk.data)
@@ -230,17 +231,17 @@ class TextReader:
                 is_comment = chunk.data.startswith(b"#", record.start)
                 hint = self._stream.mended_by("grep -v '^#'", kind=self._grammar.kind) if is_comment else None
                 raise TableUnusable(chunk.line_of(record.start), fact, hint)
-            rows.append([self._value(chunk, record, column, may_exclude) for column in features])
+            rows.append([self._value(chunk, record, column) for column in features])
         if not chunk.is_whole:
             raise open_quote(chunk, self._grammar.find_open_quote(chunk.data))
         return np.array(rows, dtype=np.float64).reshape(-1, len(features)).T.copy()
 
-    def _value(self, chunk: Chunk, record: Record, column: int, may_exclude: bool) -> float:
+    def _value(self, chunk: Chunk, record: Record, column: int) -> float:
         """Return the number in a cell."""
         cell = record.fields[column]
         value = numbers.parse_number(cell)
         if value is None:
-            raise self._not_a_number(chunk.line_of(record.start), column, cell, may_exclude)
+            raise self._not_a_number(chunk.line_of(record.start), column, cell)
         if math.isinf(value):
             overflows = numbers.has_digits(cell)
             fact = f"does not fit a double: {wording.shown(cell.strip())}" if overflows else "infinite value"
@@ -248,11 +249,11 @@ class TextReader:
             raise TableUnusable(chunk.line_of(record.start), f"{name}: {fact}")
         return value
 
-    def _not_a_number(self, place: str, column: int, cell: bytes, may_exclude: bool) -> TableUnusable:
+    def _not_a_number(self, place: str, column: int, cell: bytes) -> TableUnusable:
         """Return the error about a cell."""
         name = self.column_names[column]
-        hint = wording.option("--exclude", name) if may_exclude else None
-        return TableUnusable(place, f'{wording.column(name)}: not a number: "{wording.shown(cell)}"', hint)
+        fact = f'{wording.column(name)}: not a number: "{wording.shown(cell)}"'
+        return TableUnusable(place, fact, Exclude((name,)))
 
     def _is_skipped(self, record: Record) -> bool:
         """Tell whether a record is a blank line that is no row: one column can be empty, several cannot."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
+from gmmcli.remedies import Exclude
 from gmmcli.tables import numbers, wording
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.numbers import Doubt
@@ -69,14 +70,11 @@ class TypedReader:
         """Positions of the columns of integers, floats, decimals, booleans or nulls."""
         return frozenset(j for j, field in enumerate(self._schema) if _is_numeric(field.type))
 
-    def explain(self, column: int, may_exclude: bool) -> TableUnusable:
+    def explain(self, column: int) -> TableUnusable:
         """Return the error that names the type of a column."""
         field = self._schema.field(column)
-        return TableUnusable(
-            self._name,
-            f"{wording.column(field.name)}: not numbers but {field.type}",
-            wording.option("--exclude", field.name) if may_exclude else None,
-        )
+        fact = f"{wording.column(field.name)}: not numbers but {field.type}"
+        return TableUnusable(self._name, fact, Exclude((field.name,)))
 
     @property
     def index_columns(self) -> frozenset[int]:
@@ -104,7 +102,7 @@ class TypedReader:
                     break
         return found
 
-    def batches(self, features: Sequence[int], extra: Sequence[int], may_exclude: bool) -> Iterator[Batch]:
+    def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Read the rows.
 
         Raises
@@ -114,7 +112,7 @@ class TypedReader:
         """
         for column in features:
             if not _is_numeric(self._schema.field(column).type):
-                raise self.explain(column, may_exclude)
+                raise self.explain(column)
         first_row = self._first_row
         with _reporting(self._name):
             for batch in self._scan(sorted({*features, *extra})):

@@ -1,11 +1,10 @@
-"""How names and cells of a table appear in messages: short, printable, quoted for a shell where typed."""
+"""How names and cells of a table appear in messages, short and printable; commands that mend a file."""
 
 import itertools
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmcli.errors import printable
+from gmmcli.remedies import printable, quoted
 
 _LONGEST = 40
 _MOST = 12
@@ -34,19 +33,6 @@ def listed(names: Sequence[str]) -> str:
     """Return names in a row, quoted; of many only the first ones and how many more there are."""
     text = ", ".join(f'"{shown(name)}"' for name in names[:_MOST])
     return text if len(names) <= _MOST else f"{text} and {len(names) - _MOST} more"
-
-
-def option(name: str, *items: str) -> str:
-    """Return an option that takes a LIST, with its items, as a shell takes it."""
-    cells = ['"' + item.replace('"', '""') + '"' if set(item) & set(',"\n\r') else item for item in items]
-    return f"{name} {quoted(','.join(cells))}"
-
-
-def quoted(text: str) -> str:
-    """Return a text as a shell takes it; with control characters, as bash, zsh and ksh do."""
-    if text.isprintable():
-        return shlex.quote(text)
-    return "$'" + printable(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
 
 
 def pipeline(name: str, filters: Sequence[str], kind: str) -> str:

@@ -17,6 +17,7 @@ from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.engine.processes import crew, preparation, process
 from gmmcli.errors import OutOfMemory
+from gmmcli.remedies import Set
 
 pytestmark = [
     pytest.mark.skipif(not process.can_fork(), reason="no workers without fork"),
@@ -39,7 +40,7 @@ def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(
     with pytest.raises(OutOfMemory, match="was ended") as caught:
         engine.expectation(mixture)
 
-    assert caught.value.hint == "--threads 1"
+    assert caught.value.hint == Set("--threads", "1")
     assert engine.expectation(mixture).statistics.squares.tobytes() == expected.squares.tobytes()
 
 

@@ -11,6 +11,7 @@ from gmmcli.core.units import FURTHEST, FURTHEST_SD, MAX_LOG10_SCALE, Units
 from gmmcli.errors import GmmError
 from gmmcli.fitting.options import options_of
 from gmmcli.fitting.settings import Settings
+from gmmcli.remedies import in_shell
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import Stored
 
@@ -34,7 +35,7 @@ def find_faults_of_error(error: GmmError, fit: Fit, before: Stored | None) -> It
     """
     if error.status not in STATUSES:
         yield f"status {error.status}: {error}"
-    if not str(error).isprintable() or not (error.hint or "").isprintable():
+    if not str(error).isprintable() or not in_shell(error.hint or "").isprintable():
         yield f"error of several lines: {str(error)!r}, hint {error.hint!r}"
     reasons = {2: _contradicts, 65: _is_unusable, 70: _is_singular}
     if error.status in reasons and not reasons[error.status](fit, continued(fit, before)):

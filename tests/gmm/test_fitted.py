@@ -256,6 +256,37 @@ def test_a_masked_value_is_a_missing_one(tmp_path, rows):
     assert abs(kept.means_).max() < 100
 
 
+def test_hints_of_the_command_line_are_notes_in_terms_of_python(tmp_path, rows, monkeypatch):
+    """A setting is named by its argument; an error about an option is one about the argument."""
+    monkeypatch.chdir(tmp_path)
+    good = "".join(f"{a!r},{b!r}\n" for a, b in rows.tolist())
+    Path("late.csv").write_text("a,b\n" + good * 200 + "1,x\n")
+    Path("few.csv").write_text("a,b\n1,2\n3,4\n")
+    Path("rows.csv").write_text("a,b\n" + good)
+
+    def notes(call):
+        with pytest.raises(GmmError) as caught:
+            call()
+        return str(caught.value), getattr(caught.value, "__notes__", [])
+
+    model = GMM(3, "m", n_threads=1).fit("rows.csv", steps=2)
+    text, tried = notes(lambda: GMM(2, "new", n_threads=1).fit("late.csv"))
+    assert text.endswith('column "b": not a number: "x"')
+    assert tried == ['try: a table without column "b"']
+    assert notes(lambda: model.predict("late.csv")) == (text, [])
+    assert notes(lambda: model.fit("late.csv")) == (text, [])
+    assert notes(lambda: GMM(3, "new", n_threads=1).fit("few.csv"))[1] == ["try: num_clusters=2"]
+    text, tried = notes(lambda: GMM(3, "new", initial_clusters="few.csv", n_threads=1).fit("rows.csv"))
+    assert text == "initial_clusters: 2 rows, but 3 components asked for"
+    assert tried == ["try: num_clusters=2"]
+    model.fit("rows.csv", steps=1)
+    newest = Path("m/checkpoints/ckpt-000000002.h5")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert notes(lambda: model.predict(rows))[1] == [
+        "try: in a shell, gmmcli fit -m m --rollback, or checkpoint_path=1 to read that one"
+    ]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_the_callers_array_stays_as_it_was(tmp_path, rows, order):
     """Under every method, whatever its layout."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gmmcli.errors import CannotCreate, CheckpointCorrupt, FormatUnknown
+from gmmcli.remedies import StartAnew, in_shell
 from gmmcli.store import layout, run_log
 from gmmcli.store.commit import Writer
 from gmmcli.store.directory import Folder
@@ -243,7 +244,7 @@ def test_a_rollback_to_nothing_renames_nothing(model, build):
         with pytest.raises(CheckpointCorrupt):
             writer.publish(build())
 
-    assert caught.value.hint == f"gmmcli fit -m {model} --fresh"
+    assert caught.value.hint == StartAnew(str(model))
     assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
 
 
@@ -277,7 +278,7 @@ def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
         stored = writer.publish(build())
 
     ways = f"gmmcli fit -m {model} --rollback, or --checkpoint 2 to read that one"
-    assert caught.value.hint == f"restore it, or: {ways}"
+    assert in_shell(caught.value.hint) == f"restore it, or: {ways}"
     assert writer.given_up == [GivenUp(3, None, ())]
     assert stored.generation == 4
     with Writer(model) as writer:
@@ -311,7 +312,7 @@ def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, met
             writer.publish(build())
         stored = writer.publish(build(), fresh=True)
 
-    assert caught.value.hint == f"restore one, or: gmmcli fit -m {model} --fresh"
+    assert in_shell(caught.value.hint) == f"restore one, or: gmmcli fit -m {model} --fresh"
     assert stored.generation == 3
     file_of(model, 3).unlink()
     with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last, and none is left"):

@@ -11,6 +11,7 @@ import pytest
 from gmmcli.core.family import precision_factors
 from gmmcli.core.mixture import COVARIANCE_TYPES
 from gmmcli.errors import CheckpointCorrupt, CovarianceNotPositive, NotFound
+from gmmcli.remedies import Rollback
 from gmmcli.store.agreement import find_contradictions
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir
@@ -335,7 +336,7 @@ def test_a_log_that_names_the_last_number_there_can_be_is_found_and_given_up(mod
 
     (finding,) = check(model, "full")
     assert finding.text == "names checkpoint 999999999, the newest is 3"
-    assert finding.hint == f"gmmcli fit -m {model} --rollback"
+    assert finding.hint == Rollback(str(model))
     with Writer(model) as writer:
         assert writer.rollback().generation == 3
         assert writer.publish(build()).generation == 4

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from gmmcli.errors import TableUnusable, Usage
+from gmmcli.remedies import in_shell
 from gmmcli.tables.columns import encode_texts, match_features, select_column, select_extra, select_features
 from gmmcli.tables.source import open_tables
 
@@ -100,7 +101,7 @@ def test_names_that_a_shell_or_a_list_would_break_are_quoted_in_hints():
         pytest.raises(TableUnusable, match="2 columns are named") as caught,
     ):
         select_features(tables)
-    assert caught.value.hint == "--exclude '\"a, b\"'"
+    assert in_shell(caught.value.hint) == "--exclude '\"a, b\"'"
 
 
 def test_features_are_matched_in_the_model_s_order(tables):

@@ -7,6 +7,7 @@ import pytest
 from oracles.loaded import pieces_of
 
 from gmmcli.errors import TableUnusable
+from gmmcli.remedies import Exclude, Set
 from gmmcli.tables.blocks import check_complete, load
 from gmmcli.tables.source import open_tables
 
@@ -64,7 +65,7 @@ def test_the_first_missing_value_is_told(text, place, skip):
     with pytest.raises(TableUnusable) as caught:
         loaded(text, missing="error", skip=skip)
     assert str(caught.value) == place
-    assert caught.value.hint == "--missing drop"
+    assert caught.value.hint == Set("--missing", "drop")
 
 
 def test_a_column_without_any_value_is_left_out_and_not_missed():
@@ -119,12 +120,12 @@ def test_a_batch_is_complete_or_its_first_gap_is_told():
     check_complete(batch.head(1), ("b", "a"))
     with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value or NaN$') as caught:
         check_complete(batch, ("b", "a"))
-    assert caught.value.hint == "--missing drop"
+    assert caught.value.hint == Set("--missing", "drop")
 
 
 def test_a_cell_of_text_hints_at_exclude_only_where_that_can_be_typed():
     """A model's columns cannot be excluded."""
-    for skip, hint in ((True, "--exclude b"), (False, None)):
+    for skip, hint in ((True, Exclude(("b",))), (False, None)):
         with pytest.raises(TableUnusable) as caught:
             loaded("a,b\n1,x\n", skip=skip)
         assert str(caught.value) == '0.csv:2: column "b": not a number: "x"'

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gmmcli.errors import TableUnusable
+from gmmcli.remedies import Exclude
 from gmmcli.tables.blocks import load
 from gmmcli.tables.columns import select_features
 from gmmcli.tables.source import open_tables
@@ -140,8 +141,9 @@ def test_an_infinite_value_makes_a_column_numeric_and_is_refused(cell, missing):
     assert (caught.value.status, caught.value.hint) == (65, None)
 
 
+WITHOUT_A = Exclude(("a",))
 LATE_PROBLEMS = {
-    "a text": (b"0x1F,2\n", '-:1102: column "a": not a number: "0x1F"', "--exclude a"),
+    "a text": (b"0x1F,2\n", '-:1102: column "a": not a number: "0x1F"', WITHOUT_A),
     "infinity": (b"-inf,2\n", '-:1102: column "a": infinite value', None),
     "an overflow": (b"1e400,2\n", '-:1102: column "a": does not fit a double: 1e400', None),
     "an open quote": (b'1,"2\n3,4\n', "-:1102: a quote opens here and is never closed", None),
@@ -153,8 +155,12 @@ LATE_PROBLEMS = {
         "-:1102: a carriage return without a newline",
         "tr '\\r' '\\n' > table.csv",
     ),
-    "after lines in quotes": (b'"1\n","2\n\n"\n', '-:1102: column "a": not a number: "1\\n"', "--exclude a"),
-    "after a blank line": (b"\r\n\nx,2\n", '-:1104: column "a": not a number: "x"', "--exclude a"),
+    "after lines in quotes": (
+        b'"1\n","2\n\n"\n',
+        '-:1102: column "a": not a number: "1\\n"',
+        WITHOUT_A,
+    ),
+    "after a blank line": (b"\r\n\nx,2\n", '-:1104: column "a": not a number: "x"', WITHOUT_A),
 }
 
 

@@ -25,6 +25,7 @@ from gmmcli.engine.processes.counter import Counter
 from gmmcli.engine.processes.memory import SharedArrays, shared_array
 from gmmcli.engine.processes.worker import SLOTS, Shared, Worker
 from gmmcli.errors import OutOfMemory
+from gmmcli.remedies import Set
 
 # Blocks that the parent sums before one that came earlier is ready.
 MOST_AHEAD = 16
@@ -258,4 +259,4 @@ def _missed(worker: _Member) -> Iterator[None]:
             end = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         if end is not None and end.si_code == os.CLD_EXITED and end.si_status != OutOfMemory.status:
             raise RuntimeError(f"worker {worker.pid} failed") from error
-        raise OutOfMemory("memory", f"worker {worker.pid} was ended", "--threads 1") from error
+        raise OutOfMemory("memory", f"worker {worker.pid} was ended", Set("--threads", "1")) from error

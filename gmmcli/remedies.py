@@ -1,0 +1,151 @@
+"""What to type next, as values: the shell and Python spell each in their own words.
+
+A hint that names no setting is plain text. `printable`, `quoted` and `listed` write text for a shell.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Set:
+    """Give an option a value: a number or a word, as typed."""
+
+    option: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Increase:
+    """Give an option a larger value than it has."""
+
+    option: str
+
+
+@dataclass(frozen=True)
+class Exclude:
+    """Leave columns out, which only a new model can: their names, or `#i` for a column without one."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Continue from the newest undamaged checkpoint of a model directory."""
+
+    model_dir: str
+
+
+@dataclass(frozen=True)
+class StartAnew:
+    """Begin a new model in a model directory."""
+
+    model_dir: str
+
+
+@dataclass(frozen=True)
+class ReadCheckpoint:
+    """Use an older checkpoint without continuing from it."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Several ways, of which one is enough."""
+
+    ways: tuple["Hint", ...]
+
+
+@dataclass(frozen=True)
+class OrElse:
+    """Something to do by hand, and a remedy if that cannot be done."""
+
+    first: str
+    second: "Remedy"
+
+
+Remedy = Set | Increase | Exclude | Rollback | StartAnew | ReadCheckpoint | AnyOf | OrElse
+# Plain text reads the same in the shell and in Python.
+Hint = str | Remedy
+
+
+def in_shell(hint: Hint) -> str:
+    """Return a hint as it is typed on the command line."""
+    match hint:
+        case str():
+            return hint
+        case Set(option, value):
+            return f"{option} {quoted(value)}"
+        case Increase(option):
+            return f"fit with a larger {option}"
+        case Exclude(columns):
+            return f"--exclude {listed(columns)}"
+        case Rollback(model_dir):
+            return f"gmmcli fit -m {quoted(model_dir)} --rollback"
+        case StartAnew(model_dir):
+            return f"gmmcli fit -m {quoted(model_dir)} --fresh"
+        case ReadCheckpoint(number):
+            return f"--checkpoint {number} to read that one"
+        case AnyOf(ways):
+            return _alternatives([in_shell(way) for way in ways])
+        case OrElse(first, second):
+            return f"{first}, or: {in_shell(second)}"
+
+
+def in_python(hint: Hint, arguments: Mapping[str, str]) -> str | None:
+    """Return a hint as a Python caller can follow it; None where Python has no such setting.
+
+    Parameters
+    ----------
+    hint : Remedy or str
+    arguments : mapping of str to str
+        The Python argument for each option of the command line that has one.
+    """
+    match hint:
+        case str():
+            return hint
+        case Set(option, value) if option in arguments:
+            return f"{arguments[option]}={value}" if value[0].isdigit() else f'{arguments[option]}="{value}"'
+        case Increase(option) if option in arguments:
+            return f"a larger {arguments[option]}"
+        case Exclude(columns):
+            names = ", ".join(f'"{printable(name)}"' for name in columns)
+            return f"a table without column{'s' * (len(columns) > 1)} {names}"
+        case Rollback():
+            return f"in a shell, {in_shell(hint)}"
+        case StartAnew():
+            return "another model_dir"
+        case ReadCheckpoint(number) if "--checkpoint" in arguments:
+            return f"{arguments['--checkpoint']}={number} to read that one"
+        case AnyOf(ways):
+            known = [text for way in ways if (text := in_python(way, arguments)) is not None]
+            return _alternatives(known) if known else None
+        case OrElse(first, second):
+            text = in_python(second, arguments)
+            return first if text is None else f"{first}, or: {text}"
+    return None
+
+
+def _alternatives(ways: list[str]) -> str:
+    """Return ways in a row, with "or" before the last."""
+    return ", or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped: a name in a table must not drive the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(text: str) -> str:
+    """Return a text as a shell takes it; with control characters, as bash, zsh and ksh do."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + printable(text.replace("\\", "\\\\").replace("'", "\\'")) + "'"
+
+
+def listed(items: tuple[str, ...]) -> str:
+    """Return the items of an option that takes a LIST, as a shell takes it."""
+    cells = ['"' + item.replace('"', '""') + '"' if set(item) & set(',"\n\r') else item for item in items]
+    return quoted(",".join(cells))

@@ -1,6 +1,6 @@
 """What to type next, as values: the shell and Python spell each in their own words.
 
-A hint that names no setting is plain text. `printable`, `quoted` and `listed` write text for a shell.
+A hint that only helps in the shell may be plain text. The last three functions write text for a shell.
 """
 
 import shlex
@@ -53,7 +53,7 @@ class ReadCheckpoint:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """Several ways, of which one is enough."""
+    """Several ways, of which one is enough; a text among them names no option."""
 
     ways: tuple["Hint", ...]
 
@@ -67,7 +67,6 @@ class OrElse:
 
 
 Remedy = Set | Increase | Exclude | Rollback | StartAnew | ReadCheckpoint | AnyOf | OrElse
-# Plain text reads the same in the shell and in Python.
 Hint = str | Remedy
 
 

@@ -138,7 +138,7 @@ def in_terms_of_python() -> Iterator[None]:
     except GmmError as error:
         if isinstance(error.subject, Given):
             error.subject = _ARGUMENTS.get(error.subject.option, error.subject)
-        # A text may name options of the command line.
+        # A hint that is plain text is one for the shell.
         remedy = None if isinstance(error.hint, str | None) else in_python(error.hint, _ARGUMENTS)
         if remedy is not None:
             error.add_note(f"try: {remedy}")

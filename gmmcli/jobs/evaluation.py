@@ -12,11 +12,10 @@ from gmmcli.engine.evaluate import Evaluator
 from gmmcli.fitting.settings import Settings
 from gmmcli.jobs.reading import reading
 from gmmcli.store.checkpoint import Checkpoint
-from gmmcli.tables.batch import of_model
+from gmmcli.tables.batch import Batch, of_model
 from gmmcli.tables.blocks import check_complete
 from gmmcli.tables.columns import match_features
 from gmmcli.tables.operands import TableRequest
-from gmmcli.tables.source import Batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,10 @@ from gmmcli.notices import Notice, Notify, Progress, untold
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.model_dir import ModelDir
 from gmmcli.tables import wording
+from gmmcli.tables.batch import Batch
 from gmmcli.tables.blocks import rechunk, rows_dropped
 from gmmcli.tables.columns import encode_texts, match_features, select_column
 from gmmcli.tables.operands import TableRequest
-from gmmcli.tables.source import Batch
 
 # None if no row of a group has a label.
 Metrics = dict[str, float | int | None]
@@ -212,7 +212,7 @@ def _first_rows(batches: Iterator[Batch], request: ScoreRequest) -> Iterator[Bat
         return
     left = request.steps * request.batch_size
     for batch in batches:
-        yield batch.head(left)
+        yield batch.slice(0, left)
         left -= batch.n_rows
         if left <= 0:
             return

@@ -1,8 +1,21 @@
-"""What pyarrow is told before it is used."""
+"""What pyarrow is told before it is used, and which of its types hold numbers or text."""
 
 import sys
+from typing import Any
 
 import pyarrow as pa
+
+
+def is_numeric(kind: Any) -> bool:
+    """Tell whether values of an Arrow type are numbers: integers, floats, decimals, booleans or nulls."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    return bool(pa.types.is_null(kind) or any(test(kind) for test in tests))
+
+
+def is_text(kind: Any) -> bool:
+    """Tell whether values of an Arrow type are texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 class _WithoutPandas:

@@ -9,8 +9,6 @@ from gmmcli.errors import TableUnusable
 from gmmcli.remedies import Exclude
 from gmmcli.tables.numbers import Doubt
 
-Locate = Callable[[int], str]
-
 
 class Late(NamedTuple):
     """Keys of JSON lines first seen after the first MiB, from which the columns were inferred.
@@ -41,6 +39,8 @@ class Batch:
     extra : mapping of str to pyarrow.Array
         Passed columns. CSV and TSV: verbatim strings, null where a cell is empty; JSON lines: `JsonText`;
         others: their own type.
+    locate : callable
+        Returns where a row of the batch is: "data.csv:7", "-:3" or "flights.parquet: row 7".
     late : Late or None
         Keys first seen after those from which the columns were inferred.
     operand : int
@@ -51,7 +51,7 @@ class Batch:
 
     X: Array
     extra: Mapping[str, Any]
-    _locate: Locate
+    locate: Callable[[int], str]
     late: Late | None = None
     operand: int = 0
     first_row: int = 0
@@ -61,10 +61,6 @@ class Batch:
         """Number of rows."""
         return int(self.X.shape[1])
 
-    def locate(self, row: int) -> str:
-        """Return where a row of the batch is: "data.csv:7", "-:3" or "flights.parquet: row 7"."""
-        return self._locate(row)
-
     def slice(self, begin: int, end: int) -> "Batch":
         """Return the rows from `begin` up to `end`, sharing memory."""
         return replace(
@@ -72,12 +68,8 @@ class Batch:
             X=self.X[:, begin:end],
             extra={name: values[begin:end] for name, values in self.extra.items()},
             first_row=self.first_row + begin,
-            _locate=lambda row: self._locate(begin + row),
+            locate=lambda row: self.locate(begin + row),
         )
-
-    def head(self, n_rows: int) -> "Batch":
-        """Return the first rows, at most `n_rows`."""
-        return self if n_rows >= self.n_rows else self.slice(0, n_rows)
 
 
 def of_model(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -93,6 +85,8 @@ class Reader(Protocol):
     """One operand, opened: its columns, and its rows once."""
 
     column_names: tuple[str, ...]
+    index_columns: frozenset[int]
+    """Positions of the columns that are the index of a pandas frame."""
     n_rows: int | None
     """Known before they are read, or None."""
 
@@ -102,10 +96,6 @@ class Reader(Protocol):
 
     def explain(self, column: int) -> TableUnusable:
         """Return the error that says why a column is not one of numbers; its remedy is to leave it out."""
-
-    @property
-    def index_columns(self) -> frozenset[int]:
-        """Positions of the columns that are the index of a pandas frame."""
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns that hold numbers, or nearly, are not columns of numbers."""

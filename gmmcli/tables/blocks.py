@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from gmmcli.core.mixture import Array, Booleans
 from gmmcli.core.rows import Rows
@@ -169,15 +170,8 @@ def _join(batches: list[Batch]) -> Batch:
 
     X = np.concatenate([batch.X for batch in batches], axis=1)
     first = batches[0]
-    extra = {name: _concatenate([batch.extra[name] for batch in batches]) for name in first.extra}
+    extra = {name: pa.concat_arrays([batch.extra[name] for batch in batches]) for name in first.extra}
     return Batch(X, extra, locate, operand=first.operand, first_row=first.first_row)
-
-
-def _concatenate(arrays: list[Any]) -> Any:
-    """Return Arrow arrays of one type as one."""
-    import pyarrow as pa
-
-    return pa.concat_arrays(arrays)
 
 
 class _Gaps:

@@ -67,7 +67,7 @@ def iter_chunks(
     """
     line, rest, wanted = first_line, b"", 0
     n_bytes = max(CHUNK_BYTES, COLUMN_BYTES * n_columns)
-    while data := stream.read_available(n_bytes):
+    while data := stream.read(n_bytes, wait=False):
         is_hurried = len(data) < n_bytes
         rest += data
         if len(rest) < wanted:

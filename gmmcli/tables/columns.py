@@ -33,17 +33,11 @@ class Selection:
     ----------
     features : tuple of str
         In the order they were listed, or that of the table.
-    explicit : bool
-        Whether columns were listed.
-    skipped : tuple of str
-        Columns passed over because they are not numeric, or an index.
     notices : tuple of Notice
-        What to say about those.
+        What to say about columns passed over because they are not numeric, or an index.
     """
 
     features: tuple[str, ...]
-    explicit: bool
-    skipped: tuple[str, ...]
     notices: tuple[Notice, ...] = ()
 
 
@@ -66,45 +60,44 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
     TableUnusable
         A column named by itself is not numeric, two have the same name, one has none, or none is left.
     """
-    excluded = {column for item in exclude for column in _match(tables, item, "--exclude")}
-    named = _named_alone(tables, columns)
+    table, excluded = tables.first, _listed(tables, exclude, "--exclude")
+    wanted = dict.fromkeys(range(len(tables.column_names)), False)
+    if columns:
+        wanted = _listed(tables, columns, "--columns")
     chosen, skipped, index = [], [], []
-    for column in _listed(tables, columns) if columns else range(len(tables.column_names)):
+    for column, is_named in wanted.items():
         if column in excluded:
             continue
-        if column in named and column not in tables.numeric_columns:
-            raise tables.explain(column).without(Exclude)
-        if column in tables.index_columns and column not in named:
-            index.append(column)
-        elif column in tables.numeric_columns:
+        if column in table.numeric and (is_named or column not in table.index_columns):
             chosen.append(column)
+        elif is_named:
+            raise table.explain(column).without(Exclude)
+        elif column in table.index_columns:
+            index.append(column)
         else:
             skipped.append(column)
-    names = tuple(tables.column_names[column] for column in chosen)
-    if not names:
+    if not chosen:
         raise TableUnusable(tables.name, f"no numeric column among {wording.listed(tables.column_names)}")
     _check_names(tables, chosen)
-    skipped_names = tuple(tables.column_names[column] for column in skipped)
-    return Selection(names, bool(columns), skipped_names, tuple(_left_out(tables, skipped, index)))
+    features = tuple(tables.column_names[column] for column in chosen)
+    return Selection(features, tuple(_left_out(tables, skipped, index)))
 
 
 def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[Notice]:
     """Yield what there is to say about columns that are left out: a warning for each kind of doubt."""
-
-    def names(columns: Sequence[int]) -> list[str]:
-        return [tables.column_names[column] for column in columns]
-
-    doubts = tables.doubts(skipped) if skipped else {}
-    if certain := names([column for column in skipped if column not in doubts]):
+    names = tables.column_names
+    doubts = tables.first.doubts(skipped) if skipped else {}
+    if certain := [names[column] for column in skipped if column not in doubts]:
         text = f"not numeric, skipped: {wording.listed(certain)}"
         yield Notice("columns_skipped", text, "information", {"columns": certain})
     if index:
-        text = f"an index of pandas, left out: {wording.listed(names(index))}"
-        way_out = f"--columns {listed(('*', *names(index)))}"
-        yield Notice("index_left_out", f"{tables.name}: {text}; to use it: {way_out}", "serious")
+        left = [names[column] for column in index]
+        way_out = f"--columns {listed(('*', *left))}"
+        text = f"{tables.name}: an index of pandas, left out: {wording.listed(left)}; to use it: {way_out}"
+        yield Notice("index_left_out", text, "serious")
     for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
         alike = [column for column in skipped if column in doubts and doubts[column].kind == kind]
-        yield _doubtful(doubts[alike[0]], names(alike))
+        yield _doubtful(doubts[alike[0]], [names[column] for column in alike])
 
 
 def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
@@ -201,41 +194,40 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _listed(tables: Tables, items: Sequence[str], option: str = "--columns") -> list[int]:
-    """Return the columns that items stand for, each once, in the order listed."""
-    return list(dict.fromkeys(column for item in items for column in _match(tables, item, option)))
+def _listed(tables: Tables, items: Sequence[str], option: str) -> dict[int, bool]:
+    """Return the columns that items stand for, as listed, and whether one names the column by itself."""
+    found: dict[int, bool] = {}
+    for item in items:
+        columns, is_named = _match(tables, item, option)
+        for column in columns:
+            found[column] = is_named or found.get(column, False)
+    return found
 
 
-def _named_alone(tables: Tables, items: Sequence[str]) -> set[int]:
-    """Return the columns that an item names by itself, not by a range or a glob."""
-    exact = {column for item in items for column in tables.positions.get(item, ())}
-    numbered = [_NUMBERED.fullmatch(item) for item in items if item not in tables.positions]
-    return exact | {int(found[1]) - 1 for found in numbered if found and found[2] is None}
-
-
-def _match(tables: Tables, item: str, option: str) -> list[int]:
-    """Return the columns that an item stands for.
+def _match(tables: Tables, item: str, option: str) -> tuple[Sequence[int], bool]:
+    """Return the columns that an item stands for, and whether it names them: a range or a glob does not.
 
     Raises
     ------
     Usage
         None.
     """
-    names, found = tables.column_names, tables.positions.get(item, [])
-    numbered = _NUMBERED.fullmatch(item)
-    if not found and numbered:
+    names = tables.column_names
+    if item in tables.positions:
+        return tables.positions[item], True
+    if numbered := _NUMBERED.fullmatch(item):
         first, last = int(numbered[1]), int(numbered[2] or numbered[1])
         if not 1 <= first <= last <= len(names):
             n = len(names)
             fact = f'"{item}": {tables.name} has {wording.counted(n, "column")}'
             raise Usage(option, fact, f"{option} '#1-#{n}'")
-        return list(range(first - 1, last))
-    found = found or [column for column, name in enumerate(names) if fnmatchcase(name, item)]
+        return range(first - 1, last), numbered[2] is None
+    found = [column for column, name in enumerate(names) if fnmatchcase(name, item)]
     if not found:
         near = difflib.get_close_matches(item, names[:_COMPARED], n=1)
         fact = f'"{wording.shown(item)}" matches no column of {tables.name}: it has {wording.listed(names)}'
         raise Usage(option, fact, f'did you mean "{wording.shown(near[0])}"?' if near else None)
-    return found
+    return found, False
 
 
 def _check_names(tables: Tables, chosen: list[int]) -> None:

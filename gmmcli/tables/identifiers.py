@@ -48,10 +48,10 @@ def find_named(blocks: Sequence[Array], names: Sequence[str]) -> list[int]:
     """
     if sum(block.shape[1] for block in blocks) < _FEWEST_ROWS:
         return []
-    likely = [j for j, name in enumerate(names) if _NAME.fullmatch(name) or _CAMEL_NAME.fullmatch(name)]
-    return [j for j in likely if _are_different_integers(np.concatenate([block[j] for block in blocks]))]
-
-
-def _are_different_integers(values: Array) -> bool:
-    """Tell whether values are integers of which no two are equal."""
-    return bool(np.array_equal(values, np.round(values)) and np.unique(values).size == values.size)
+    found = []
+    for j, name in enumerate(names):
+        if _NAME.fullmatch(name) or _CAMEL_NAME.fullmatch(name):
+            values = np.concatenate([block[j] for block in blocks])
+            if np.array_equal(values, np.round(values)) and np.unique(values).size == values.size:
+                found.append(j)
+    return found

@@ -48,6 +48,7 @@ class JsonLinesReader:
         self._stream = stream
         self._name = name
         self._n_threads = n_threads
+        self.close = stream.close
         head = _peek_lines(stream)
         rows = [row for _, row in _iter_objects(Chunk(head, 1, name))]
         by_key = _by_key(rows)
@@ -59,11 +60,7 @@ class JsonLinesReader:
         self._known = frozenset(self.column_names)
         self._types = [JsonText(kind_of(values)) for values in by_key.values()]
         self._not_numbers = self._find_not_numbers(Chunk(head, 1, name))
-
-    @property
-    def numeric(self) -> frozenset[int]:
-        """Positions of the columns that hold numbers, true, false and null only."""
-        return frozenset(range(len(self.column_names))) - self._not_numbers.keys()
+        self.numeric = frozenset(range(len(self.column_names))) - self._not_numbers.keys()
 
     def explain(self, column: int) -> TableUnusable:
         """Return the error about the first value of a column that is not a number."""
@@ -101,10 +98,6 @@ class JsonLinesReader:
         nothing = {self.column_names[j]: self._types[j].array([]) for j in extra}
         return Batch(np.empty((len(features), 0)), nothing, lambda row: self._name)
 
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
-
     def _find_not_numbers(self, chunk: Chunk) -> dict[int, tuple[str, Any]]:
         """Return place and value of the first value that is not a number, for each column that has one."""
         position = {key: j for j, key in enumerate(self.column_names)}
@@ -113,7 +106,7 @@ class JsonLinesReader:
         for offset, row in _iter_objects(chunk):
             line, counted = line + chunk.data.count(b"\n", counted, offset), offset
             for key, value in row.items():
-                if not _is_one(value) and position[key] not in found:
+                if type(value) not in _NUMBERS and not _is_missing(value) and position[key] not in found:
                     found[position[key]] = (f"{chunk.subject}:{line}", value)
         return found
 
@@ -129,7 +122,8 @@ class JsonLinesReader:
         except TableUnusable as error:
             problem = error
         X = np.empty((len(features), len(rows)))
-        is_sound = all(_fill(target, self._values(rows, j)) for target, j in zip(X, features, strict=True))
+        keys = [self.column_names[j] for j in features]
+        is_sound = all(_fill(x, [row.get(key) for row in rows]) for x, key in zip(X, keys, strict=True))
         if problem is not None or not is_sound:
             for offset, row in zip(offsets, rows, strict=True):
                 self._check_features(chunk, offset, row, features)
@@ -162,11 +156,6 @@ class JsonLinesReader:
         texts = [texts_of(line.decode()) for line in lines]
         return [self._types[j].array([row.get(self.column_names[j]) for row in texts]) for j in extra]
 
-    def _values(self, rows: list[dict[str, Any]], column: int) -> list[Any]:
-        """Return the values of a column, None for an absent one."""
-        key = self.column_names[column]
-        return [row.get(key) for row in rows]
-
     def _check_features(
         self, chunk: Chunk, offset: int, row: dict[str, Any], features: Sequence[int]
     ) -> None:
@@ -174,14 +163,15 @@ class JsonLinesReader:
         for column in features:
             key = self.column_names[column]
             value = row.get(key)
-            if not _is_one(value):
+            if _is_missing(value):
+                continue
+            if type(value) not in _NUMBERS:
                 raise self._not_a_number(chunk.line_of(offset), column, value)
-            if not _is_missing(value) and _is_too_large(value):
+            if _is_too_large(value):
                 written = json.loads(chunk.data[offset:].partition(b"\n")[0], parse_float=str)[key]
-                is_word = isinstance(written, float)
-                fact = (
-                    "infinite value" if is_word else f"does not fit a double: {wording.shown(str(written))}"
-                )
+                fact = f"does not fit a double: {wording.shown(str(written))}"
+                if isinstance(written, float):  # a word for infinity
+                    fact = "infinite value"
                 raise TableUnusable(chunk.line_of(offset), f"{wording.column(key)}: {fact}")
 
     def _not_a_number(self, place: str, column: int, value: Any) -> TableUnusable:
@@ -189,11 +179,6 @@ class JsonLinesReader:
         name = self.column_names[column]
         fact = f"{wording.column(name)}: not a number: {wording.shown(_as_json(value))}"
         return TableUnusable(place, fact, Exclude((name,)))
-
-
-def _is_one(value: Any) -> bool:
-    """Tell whether a value is a number, a flag or missing."""
-    return type(value) in _NUMBERS or _is_missing(value)
 
 
 def _is_missing(value: Any) -> bool:
@@ -204,7 +189,7 @@ def _is_missing(value: Any) -> bool:
 def _is_nearly_number(value: Any) -> bool:
     """Tell whether a value is a number, or a text that is one in whatever notation."""
     if isinstance(value, str):
-        return numbers.is_number_as_text(value) or numbers.find_notation(value) is not None
+        return numbers.is_number_as_text(value)
     return type(value) in _NUMBERS
 
 

@@ -73,8 +73,14 @@ def texts_of(line: str) -> dict[str, str]:
 
 
 def as_json(values: Any) -> list[str]:
-    """Return a column as JSON texts, null for what is none: a number that is not finite."""
-    return [_standard(text) if text is not None else "null" for text in values.storage.to_pylist()]
+    """Return a column as JSON texts, with null for the words that Python takes for numbers beside JSON's."""
+    texts = ["null" if text is None else text for text in values.storage.to_pylist()]
+    for i, text in enumerate(texts):
+        if text[0] != '"' and _NOT_FINITE.search(text):
+            value = json.loads(text)
+            clean = finite(value)
+            texts[i] = text if clean == value else json.dumps(clean, ensure_ascii=False)
+    return texts
 
 
 def as_texts(values: Any) -> Any:
@@ -109,15 +115,6 @@ def _after_space(line: str, at: int) -> int:
     """Return where the next token begins."""
     found = _SPACE.match(line, at)
     return at if found is None else found.end()
-
-
-def _standard(text: str) -> str:
-    """Return a JSON text without the words that Python takes for numbers."""
-    if text[0] == '"' or not _NOT_FINITE.search(text):
-        return text
-    value = json.loads(text)
-    clean = finite(value)
-    return text if clean == value else json.dumps(clean, ensure_ascii=False)
 
 
 def finite(value: Any) -> Any:

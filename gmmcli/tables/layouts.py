@@ -58,16 +58,17 @@ class _Columns(NamedTuple):
     separator: bytes
     lines: Sequence[bytes] = ()
     rows: Sequence[list[bytes]] = ()
+    has_row_names: bool = False
+    """Whether each row has one cell more than the header."""
 
     @property
     def is_headed(self) -> bool:
         """Whether the first line has names, and the second one a number."""
-        return len(self.rows) > 1 and not _has_number(self.rows[0]) and _has_number(self.rows[1])
-
-    @property
-    def has_row_names(self) -> bool:
-        """Whether each row has one cell more than the header."""
-        return len(self.rows) > 1 and len(self.rows[1]) > len(self.rows[0])
+        have_numbers = [
+            any(has_digits(cell.strip(b'"')) or _DECIMAL_COMMA.fullmatch(cell) for cell in row)
+            for row in self.rows[:2]
+        ]
+        return have_numbers == [False, True]
 
 
 def find_layout(
@@ -205,8 +206,9 @@ def _divide(lines: Sequence[bytes], separator: bytes) -> _Columns | None:
     n_cells = [len(row) for row in rows]
     if len(rows) < 2 or n_cells[0] < 2 or len(set(n_cells[1:])) > 1:
         return None
-    is_even = n_cells[1] == n_cells[0] or (n_cells[1] == n_cells[0] + 1 and len(rows) > 2)
-    return _Columns(separator, lines, rows) if is_even else None
+    n_more = n_cells[1] - n_cells[0]
+    is_even = n_more == 0 or (n_more == 1 and len(rows) > 2)
+    return _Columns(separator, lines, rows, has_row_names=n_more == 1) if is_even else None
 
 
 def _one_column(lines: Sequence[bytes], delimiter: bytes) -> _Columns:
@@ -224,7 +226,7 @@ def _split(line: bytes, separator: bytes) -> list[bytes]:
 
 def _layout(fact: str, filters: Sequence[str], columns: _Columns) -> Layout:
     """Return a layout whose filters end with those that make CSV or TSV of columns."""
-    separator, lines, _ = columns
+    separator, lines = columns.separator, columns.lines
     mended = [*filters]
     if edits := list(_iter_edits(columns)):
         mended += ["tr -d '\\r'"] if lines[0].endswith(b"\r") else []
@@ -244,7 +246,7 @@ def _layout(fact: str, filters: Sequence[str], columns: _Columns) -> Layout:
 
 def _iter_edits(columns: _Columns) -> Iterator[str]:
     """Yield what sed has to do, lest there are columns without a name."""
-    separator, lines, rows = columns
+    separator, lines, rows = columns.separator, columns.lines, columns.rows
     if separator == _BLANK:
         yield from ["s/^ *//"] * any(line.startswith(b" ") for line in lines)
         yield from ["s/ *$//"] * any(line.endswith(b" ") for line in lines)
@@ -289,8 +291,3 @@ def _tail(line: int) -> list[str]:
 def _filled(lines: Sequence[bytes]) -> list[bytes]:
     """Return the lines that are not blank."""
     return [line for line in lines if line.strip()]
-
-
-def _has_number(cells: Sequence[bytes]) -> bool:
-    """Tell whether any of some cells is a number."""
-    return any(has_digits(cell.strip(b'"')) or _DECIMAL_COMMA.fullmatch(cell) for cell in cells)

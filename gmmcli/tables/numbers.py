@@ -4,8 +4,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from gmmcli.remedies import quoted
 from gmmcli.tables import wording
-from gmmcli.tables.operands import STDIN
 
 # What pandas takes as missing by default.
 MISSING = (
@@ -56,13 +56,16 @@ class Notation:
     in_csv: str
     in_tsv: str
 
-    def command(self, file: str, is_tsv: bool) -> str:
-        """Return what to type to have plain numbers; the header stays as it is."""
-        expression, target = (self.in_tsv, "table.tsv") if is_tsv else (self.in_csv, "table.csv")
-        source = "" if file == STDIN else f" {wording.quoted(file)}"
-        return f"sed -E {wording.quoted(f'1!{{{expression};}}')}{source} > {target}"
+    def filter(self, kind: str) -> str:
+        """Return the command that makes plain numbers in "csv" or "tsv"; the header stays as it is."""
+        expression = self.in_tsv if kind == "tsv" else self.in_csv
+        return f"sed -E {quoted(f'1!{{{expression};}}')}"
 
 
+_MINUS = "\N{MINUS SIGN}"
+_MINUS_SIGN = Notation(
+    "a minus sign U+2212", re.compile(f".*{_MINUS}.*"), in_csv=f"s/{_MINUS}/-/g", in_tsv=f"s/{_MINUS}/-/g"
+)
 _SIGNS = "$€£¥₹₩₽"
 # Alternatives, not a set: sed in the C locale takes a set apart into bytes.
 _NO_SIGN = f"s/ ?({'|'.join(map(re.escape, _SIGNS))}) ?//g"
@@ -105,14 +108,18 @@ NOTATIONS = (
 def find_notation(cell: str) -> Notation | None:
     """Return the notation in which a cell is a number, or None."""
     cell = cell.strip()
+    if _MINUS_SIGN.pattern.fullmatch(cell):
+        plain = cell.replace(_MINUS, "-")
+        return _MINUS_SIGN if has_digits(plain.encode()) or find_notation(plain) else None
     return next((notation for notation in NOTATIONS if notation.pattern.fullmatch(cell)), None)
 
 
 def is_number_as_text(cell: str) -> bool:
-    """Tell whether a text of a typed format is a number; 00501 is a code."""
-    is_code = re.match(r"0\d", cell) is not None
-    number = None if is_code else parse_number(cell.encode("utf-8", "replace"))
-    return number is not None and not math.isnan(number)
+    """Tell whether a text of a typed format is a number, in whatever notation; 00501 is a code."""
+    if re.match(r"0\d", cell):
+        return False
+    number = parse_number(cell.encode("utf-8", "replace"))
+    return find_notation(cell) is not None if number is None else not math.isnan(number)
 
 
 @dataclass(frozen=True)
@@ -140,11 +147,6 @@ class Doubt:
     def of_text(cls, place: str, cell: str) -> "Doubt":
         """Return that about a text among numbers."""
         return cls(place, f'not a number: "{wording.shown(cell)}"', "text")
-
-    @classmethod
-    def of_notation(cls, place: str, cell: str, notation: Notation, way_out: str) -> "Doubt":
-        """Return that about a number in another notation."""
-        return cls(place, f'"{wording.shown(cell)}" has {notation.name}', notation.name, way_out)
 
     @classmethod
     def of_type(cls, place: str, cell: str) -> "Doubt":

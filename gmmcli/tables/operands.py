@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error
-from gmmcli.remedies import quoted
+from gmmcli.errors import NotFound, TableUnusable, Usage, from_os_error, reporting
+from gmmcli.tables import wording
 from gmmcli.tables.held import InMemory
 
 STDIN = "-"
@@ -88,7 +88,7 @@ def _expand_word(word: str | InMemory) -> list[Operand]:
     if any(c in word for c in _MAGIC) and not os.path.lexists(word):
         matches = sorted(glob.glob(word, recursive=True), key=os.fsencode)
         if not matches:
-            raise NotFound(word, "matches no file", f"ls {quoted(str(Path(word).parent))}")
+            raise NotFound(word, "matches no file", f"ls {wording.argument(str(Path(word).parent))}")
         return [operand for match in matches for operand in _expand_path(match)]
     return _expand_path(word)
 
@@ -99,15 +99,13 @@ def _expand_path(name: str) -> list[Operand]:
         # To a path it would be the working directory.
         raise NotFound("''", "no such file or directory")
     path = Path(name)
-    try:
+    with reporting(name):
         status = path.stat()
-    except OSError as error:
-        raise from_os_error(name, error) from error
     if not stat.S_ISDIR(status.st_mode):
         return [Operand(name, path, status.st_size if stat.S_ISREG(status.st_mode) else -1)]
     found = sorted(_parquet_files(name), key=os.fsencode)
     if not found:
-        raise TableUnusable(name, "a directory without Parquet files", f"ls {quoted(name)}")
+        raise TableUnusable(name, "a directory without Parquet files", f"ls {wording.argument(name)}")
     return [operand for file in found for operand in _expand_path(file)]
 
 

@@ -12,6 +12,7 @@ from pyarrow import csv
 
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import json_text, wording
+from gmmcli.tables.arrow import is_numeric, is_text
 from gmmcli.tables.json_text import JsonText
 
 _EMPTY_LINE = re.compile(rb"^\n", re.MULTILINE)
@@ -20,31 +21,31 @@ _NOT_FINITE = frozenset(("", "nan", "-nan", "inf", "-inf"))
 _BATCH_ROWS = 16_384
 
 
-def delimited_header(names: Sequence[str], delimiter: str) -> bytes:
-    """Return the header of a CSV or TSV table."""
-    return _join_cells([[name] for name in _quote(names, delimiter)], delimiter)
-
-
-def delimited_rows(columns: Mapping[str, Any], delimiter: str) -> bytes:
+def delimited_rows(columns: Mapping[str, Any], delimiter: str, *, has_header: bool) -> bytes:
     """Return rows of a CSV or TSV table, quoted where they must be; null is an empty cell.
 
     Parameters
     ----------
     columns : mapping of str to pyarrow.Array
     delimiter : str
+    has_header : bool
+        Whether the names of the columns come first.
 
     Raises
     ------
     TableUnusable
         A column has a type without a text form.
     """
+    header = b""
+    if has_header:
+        header = _join_cells([[name] for name in _quote(tuple(columns), delimiter)], delimiter)
     try:
         data = _written(list(columns.values()), delimiter)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         # A text needs quotes, which Arrow would put around all of them.
         cells = [_cells(name, values, delimiter) for name, values in columns.items()]
-        return _join_cells(cells, delimiter)
-    return _EMPTY_LINE.sub(b'""\n', data) if len(columns) == 1 else data
+        return header + _join_cells(cells, delimiter)
+    return header + (_EMPTY_LINE.sub(b'""\n', data) if len(columns) == 1 else data)
 
 
 def json_rows(columns: Mapping[str, Any]) -> bytes:
@@ -91,7 +92,7 @@ def _plain(values: Any) -> Any:
 def _cells(name: str, values: Any, delimiter: str) -> list[str]:
     """Return the cells of a column, quoted where they must be."""
     values = _plain(values)
-    if _is_text(values.type):
+    if is_text(values.type):
         return _quote(values.to_pylist(), delimiter)
     try:
         return _written([values], delimiter).decode().split("\n")[:-1]
@@ -119,21 +120,10 @@ def _json_values(name: str, values: Any) -> list[str]:
     if isinstance(values.type, JsonText):
         return json_text.as_json(values)
     values = _plain(values)
-    if _is_text(values.type) or pa.types.is_nested(values.type):
+    if is_text(values.type) or pa.types.is_nested(values.type):
         plain = (json_text.finite(value) for value in values.to_pylist())
         return [json.dumps(value, ensure_ascii=False, default=str) for value in plain]
     cells = _cells(name, values, ",")
-    if (
-        pa.types.is_boolean(values.type)
-        or pa.types.is_integer(values.type)
-        or pa.types.is_decimal(values.type)
-    ):
-        return [cell or "null" for cell in cells]
-    if pa.types.is_floating(values.type):
-        return ["null" if cell in _NOT_FINITE else cell for cell in cells]
-    return [json.dumps(cell) if cell else "null" for cell in cells]
-
-
-def _is_text(kind: Any) -> bool:
-    """Tell whether an Arrow type is one of texts."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    if not is_numeric(values.type):
+        return [json.dumps(cell) if cell else "null" for cell in cells]
+    return ["null" if cell in _NOT_FINITE else cell for cell in cells]

@@ -1,15 +1,16 @@
 """Rows out: CSV, TSV, JSON lines, Parquet, Arrow; to a file that appears whole, or to stdout."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
 from gmmcli.atomic import open_atomic
-from gmmcli.errors import ReadWriteFailed, TableUnusable, from_os_error
+from gmmcli.errors import ReadWriteFailed, TableUnusable, reporting
 from gmmcli.tables import json_text, rendering, wording
 from gmmcli.tables.json_text import JsonText
 
@@ -17,16 +18,13 @@ ROW_GROUP_ROWS = 1 << 17
 Columns = Mapping[str, Any]
 
 
-class Sink:
-    """Where rows are written to.
+class Sink(ABC):
+    """Where rows are written to, in one format."""
 
-    Parameters
-    ----------
-    encoder : Encoder
-    """
-
-    def __init__(self, encoder: "Encoder") -> None:
-        self._encoder = encoder
+    def __init__(self, outlet: "_Outlet") -> None:
+        self._outlet = outlet
+        # Of Arrow, for the formats that end in an index.
+        self._writer: Any = None
 
     def write(self, columns: Columns, n_rows: int) -> None:
         """Write rows; the first call fixes names and types, and writes the header even for no rows.
@@ -47,17 +45,16 @@ class Sink:
         arrays = {name: _to_arrow(values) for name, values in columns.items()}
         if any(len(values) != n_rows for values in arrays.values()):
             raise ValueError(f"columns must have {n_rows} values each")
-        self._encoder.write(arrays)
+        self._encode(arrays)
 
-
-class Encoder(Protocol):
-    """One output format."""
-
-    def write(self, columns: Columns) -> None:
+    @abstractmethod
+    def _encode(self, columns: Columns) -> None:
         """Write Arrow arrays of equal length."""
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write what stands at the end of the format."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 @contextmanager
@@ -84,31 +81,37 @@ def open_sink(path: Path | None, output_format: str, *, stdout: BinaryIO | None)
             outlet = _Outlet(stdout, "stdout")
         else:
             raise ReadWriteFailed("stdout", "closed")
-        encoder = _open_encoder(outlet, output_format, is_file=path is not None)
+        sink = _make_sink(outlet, output_format, is_file=path is not None)
         try:
-            yield Sink(encoder)
-            encoder.finish()
+            yield sink
+            sink.finish()
         except BaseException:
-            outlet.abandon()
+            outlet.is_abandoned = True
             raise
 
 
-def _open_encoder(outlet: "_Outlet", output_format: str, *, is_file: bool) -> Encoder:
-    """Return the encoder of a format."""
+def _make_sink(outlet: "_Outlet", output_format: str, *, is_file: bool) -> Sink:
+    """Return the sink of a format."""
     match output_format:
         case "csv" | "tsv":
-            return _DelimitedEncoder(outlet, "," if output_format == "csv" else "\t")
+            return _DelimitedSink(outlet, "," if output_format == "csv" else "\t")
         case "jsonl":
-            return _JsonLinesEncoder(outlet)
+            return _JsonLinesSink(outlet)
         case "parquet":
-            return _ParquetEncoder(outlet)
+            return _ParquetSink(outlet)
         case "arrow":
-            return _ArrowEncoder(outlet, is_file)
+            return _ArrowSink(outlet, is_file)
     raise ValueError(output_format)
 
 
 class _Outlet:
-    """A file to write to, which reports errors as those of gmmcli and flushes at once."""
+    """A file to write to, which reports errors as those of gmmcli and flushes at once.
+
+    Attributes
+    ----------
+    is_abandoned : bool
+        Let nothing more through: Arrow's writers would end the file when they are cleared away.
+    """
 
     closed = False
 
@@ -116,22 +119,16 @@ class _Outlet:
         self._stream = stream
         self._subject = subject
         self._written = 0
-        self._is_abandoned = False
+        self.is_abandoned = False
 
     def write(self, data: bytes) -> int:
         """Write all of it."""
-        if not self._is_abandoned:
-            try:
+        if not self.is_abandoned:
+            with reporting(self._subject):
                 self._stream.write(data)
                 self._stream.flush()
-            except OSError as error:
-                raise from_os_error(self._subject, error) from error
         self._written += len(data)
         return len(data)
-
-    def abandon(self) -> None:
-        """Let nothing more through: Arrow's writers would end the file when they are cleared away."""
-        self._is_abandoned = True
 
     def tell(self) -> int:
         """Return how many bytes were written."""
@@ -144,52 +141,40 @@ class _Outlet:
         """Do nothing: who opened the stream closes it."""
 
 
-class _DelimitedEncoder:
+class _DelimitedSink(Sink):
     """CSV and TSV."""
 
     def __init__(self, outlet: _Outlet, delimiter: str) -> None:
-        self._outlet = outlet
+        super().__init__(outlet)
         self._delimiter = delimiter
-        self._has_header = False
+        self._is_fresh = True
 
-    def write(self, columns: Columns) -> None:
-        header = b"" if self._has_header else rendering.delimited_header(tuple(columns), self._delimiter)
-        self._has_header = True
-        self._outlet.write(header + rendering.delimited_rows(columns, self._delimiter))
-
-    def finish(self) -> None:
-        pass
+    def _encode(self, columns: Columns) -> None:
+        self._outlet.write(rendering.delimited_rows(columns, self._delimiter, has_header=self._is_fresh))
+        self._is_fresh = False
 
 
-class _JsonLinesEncoder:
+class _JsonLinesSink(Sink):
     """JSON lines."""
 
-    def __init__(self, outlet: _Outlet) -> None:
-        self._outlet = outlet
-
-    def write(self, columns: Columns) -> None:
+    def _encode(self, columns: Columns) -> None:
         self._outlet.write(rendering.json_rows(columns))
 
-    def finish(self) -> None:
-        pass
 
-
-class _ParquetEncoder:
+class _ParquetSink(Sink):
     """Parquet in row groups of a fixed length, whatever the length of what is written at a time."""
 
     def __init__(self, outlet: _Outlet) -> None:
-        self._outlet = outlet
-        self._writer: Any = None
+        super().__init__(outlet)
         self._waiting: list[Any] = []
         self._n_waiting = 0
 
-    def write(self, columns: Columns) -> None:
+    def _encode(self, columns: Columns) -> None:
         from pyarrow import parquet
 
-        columns = _typed(columns)
+        batch = _to_batch(columns, None if self._writer is None else self._writer.schema)
         if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._outlet, _schema(columns))
-        batch = _to_batch(columns, self._writer.schema)
+            self._writer = parquet.ParquetWriter(self._outlet, batch.schema)
         self._waiting.append(batch)
         self._n_waiting += batch.num_rows
         while self._n_waiting >= ROW_GROUP_ROWS:
@@ -199,32 +184,27 @@ class _ParquetEncoder:
             self._n_waiting -= ROW_GROUP_ROWS
 
     def finish(self) -> None:
-        if self._writer is not None:
-            if self._n_waiting:
-                self._writer.write_table(pa.Table.from_batches(self._waiting))
-            self._writer.close()
+        """Write the last row group and the footer."""
+        if self._n_waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting))
+        super().finish()
 
 
-class _ArrowEncoder:
+class _ArrowSink(Sink):
     """Arrow IPC."""
 
     def __init__(self, outlet: _Outlet, is_file: bool) -> None:
-        self._outlet = outlet
+        super().__init__(outlet)
         self._is_file = is_file
-        self._writer: Any = None
         self._schema: Any = None
 
-    def write(self, columns: Columns) -> None:
-        columns = _typed(columns)
+    def _encode(self, columns: Columns) -> None:
+        batch = _to_batch(columns, self._schema)
         if self._writer is None:
-            self._schema = _schema(columns)
+            self._schema = batch.schema
             new = pa.ipc.new_file if self._is_file else pa.ipc.new_stream
             self._writer = new(pa.PythonFile(self._outlet, mode="w"), self._schema)
-        self._writer.write_batch(_to_batch(columns, self._schema))
-
-    def finish(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.write_batch(batch)
 
 
 def _to_arrow(values: Any) -> Any:
@@ -234,26 +214,21 @@ def _to_arrow(values: Any) -> Any:
     return pa.array(values) if isinstance(values, np.ndarray) else values
 
 
-def _typed(columns: Columns) -> Columns:
-    """Return columns without the texts of JSON, in types that other programs know."""
-    return {
+def _to_batch(columns: Columns, schema: Any) -> Any:
+    """Return columns as a record batch: in the types of a schema, or in their own where there is none yet.
+
+    Texts of JSON get types that other programs know.
+    """
+    arrays = {
         name: json_text.as_typed(name, values) if isinstance(values.type, JsonText) else values
         for name, values in columns.items()
     }
-
-
-def _schema(columns: Columns) -> Any:
-    """Return the schema of columns."""
-    return pa.schema([(name, values.type) for name, values in columns.items()])
-
-
-def _to_batch(columns: Columns, schema: Any) -> Any:
-    """Return columns as a record batch, in the types that the first ones had."""
-    arrays = []
-    for (name, values), field in zip(columns.items(), schema, strict=True):
+    if schema is None:
+        return pa.record_batch(list(arrays.values()), names=list(arrays))
+    for (name, values), field in zip(arrays.items(), schema, strict=True):
         try:
-            arrays.append(values if values.type == field.type else values.cast(field.type))
+            arrays[name] = values if values.type == field.type else values.cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             fact = f"{wording.column(name)}: {field.type} in one table, {values.type} in another"
             raise TableUnusable("--pass", fact, "--output-format csv") from error
-    return pa.record_batch(arrays, schema=schema)
+    return pa.record_batch(list(arrays.values()), schema=schema)

@@ -37,6 +37,10 @@ class ByteStream:
         For messages.
     codec : str or None
         What `raw` decompresses, for messages.
+
+    Attributes
+    ----------
+    closed : bool
     """
 
     def __init__(self, raw: Any, subject: str, codec: str | None = None) -> None:
@@ -45,6 +49,7 @@ class ByteStream:
         self._codec = codec
         self._held = bytearray()
         self._ended = False
+        self.closed = False
         self._descriptor = None if codec else _descriptor(raw)
 
     @property
@@ -56,11 +61,6 @@ class ByteStream:
     def n_held(self) -> int:
         """How many bytes were read, but not taken."""
         return len(self._held)
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return bool(self._raw.closed)
 
     def grow(self) -> bool:
         """Hold more bytes, waiting for them; False at the end.
@@ -86,13 +86,16 @@ class ByteStream:
         """Take bytes that are held."""
         del self._held[:n_bytes]
 
-    def read(self, n_bytes: int) -> bytes:
-        """Take bytes; fewer only at the end."""
-        return self._take(n_bytes, wait=True)
-
-    def read_available(self, n_bytes: int) -> bytes:
-        """Take what is there, at least a byte, at most `n_bytes`; none at the end."""
-        return self._take(n_bytes, wait=False)
+    def read(self, n_bytes: int, *, wait: bool = True) -> bytes:
+        """Take `n_bytes`, fewer only at the end; without `wait` those that are there, at least one."""
+        taken = self._held[:n_bytes]
+        del self._held[:n_bytes]
+        while len(taken) < n_bytes and (wait or not taken or self._is_ready()):
+            data = self._fetch(n_bytes - len(taken))
+            if not data:
+                break
+            taken += data
+        return bytes(taken)
 
     def spool(self) -> BinaryIO:
         """Return a file that seeks, with all bytes from where the stream began.
@@ -122,18 +125,8 @@ class ByteStream:
 
     def close(self) -> None:
         """Close what is below."""
+        self.closed = True
         self._raw.close()
-
-    def _take(self, n_bytes: int, *, wait: bool) -> bytes:
-        """Return held bytes and then read ones."""
-        taken = self._held[:n_bytes]
-        del self._held[:n_bytes]
-        while len(taken) < n_bytes and (wait or not taken or self._is_ready()):
-            data = self._fetch(n_bytes - len(taken))
-            if not data:
-                break
-            taken += data
-        return bytes(taken)
 
     def _is_ready(self) -> bool:
         """Tell whether reading would not wait."""

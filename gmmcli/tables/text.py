@@ -19,6 +19,7 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.remedies import Exclude
 from gmmcli.tables import numbers, wording
+from gmmcli.tables.arrow import is_numeric
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Grammar, Record
@@ -58,10 +59,11 @@ class TextReader:
         self._grammar = Grammar(delimiter)
         self._n_threads = n_threads
         self._has_flags = False
+        self.close = stream.close
         self.column_names, self._header_bytes, n_lines = read_header(stream, name, self._grammar)
         self._first_line = n_lines + 1
 
-    @property
+    @cached_property
     def numeric(self) -> frozenset[int]:
         """Positions of the columns of numbers, judged by the first MiB."""
         return frozenset(range(len(self.column_names))) - self._not_numbers.keys()
@@ -78,11 +80,12 @@ class TextReader:
             place, cell = self._not_numbers[column]
             text = cell.decode("utf-8", "replace")
             notation = numbers.find_notation(text)
-            if notation is not None:
-                command = notation.command(self._name, self._grammar.delimiter == b"\t")
-                found[column] = Doubt.of_notation(place, text, notation, command)
-            else:
+            if notation is None:
                 left.append(column)
+                continue
+            command = self._stream.mended_by(notation.filter(self._grammar.kind), kind=self._grammar.kind)
+            fact = f'"{wording.shown(text)}" has {notation.name}'
+            found[column] = Doubt(place, fact, notation.name, command)
         for record in self._grammar.iter_records(self._head.data):
             if not left:
                 break
@@ -110,10 +113,6 @@ class TextReader:
         """Return a batch without rows."""
         nothing = {self.column_names[j]: pa.array([], pa.string()) for j in extra}
         return Batch(np.empty((len(features), 0)), nothing, lambda row: self._name)
-
-    def close(self) -> None:
-        """Close the stream."""
-        self._stream.close()
 
     @property
     def _head(self) -> Chunk:
@@ -192,7 +191,7 @@ class TextReader:
             table = self._read_arrow(data, features, None, numbers.MISSING)
         except pa.ArrowInvalid:
             return None
-        are_known = all(map(_is_numeric_type, table.schema.types)) and b"0x" not in data.lower()
+        are_known = all(map(is_numeric, table.schema.types)) and b"0x" not in data.lower()
         self._has_flags = self._has_flags or are_known
         return table if are_known else None
 
@@ -276,14 +275,8 @@ def _is_nearly_number(cell: bytes) -> bool:
     return not math.isnan(number)
 
 
-def _is_numeric_type(kind: Any) -> bool:
-    """Tell whether Arrow took cells for numbers or flags."""
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
-    return any(test(kind) for test in tests)
-
-
 def _is_plainly_numeric(column: Any) -> bool:
     """Tell whether Arrow took a column for numbers, and found no NaN but by the words for missing."""
     if not pa.types.is_floating(column.type):
-        return _is_numeric_type(column.type)
+        return is_numeric(column.type)
     return int(np.count_nonzero(np.isnan(column.to_numpy()))) == int(column.null_count)

@@ -13,6 +13,7 @@ from gmmcli.core.mixture import Array
 from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
 from gmmcli.remedies import Exclude
 from gmmcli.tables import numbers, wording
+from gmmcli.tables.arrow import is_numeric, is_text
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
@@ -61,14 +62,11 @@ class TypedReader:
         self._first_row = first_row
         self._schema = schema
         self.column_names = column_names
+        self.numeric = frozenset(j for j, field in enumerate(schema) if is_numeric(field.type))
+        self.index_columns = _find_index(schema, column_names)
         self._scan = scan
         self._name = name
         self.close = close
-
-    @property
-    def numeric(self) -> frozenset[int]:
-        """Positions of the columns of integers, floats, decimals, booleans or nulls."""
-        return frozenset(j for j, field in enumerate(self._schema) if _is_numeric(field.type))
 
     def explain(self, column: int) -> TableUnusable:
         """Return the error that names the type of a column."""
@@ -76,19 +74,9 @@ class TypedReader:
         fact = f"{wording.column(field.name)}: not numbers but {field.type}"
         return TableUnusable(self._name, fact, Exclude((field.name,)))
 
-    @property
-    def index_columns(self) -> frozenset[int]:
-        """Positions of the columns that pandas wrote as the index of a frame."""
-        try:
-            described = json.loads((self._schema.metadata or {}).get(b"pandas", b"{}"))
-            names = {name for name in described.get("index_columns", ()) if isinstance(name, str)}
-        except (ValueError, AttributeError, TypeError, RecursionError):
-            return frozenset()
-        return frozenset(j for j, name in enumerate(self.column_names) if name in names)
-
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return which columns of text begin with numbers: the first rows are looked at."""
-        texts = [j for j in columns if _is_text(self._schema.field(j).type)]
+        texts = [j for j in columns if is_text(self._schema.field(j).type)]
         found: dict[int, Doubt] = {}
         if not texts or not self._can_rescan:
             return found
@@ -111,7 +99,7 @@ class TypedReader:
             The file is damaged, a column is not numeric, or a value is infinite.
         """
         for column in features:
-            if not _is_numeric(self._schema.field(column).type):
+            if column not in self.numeric:
                 raise self.explain(column)
         first_row = self._first_row
         with _reporting(self._name):
@@ -133,23 +121,17 @@ class TypedReader:
         def locate(row: int) -> str:
             return f"{self._name}: row {first_row + row + 1}"
 
-        def values(column: int) -> Any:
-            return batch.column(batch.schema.get_field_index(self.column_names[column]))
-
+        names = {column: self.column_names[column] for column in {*features, *extra}}
+        values = {column: batch.column(batch.schema.get_field_index(names[column])) for column in names}
         X = np.empty((len(features), batch.num_rows))
         for target, column in zip(X, features, strict=True):
-            target[:] = _to_doubles(values(column))
+            target[:] = _to_doubles(values[column])
         infinite = np.isinf(X)
         if infinite.any():
             row = int(np.flatnonzero(infinite.any(axis=0))[0])
-            name = self.column_names[features[int(np.flatnonzero(infinite[:, row])[0])]]
+            name = names[features[int(np.flatnonzero(infinite[:, row])[0])]]
             raise TableUnusable(locate(row), f"{wording.column(name)}: infinite value")
-        return Batch(X, {self.column_names[column]: values(column) for column in extra}, locate)
-
-
-def _is_text(kind: Any) -> bool:
-    """Tell whether a type is text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+        return Batch(X, {names[column]: values[column] for column in extra}, locate)
 
 
 def open_parquet(stream: ByteStream, name: str, n_threads: int) -> TypedReader:
@@ -233,11 +215,14 @@ def _reporting(name: str) -> Iterator[None]:
         raise TableUnusable(name, f"damaged: {lines[0].rstrip('.')}") from error
 
 
-def _is_numeric(kind: Any) -> bool:
-    """Tell whether values of an Arrow type are numbers."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
-    return bool(pa.types.is_null(kind) or any(test(kind) for test in tests))
+def _find_index(schema: Any, column_names: Sequence[str]) -> frozenset[int]:
+    """Return the positions of the columns that pandas wrote as the index of a frame."""
+    try:
+        described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        names = {name for name in described.get("index_columns", ()) if isinstance(name, str)}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return frozenset()
+    return frozenset(j for j, name in enumerate(column_names) if name in names)
 
 
 def _to_doubles(values: Any) -> Array:

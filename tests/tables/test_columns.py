@@ -42,16 +42,16 @@ SELECTIONS = {
 def test_columns_are_selected_by_name_number_and_glob(tables, case):
     """In this order of precedence."""
     columns, exclude, expected = SELECTIONS[case]
-    selection = select_features(tables, columns, exclude)
-    assert list(selection.features) == expected.split()
-    assert selection.explicit == bool(columns)
+    assert list(select_features(tables, columns, exclude).features) == expected.split()
 
 
 def test_columns_that_are_skipped_are_named(tables):
-    """By default and in patterns, but not those that are excluded."""
-    assert select_features(tables).skipped == ("t",)
-    assert select_features(tables, ("#1-#3",)).skipped == ("t",)
-    assert select_features(tables, (), ("t",)).skipped == ()
+    """By default, in ranges and in globs, for information; but not those that are excluded."""
+    for columns in ((), ("#1-#3",), ("x1", "*")):
+        (notice,) = select_features(tables, columns).notices
+        assert (notice.name, notice.level) == ("columns_skipped", "information")
+        assert notice.details["columns"] == ["t"]
+    assert select_features(tables, (), ("t",)).notices == ()
 
 
 USAGE = {

@@ -117,7 +117,7 @@ def test_a_batch_is_complete_or_its_first_gap_is_told():
     """For verbs that do not load."""
     with open_tables([], stdin=io.BytesIO(b"a,b\n1,2\n3,\n,4\n")) as tables:
         (batch,) = tables.iter_batches(("b", "a"))
-    check_complete(batch.head(1), ("b", "a"))
+    check_complete(batch.slice(0, 1), ("b", "a"))
     with pytest.raises(TableUnusable, match=r'^-:3: column "b": missing value or NaN$') as caught:
         check_complete(batch, ("b", "a"))
     assert caught.value.hint == Set("--missing", "drop")

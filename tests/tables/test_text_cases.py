@@ -61,7 +61,7 @@ NUMBERS = {
 def test_a_cell_that_is_a_number_or_missing_has_this_value(cell):
     """To the last bit, the sign of zero included."""
     with open_tables([], stdin=io.BytesIO(b"a,b\n" + cell + b",2\n")) as tables:
-        assert tables.numeric == {"a", "b"}
+        assert tables.first.numeric == {0, 1}
         (batch,) = tables.iter_batches(("a",))
     assert batch.X.tobytes() == np.array([[NUMBERS[cell]]]).tobytes()
 
@@ -107,7 +107,8 @@ def test_a_cell_that_is_a_text_makes_its_column_one(cell):
     """Skipped by default; refused with line, column and cell where a model has that column."""
     data = b"a,b\n1,2\n" + cell + b",2\n"
     with open_tables([], stdin=io.BytesIO(data)) as tables:
-        assert select_features(tables).skipped == ("a",)
+        (notice,) = select_features(tables).notices
+        assert notice.details["columns"] == ["a"]
         with pytest.raises(TableUnusable) as caught:
             list(tables.iter_batches(("a",)))
     assert str(caught.value) == f'-:3: column "a": not a number: "{TEXTS[cell]}"'

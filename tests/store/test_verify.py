@@ -281,7 +281,7 @@ def test_a_finding_is_comparable(model):
 def test_a_newest_checkpoint_that_is_gone_is_found(model, level):
     """By the log, and where that is gone too by latest.h5; the hint leads on."""
     file_of(model, 3).unlink()
-    text, hint = "names checkpoint 3, the newest is 2", f"gmmcli fit -m {model} --rollback"
+    text, hint = "names checkpoint 3, the newest is 2", Rollback(str(model))
 
     assert check(model, level) == [Finding("log.jsonl", text, hint)]
     (model / "log.jsonl").unlink()

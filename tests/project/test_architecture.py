@@ -4,7 +4,9 @@ import importlib
 import inspect
 import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import MISSING, field, make_dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import click
@@ -94,39 +96,43 @@ def test_a_row_lies_in_the_containers_that_the_page_lists(table) -> None:
     assert list(found) == listed[1:]  # the first is not ours
 
 
-def test_a_setting_is_one_row(monkeypatch) -> None:
-    """A made-up row is found in the help, in GMM, among the stored settings and in the man page."""
+def test_a_setting_is_one_row() -> None:
+    """A made-up row is found in the help, in GMM, among the stored settings and in the man page.
+
+    In a process of its own: modules that are imported with the row would not know the classes of other tests.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(look_for_a_made_up_setting).result()
+
+
+def look_for_a_made_up_setting() -> None:
+    """Add a row to the settings before anything has read them, and look for it."""
     from gmmcli.fitting import settings
     from gmmcli.fitting.options import Option
 
     row = Option(("--made-up",), "Make F up (7).", "number", least=0, python="made_up", default=7.0)
     made_up = ("made_up", float, field(default=MISSING, metadata={"option": row}))
-    extended = make_dataclass("Settings", [made_up], bases=(settings.Settings,), frozen=True)
-    monkeypatch.setattr(settings, "Settings", extended)
-    modules = ["gmmcli.cli.fit", "gmmcli.gmm.arguments", "gmmcli.gmm.fitted", "gmmcli.gmm.scikit"]
-    modules += ["gmmcli.gmm.exports", "gmmcli.gmm.estimator"]
-    try:
-        reloaded = [importlib.reload(importlib.import_module(name)) for name in modules]
-        command, estimator = reloaded[0].command, reloaded[-1]
+    settings.Settings = make_dataclass("Settings", [made_up], bases=(settings.Settings,), frozen=True)
+    for name in [name for name in sys.modules if name.startswith("gmmcli.cli.")]:
+        del sys.modules[name]  # the imports of this file came first
 
-        help_text = command.get_help(click.Context(command, info_name="fit"))
-        monkeypatch.syspath_prepend(str(ROOT / "man"))
-        build = importlib.import_module("build")
-        page = "\n".join(build._options(command, click.Context(command)))
-        model = estimator.GMM(2, made_up=3.0)
-        stored = extended.of_new_model({"components": 2})
+    command = importlib.import_module("gmmcli.cli.fit").command
+    help_text = command.get_help(click.Context(command, info_name="fit"))
+    assert "--made-up F" in help_text
+    assert "Make F up (7)." in help_text
 
-        assert "--made-up F" in help_text
-        assert "Make F up (7)." in help_text
-        assert "made\\-up" in page
-        assert model.made_up == 3.0
-        assert "made_up" in str(inspect.signature(estimator.GMM))
-        assert model._settings(is_new=True)["made_up"] == 3.0
-        assert stored.made_up == 7.0
-        assert extended.from_json({"components": 2, "restarts": 1}, "m").made_up == 7.0
-        with pytest.raises(ValueError, match="made_up: must be a number >= 0, not -1"):
-            estimator.GMM(2, made_up=-1)
-    finally:
-        monkeypatch.undo()
-        for name in modules:
-            importlib.reload(importlib.import_module(name))
+    sys.path.insert(0, str(ROOT / "man"))
+    page = "\n".join(importlib.import_module("build")._options(command, click.Context(command)))
+    assert "made\\-up" in page
+
+    estimator = importlib.import_module("gmmcli.gmm.estimator")
+    model = estimator.GMM(2, made_up=3.0)
+    assert model.made_up == 3.0
+    assert "made_up" in str(inspect.signature(estimator.GMM))
+    assert model._settings(is_new=True)["made_up"] == 3.0
+    with pytest.raises(ValueError, match="made_up: must be a number >= 0, not -1"):
+        estimator.GMM(2, made_up=-1)
+
+    stored = settings.Settings.of_new_model({"components": 2})
+    assert stored.made_up == 7.0
+    assert settings.Settings.from_json({"components": 2, "restarts": 1}, "m").made_up == 7.0

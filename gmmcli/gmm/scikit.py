@@ -91,7 +91,7 @@ class ScikitNames(Fitted):
     @property
     def lower_bound_(self) -> float:
         """Mean log-likelihood of the training rows, in nats and the table's units."""
-        return self._load().checkpoint.mean_log_likelihood
+        return self._load().checkpoint.fitness.mean_log_likelihood
 
     @property
     def n_features_in_(self) -> int:

@@ -116,7 +116,7 @@ def _kept(directory: ModelDir, listing: Listing) -> Kept | None:
         return Kept(number, size_bytes)
     checkpoint, created = stored.checkpoint, provenance_of(stored).created
     tables = [operand.name for operand in checkpoint.operands]
-    mean = checkpoint.mean_log_likelihood
+    mean = checkpoint.fitness.mean_log_likelihood
     return Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables)
 
 

@@ -1,8 +1,8 @@
-"""A file or a folder appears whole or not at all.
+"""Atomic outputs: a file or a folder appears whole or not at all.
 
-An unfinished file has a hidden name and is locked by the process that writes it. The lock ends with the
-process, and the next process that writes to the same place removes the file. Knows nothing of the content.
-(Checkpoints have a stricter protocol of their own, in store.)
+An unfinished file has a hidden name, and the process that writes it locks it. The lock ends with the process,
+and the next process that writes to the same place removes the file. Does not know the content. (Checkpoints
+have their own, stricter protocol, in store.)
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from gmmcli.errors import CannotCreate, ReadWriteFailed, from_os_error, reporting
 
-# Of a name, in bytes, what the hidden name repeats: with the rest of it no more than file systems take.
+# The hidden name repeats this many bytes of a name, so that it is not too long for file systems.
 _STEM_BYTES = 200
 _ATTEMPTS = 10
 _NO_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
@@ -26,10 +26,10 @@ _NO_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 
 @contextlib.contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
-    """Open `path` for writing; it takes its name when the block ends without an exception.
+    """Open `path` for writing. The file gets its name when the block ends without an exception.
 
-    A link's target is replaced, not the link. An existing device or pipe is written through. The mode of
-    an existing file is kept; a new one obeys the umask.
+    The target of a link is replaced, not the link. An existing device or pipe is written to directly. An
+    existing file keeps its mode; a new file obeys the umask.
 
     Raises
     ------
@@ -37,8 +37,8 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         The folder does not exist or cannot hold the file.
     PermissionRefused
     ReadWriteFailed
-        A write, the sync or the rename failed, and nothing of the target has changed; or the fact says that
-        it may have been written.
+        A write, the sync or the rename failed. The target is unchanged, unless the message says that it may
+        have been written.
     """
     with reporting(path):
         try:
@@ -68,20 +68,20 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def aside(path: Path, folder: Path, name: str, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
-    """Yield a hidden file or folder that is to become `name`, and its descriptor.
+    """Make a hidden file or folder that is to become `name`; yield its path and its descriptor.
 
-    The block renames it; otherwise it is removed. Those that dead processes have left for the same name are
-    removed first.
+    The block must rename it. If the block does not, it is removed. Leftovers of dead processes for the same
+    name are removed first.
 
     Parameters
     ----------
     path : Path
-        What a message calls the output.
+        Name of the output in messages.
     folder : Path
-        Where the output will be.
+        The folder of the output.
     name : str
     make : callable
-        Makes the file or folder that it is told, which must not exist, and returns its descriptor.
+        Makes a file or folder of a given path, which must not exist, and returns its descriptor.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def aside(path: Path, folder: Path, name: str, make: Callable[[Path], int]) -> I
         except OSError as error:
             raise not_created(path, error) from error
         try:
-            # Before it was locked, another process may have taken it for a leftover.
+            # Another process may have removed it as a leftover before it was locked.
             if _lock(descriptor, temporary) is not False:
                 try:
                     yield temporary, descriptor
@@ -112,23 +112,23 @@ def aside(path: Path, folder: Path, name: str, make: Callable[[Path], int]) -> I
 
 
 def create_new(path: Path) -> int:
-    """Make a file that must not exist yet, following no link; return its descriptor."""
+    """Make a file that must not exist, without following a link; return its descriptor."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def make_folder(path: Path) -> int:
-    """Make a folder that must not exist yet; return its descriptor."""
+    """Make a folder that must not exist; return its descriptor."""
     path.mkdir()
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def sync(descriptor: int) -> bool:
-    """Make the names in a folder durable; return False where the file system cannot.
+    """Make the names in a folder durable; return False if the file system cannot.
 
     Raises
     ------
     OSError
-        Anything else that fsync reports. It is never tried again: the kernel forgets a failed write.
+        Any other error of fsync. It must not be called again: the kernel forgets failed writes.
     """
     try:
         os.fsync(descriptor)
@@ -140,7 +140,7 @@ def sync(descriptor: int) -> bool:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable, where that is possible: one that may not be read cannot be synced.
+    """Make the names in a folder durable, if the folder may be read and the file system can.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def sync_name(path: Path) -> None:
     Raises
     ------
     ReadWriteFailed
-        Saying that the output may have been written.
+        Says that the output may have been written.
     """
     try:
         sync_folder(path.parent)
@@ -170,7 +170,7 @@ def sync_name(path: Path) -> None:
 
 
 def not_created(path: Path, error: OSError) -> CannotCreate | ReadWriteFailed:
-    """Return why an output cannot be created; on a full disk a write has failed."""
+    """Return the error for an output that cannot be created; on a full disk that is a failed write."""
     fact = f"cannot be created: {from_os_error('', error).fact}"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return CannotCreate(str(path), fact)
@@ -182,7 +182,7 @@ def not_created(path: Path, error: OSError) -> CannotCreate | ReadWriteFailed:
 
 
 def _remove_leftovers(folder: Path, pattern: re.Pattern[str]) -> None:
-    """Remove the files and folders that match and are locked by nobody; what cannot be locked stays."""
+    """Remove the files and folders that match, except those that are locked or cannot be locked."""
     with contextlib.suppress(OSError):
         for path in [path for path in folder.iterdir() if pattern.fullmatch(path.name)]:
             with contextlib.suppress(OSError):
@@ -199,9 +199,9 @@ def _remove_leftovers(folder: Path, pattern: re.Pattern[str]) -> None:
 
 
 def _lock(descriptor: int, path: Path) -> bool | None:
-    """Lock an open file or folder; tell whether it is still under its path and nobody else has it.
+    """Lock an open file or folder; return whether it is locked now and still has its path.
 
-    None where the file system has no locks.
+    None if the file system has no locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -213,7 +213,7 @@ def _lock(descriptor: int, path: Path) -> bool | None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder if it is there and that is possible."""
+    """Remove a file or a folder, if possible."""
     with contextlib.suppress(OSError):
         if stat.S_ISDIR(path.lstat().st_mode):
             # Loaded with four compressors, which nothing else here needs.

@@ -1,7 +1,7 @@
-"""When a signal may end a job: at once, except while something half done would be left behind.
+"""Decides when a signal ends a job: at once, except in a `hold` block, which must not be left half done.
 
-The command line installs `request` as its signal handler; jobs hold it off around a commit. One process
-has one set of signals, hence one state.
+The command line installs `request` as its signal handler, and jobs commit in a `hold` block. A process has
+one set of signals, hence one state.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _raised: int | None = None
 
 
 def request(signum: int, _frame: FrameType | None = None) -> None:
-    """Ask the job to end: raise `Stopped` now, or when the hold is over. Further signals change nothing."""
+    """Raise `Stopped` now, or at the end of the `hold` block. Further signals have no effect."""
     global _pending, _raised
     if _raised is not None or _pending is not None:
         return
@@ -28,9 +28,9 @@ def request(signum: int, _frame: FrameType | None = None) -> None:
 
 
 def recall() -> None:
-    """Raise `Stopped` once more where a signal came and the job still goes on.
+    """Raise `Stopped` again if `request` has raised it.
 
-    The interpreter does not pass on what is raised in a finaliser, or in a function called at a fork.
+    The interpreter swallows an exception that is raised in a finaliser, or in a function called at a fork.
     """
     if _raised is not None:
         raise Stopped(_raised)
@@ -38,7 +38,7 @@ def recall() -> None:
 
 @contextlib.contextmanager
 def hold() -> Iterator[None]:
-    """Let what is in the block finish before a signal is acted upon."""
+    """Delay the effect of a signal to the end of the block."""
     global _held, _pending, _raised
     _held += 1
     try:

@@ -1,4 +1,4 @@
-"""How well an assignment agrees with labels, from their table of counts."""
+"""Measures of agreement between an assignment and labels, from their table of counts."""
 
 import numpy as np
 
@@ -11,11 +11,10 @@ def adjusted_rand_index(table: Array) -> float:
     Parameters
     ----------
     table : ndarray of shape (n_labels, n_components), float64
-        Rows of the data counted by label and component.
+        Number of rows by label and component.
     """
-    pairs = _pairs(table).sum()
-    by_label, by_component = _pairs(table.sum(axis=1)).sum(), _pairs(table.sum(axis=0)).sum()
-    everything = _pairs(table.sum())
+    partitions = (table, table.sum(axis=1), table.sum(axis=0), table.sum())
+    pairs, by_label, by_component, everything = (np.sum(counts * (counts - 1) / 2) for counts in partitions)
     expected = by_label * by_component / everything if everything else 0.0
     highest = 0.5 * (by_label + by_component)
     return 1.0 if highest == expected else float((pairs - expected) / (highest - expected))
@@ -38,11 +37,6 @@ def accuracy(table: Array) -> float:
 
     matched = linear_sum_assignment(table, maximize=True)
     return float(table[matched].sum() / table.sum())
-
-
-def _pairs(counts: Array) -> Array:
-    """Return n(n − 1)/2."""
-    return np.asarray(counts * (counts - 1) / 2)
 
 
 def _entropy(probabilities: Array) -> float:

@@ -1,4 +1,4 @@
-"""How likely a table is under a mixture, and the information criteria that follow: lower is better."""
+"""The log-likelihood of a table, and the information criteria that follow from it: lower is better."""
 
 import math
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fitness:
-    """A log-likelihood with what it was summed over.
+    """A log-likelihood, and the rows that it was summed over.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Fitness:
 
     @property
     def mean_log_likelihood(self) -> float:
-        """Per unit weight."""
+        """Log-likelihood per unit weight."""
         return self.log_likelihood / self.total_weight
 
     @property

@@ -1,4 +1,4 @@
-"""Covariances that only the regularisation keeps from collapsing, and tables that make them so."""
+"""Degenerate covariances: components that only the regularisation keeps from collapsing, and their cause."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from gmmcli.core.kernel.constants import EPS
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.statistics import Statistics
 
-# At the floor: the data themselves contribute less than the regularisation does.
+# A variance is at the floor if the data contribute less to it than the regularisation does.
 _FLOOR_FACTOR = 2.0
-# A column takes part in a direction where its share of it is at least so much of the largest.
+# A column takes part in a direction if its coefficient is at least this fraction of the largest one.
 _SHARE = 0.3
 
 
@@ -24,12 +24,12 @@ def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | Non
     mixture : Mixture
         In standard units.
     reg_covar : float
-        What was added to the variances; with 0 there is no floor.
+        The amount added to each variance; 0 means no floor.
 
     Yields
     ------
     component : int or None
-        None for a covariance that all share.
+        None for a covariance that all components share.
     columns : tuple of int
     """
     floor = _FLOOR_FACTOR * reg_covar
@@ -49,7 +49,7 @@ def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | Non
 
 
 def rows_needed(covariance_type: str, n_features: int, n_components: int) -> int:
-    """Return the fewest rows that determine the covariances of so many components."""
+    """Return the smallest number of rows that determines the covariances of `n_components` components."""
     match covariance_type:
         case "full":
             return n_components * (n_features + 1)
@@ -61,22 +61,22 @@ def rows_needed(covariance_type: str, n_features: int, n_components: int) -> int
 
 @dataclass(frozen=True)
 class Dependent:
-    """A column that the columns before it determine.
+    """A column that is a linear combination of earlier columns.
 
     Parameters
     ----------
     column : int
     others : tuple of int
-        Those whose part is more than the variance that is left; none if the column is constant.
+        The earlier columns that contribute more than the residual variance; empty for a constant column.
     """
 
     column: int
     others: tuple[int, ...]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # coefficients that leave the doubles are rounding
+@np.errstate(over="ignore", invalid="ignore")  # a coefficient that overflows is rounding error
 def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
-    """Return the columns of which those before leave at most `floor` of variance.
+    """Return the columns whose residual variance, given the columns before them, is at most `floor`.
 
     Parameters
     ----------
@@ -86,12 +86,12 @@ def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
 
     Notes
     -----
-    A Cholesky factorisation that passes over such columns: d³ work, and d³/3 where there is none.
+    A Cholesky factorisation that skips such columns: d³ work, or d³/3 if there are none.
     """
     if _is_above(covariance, floor):
         return []
     found, kept = [], list[int]()
-    inverse = np.zeros_like(covariance)  # of the factor of the columns kept
+    inverse = np.zeros_like(covariance)  # of the Cholesky factor of the columns kept
     for j, variance in enumerate(np.diagonal(covariance)):
         m = len(kept)
         whitened = inverse[:m, :m] @ covariance[kept, j]
@@ -99,9 +99,9 @@ def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
         rest = variance - whitened @ whitened
         if variance <= floor:
             found.append(Dependent(j, ()))
-        elif rest <= max(floor, EPS * (1 + np.abs(coefficients).sum()) ** 2):  # less is rounding
+        elif rest <= max(floor, EPS * (1 + np.abs(coefficients).sum()) ** 2):  # or rounding error alone
             parts = coefficients**2 * np.diagonal(covariance)[kept]
-            taking_part = np.flatnonzero(parts > floor)  # without it, more than that may be left
+            taking_part = np.flatnonzero(parts > floor)  # without these the residual could exceed the floor
             found.append(Dependent(j, tuple(kept[i] for i in taking_part)))
         else:
             inverse[m, :m] = -coefficients / np.sqrt(rest)
@@ -111,15 +111,15 @@ def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
 
 
 def find_dependent_columns(statistics: Statistics, floor: float) -> list[Dependent]:
-    """Return the columns that others determine, about the means of components as about the common mean.
+    """Return the columns that are dependent both about the common mean and about the component means.
 
-    Clusters that are small beside their distance lie on a line, or in a plane, however round they are: their
-    columns are not dependent.
+    Clusters that are small compared with their distance lie nearly on a line or in a plane, even if each one
+    is round. Their columns are dependent about the common mean only, and are not returned.
     """
     n = statistics.counts.sum()
     mean = (statistics.counts @ statistics.reference + statistics.sums.sum(axis=0)) / n
     pooled = pooled_covariance(statistics, np.broadcast_to(mean, statistics.sums.shape))
-    if pooled.ndim == 1:  # variances alone: no column has a part in another
+    if pooled.ndim == 1:  # variances alone: only constant columns can be found
         return [Dependent(int(j), ()) for j in np.flatnonzero(pooled <= floor)]
     found = find_dependent(pooled, floor)
     if not any(one.others for one in found):
@@ -134,7 +134,7 @@ def find_dependent_columns(statistics: Statistics, floor: float) -> list[Depende
 
 
 def pooled_covariance(statistics: Statistics, means: Array) -> Array:
-    """Return the covariance of all rows about given means, one per component.
+    """Return the covariance of all rows, each about the mean of its component.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def pooled_covariance(statistics: Statistics, means: Array) -> Array:
     Returns
     -------
     ndarray of shape (n_features, n_features), float64
-        Its diagonal, shape (n_features,), where the type knows no products.
+        For diag and spherical: the diagonal alone, shape (n_features,).
     """
     pooled = statistics.shifted(means).squares / statistics.counts.sum()
     match statistics.covariance_type:
@@ -159,7 +159,7 @@ def pooled_covariance(statistics: Statistics, means: Array) -> Array:
 
 
 def restricted(mixture: Mixture, columns: Sequence[int]) -> Mixture:
-    """Return the marginal mixture of some columns, at least one."""
+    """Return the marginal mixture of one or more columns."""
     covariances = mixture.covariances
     match mixture.covariance_type:
         case "full" | "tied":
@@ -170,7 +170,7 @@ def restricted(mixture: Mixture, columns: Sequence[int]) -> Mixture:
 
 
 def _is_above(covariance: Array, floor: float) -> bool:
-    """Tell whether every variance is above the floor, at a tenth of the cost of the eigenvalues."""
+    """Return whether every eigenvalue is above the floor, at a tenth of the cost of computing them."""
     try:
         np.linalg.cholesky(covariance - floor * np.eye(covariance.shape[0]))
     except np.linalg.LinAlgError:

@@ -1,8 +1,7 @@
 """The four covariance types as exponential families: expand a block, natural parameters, moments.
 
-A log density is linear in the expanded features φ(z), and the posterior-weighted sums of φ(z) are all that
-an M-step needs. The types differ in nothing but the functions of this module. numpy only: predict pays for
-this import.
+A log density is linear in the expanded features φ(z), and an M-step needs only the posterior-weighted sums
+of φ(z). The types differ only in the functions of this module. numpy only: predict pays for this import.
 """
 
 import contextlib
@@ -18,13 +17,13 @@ from gmmcli.core.units import NARROWEST_SD
 from gmmcli.errors import CovarianceNotPositive
 
 LOG_2PI = float(np.log(2 * np.pi))
-# Stands for log 0 in a matrix product, where −inf × 0 of a padded tile would be NaN. exp() of it is 0.
+# Replaces log 0 in matrix products, because −inf × 0 in a padded tile would be NaN. exp(LOG_ZERO) is 0.
 LOG_ZERO = -1e300
 # Rows of a triangular factor that are multiplied at once.
 TRIANGLE_ROWS = 16
-# Pivots of this part of a variance, times d, are rounding: 4 eps.
+# A Cholesky pivot below PIVOT · d · variance is rounding error.
 PIVOT = 4 * float(np.finfo(np.float64).eps)
-# In standard units: of less, squares of distances leave the doubles.
+# In standard units. With a smaller variance, squared distances overflow.
 LEAST_VARIANCE = NARROWEST_SD**2
 
 
@@ -37,9 +36,10 @@ def expanded_length(covariance_type: CovarianceType, n_features: int) -> int:
 
 
 def pairs(n_features: int) -> tuple[Integers, Integers]:
-    """Return i and j of the products z_i z_j in the order of φ: by j − i modulo d, then by i.
+    """Return i and j of the products z_i z_j in the order of φ: by shift, then by i.
 
-    In this order a range of shifts is expanded by one or two multiplications, whatever d is.
+    The shift of a pair is j − i modulo d. It takes the values 0 to d // 2; for even d the last shift has
+    only d / 2 pairs. In this order one or two multiplications expand a range of shifts, for any d.
     """
     d = n_features
     whole = (d - 1) // 2 + 1
@@ -47,13 +47,8 @@ def pairs(n_features: int) -> tuple[Integers, Integers]:
     return i, np.where(shift < whole, (i + shift) % d, i + d // 2)
 
 
-def n_shifts(n_features: int) -> int:
-    """Return how many values j − i modulo d takes in `pairs`; for even d the last one has d/2 pairs only."""
-    return n_features // 2 + 1
-
-
 def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
-    """Write the features of φ(z) that are not products of two columns, one array row each.
+    """Write the features of φ(z) that are not products of two columns: one array row per feature.
 
     full, tied: 1, z; diag: 1, z, z²; spherical: 1, z, ‖z‖².
 
@@ -74,12 +69,12 @@ def expand(X: Array, covariance_type: CovarianceType, out: Array) -> None:
 
 
 def shifted(X: Array, n_features: int) -> Array:
-    """Return views of a block's features, each one feature further: what `expand_products` multiplies.
+    """Return views of a block's features, one view per shift: the factors for `expand_products`.
 
     Parameters
     ----------
     X : ndarray of shape (n_slabs, n_features + n_repeated, n_rows), float64
-        The features, and the first of them once more.
+        The features, followed by a copy of the first `n_repeated` features.
     n_features : int
 
     Returns
@@ -98,10 +93,10 @@ def expand_products(features: Array, first: int, last: int, out: Array) -> None:
 
     Parameters
     ----------
-    features : ndarray of shape (n_slabs, n_shifts, n_features, n_rows), float64
-        Of `shifted`, with half of the features repeated.
+    features : ndarray of shape (n_slabs, n_features // 2 + 1, n_features, n_rows), float64
+        The result of `shifted`, with half of the features repeated.
     first, last : int
-        Within 0 and `n_shifts`.
+        Between 0 and n_features // 2 + 1.
     out : ndarray of shape (n_slabs, number of such pairs, n_rows), float64
     """
     n_slabs, _, d, n_rows = features.shape
@@ -143,11 +138,11 @@ def cholesky(mixture: Mixture) -> Array:
     CovarianceNotPositive
     """
     with _blaming(mixture):
-        return _lower_of(mixture.covariances)
+        return lower_of(mixture.covariances)
 
 
 def factors_of(covariances: Array, covariance_type: CovarianceType) -> Array:
-    """Return what `precision_factors` does, of some components; the others do not change a bit of it.
+    """Return the precision factors of some components; the result does not depend on the other components.
 
     Raises
     ------
@@ -158,14 +153,17 @@ def factors_of(covariances: Array, covariance_type: CovarianceType) -> Array:
         if not (covariances >= LEAST_VARIANCE).all():
             raise np.linalg.LinAlgError
         return np.asarray(1.0 / np.sqrt(covariances))
-    return _invert_lower(_lower_of(covariances))
+    return _invert_lower(lower_of(covariances))
 
 
-def _lower_of(covariances: Array) -> Array:
-    """Return Cholesky factors, `LinAlgError` where there is none.
+def lower_of(covariances: Array) -> Array:
+    """Return the Cholesky factors of full or tied covariances.
 
-    Also where a pivot is rounding alone: what a column has beside those before it is lost then. And where a
-    variance is below `LEAST_VARIANCE`.
+    Raises
+    ------
+    LinAlgError
+        A covariance is not positive definite. A covariance counts as singular if a pivot is rounding error,
+        since the column adds nothing to the columns before it, or if a variance is below `LEAST_VARIANCE`.
     """
     lower = np.asarray(np.linalg.cholesky(covariances), dtype=np.float64)
     pivots = np.diagonal(lower, axis1=-2, axis2=-1) ** 2
@@ -181,16 +179,16 @@ def _invert_lower(matrices: Array) -> Array:
 
     Notes
     -----
-    Of blocks on the diagonal, twice as large each time, all of one size at once: of A, 0; B, C it is
-    A⁻¹, 0; −C⁻¹ B A⁻¹, C⁻¹. There is none of the pivoting of a general solver: errors stay relative to each
-    row, so that columns of very different spread do no harm.
+    The inverse of [A, 0; B, C] is [A⁻¹, 0; −C⁻¹ B A⁻¹, C⁻¹]. Each round applies this to all diagonal blocks
+    of one size, and doubles the size. Without the pivoting of a general solver, errors stay relative to each
+    row, so columns of very different spread do no harm.
     """
     d = matrices.shape[-1]
     diagonal = np.einsum("...ii->...i", matrices)
     np.divide(1.0, diagonal, out=diagonal)
     h = 1
     while h < d:
-        whole = d - d % (2 * h)  # behind these the last block, which is smaller
+        whole = d - d % (2 * h)  # the last block, after these, is smaller
         for block in (_diagonal_blocks(matrices[..., :whole, :whole], 2 * h), matrices[..., whole:, whole:]):
             block[..., h:, :h] = -block[..., h:, h:] @ (block[..., h:, :h] @ block[..., :h, :h])
         h *= 2
@@ -216,15 +214,15 @@ def _blaming(mixture: Mixture) -> Iterator[None]:
 
 
 def raise_not_positive(mixture: Mixture) -> NoReturn:
-    """Raise for the covariance that is furthest from positive definite.
+    """Raise `CovarianceNotPositive` for the covariance that is furthest from positive definite.
 
     Raises
     ------
     CovarianceNotPositive
-        With the component, and the features that take part.
+        Names the component, and the features that take part in its flat direction.
     """
     variances, directions = np.linalg.eigh(covariances_of(mixture))
-    # Relative to the largest variance: small in every direction is no fault, flat in one is.
+    # Relative to the largest variance: a component may be small, but not flat in one direction.
     largest = np.maximum(np.abs(variances).max(axis=1), np.finfo(float).tiny)
     is_nothing = variances[:, 0] < LEAST_VARIANCE
     k = int(np.argmin(np.where(is_nothing, -1.0, variances[:, 0] / largest)))
@@ -234,7 +232,7 @@ def raise_not_positive(mixture: Mixture) -> NoReturn:
 
 
 def covariances_of(mixture: Mixture) -> Array:
-    """Return one full matrix per component whatever the type, shape (K, d, d)."""
+    """Return one full matrix per component for any covariance type, shape (K, d, d)."""
     K, d = mixture.means.shape
     match mixture.covariance_type:
         case "full":
@@ -248,13 +246,13 @@ def covariances_of(mixture: Mixture) -> Array:
 
 
 def log_weights(weights: Array) -> Array:
-    """Return the log of the weights, with a finite stand-in for log 0."""
+    """Return the log of the weights, `LOG_ZERO` for a weight of 0."""
     with np.errstate(divide="ignore"):
         return np.maximum(np.log(weights), LOG_ZERO)
 
 
 def log_normalisers(factors: Array, covariance_type: CovarianceType, K: int, d: int) -> Array:
-    """Return log N(μ_k | k), the peak log density of each component, shape (K,)."""
+    """Return log N(μ_k | k), the log density of each component at its mean, shape (K,)."""
     match covariance_type:
         case "full":
             log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
@@ -270,7 +268,7 @@ def log_normalisers(factors: Array, covariance_type: CovarianceType, K: int, d: 
 def natural(weights: Array, means: Array, factors: Array, covariance_type: CovarianceType) -> Array:
     """Return W of shape (K, D) with log w_k + log N(z | k) = W φ(z).
 
-    For tied the quadratic −½ ‖F z‖², common to all components, is left out.
+    For tied, W omits the quadratic −½ ‖F z‖², which all components share.
 
     Parameters
     ----------
@@ -306,10 +304,10 @@ def natural(weights: Array, means: Array, factors: Array, covariance_type: Covar
 
 
 def _precisions(factors: Array) -> Array:
-    """Return FᵀF of lower triangular F on and below the diagonal; what is above it may be anything."""
+    """Return FᵀF of lower triangular F, valid only on and below the diagonal."""
     d = factors.shape[-1]
     precisions = np.empty_like(factors)
-    for first in range(0, d, TRIANGLE_ROWS):  # the zeros above F's diagonal are left out
+    for first in range(0, d, TRIANGLE_ROWS):  # skips most zeros above F's diagonal
         last = min(first + TRIANGLE_ROWS, d)
         columns = factors[:, first:, first:last].transpose(0, 2, 1)
         np.matmul(columns, factors[:, first:, :last], out=precisions[:, first:last, :last])
@@ -325,7 +323,7 @@ def moments(
     ----------
     T : ndarray of shape (K, D), float64
     scatter : ndarray of shape (n_features, n_features), float64, or None
-        For tied, whose φ has no quadratic: Σ w z zᵀ over the rows.
+        Σ w z zᵀ over the rows. Required for tied, whose φ has no quadratic features.
     covariance_type : str
     n_features : int
     """
@@ -354,12 +352,12 @@ def covariances_about(statistics: Statistics, means: Array, counts: Array) -> Ar
     statistics : Statistics
     means : ndarray of shape (K, n_features), float64
     counts : ndarray of shape (K,), float64
-        What to divide by: positive.
+        Positive divisors.
 
     Returns
     -------
     ndarray
-        A new one. Symmetric to the last bit, as the squares of the kernel's statistics are.
+        A new array. Exactly symmetric, as the squares of the kernel's statistics are.
     """
     squares = statistics.shifted(means).squares
     d = means.shape[1]

@@ -1,4 +1,4 @@
-"""The mixture: weights, means and covariances, validated once and never changed."""
+"""The mixture: weights, means and covariances, validated once and immutable."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias, get_args
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 Booleans: TypeAlias = NDArray[np.bool_]
-# Arrays of K components and d features; "covariances" are shaped as the covariance type says.
+# Arrays of K components and d features; the covariance type decides the shape of "covariances".
 PerComponent: TypeAlias = Annotated[Array, ("K",)]
 PerFeature: TypeAlias = Annotated[Array, ("d",)]
 PerComponentAndFeature: TypeAlias = Annotated[Array, ("K", "d")]
@@ -29,7 +29,7 @@ def covariances_shape(covariance_type: CovarianceType, n_components: int, n_feat
 
 
 def _frozen(values: Array) -> Array:
-    """Return a read-only copy; the array itself where it is read-only and no view."""
+    """Return a read-only copy, or the array itself if it is read-only and owns its memory."""
     if type(values) is np.ndarray and values.dtype == np.float64:
         flags = values.flags
         if flags.c_contiguous and flags.owndata and not flags.writeable:
@@ -41,12 +41,12 @@ def _frozen(values: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A Gaussian mixture, in whatever units its owner says.
+    """A Gaussian mixture. Its owner knows in which units.
 
     Parameters
     ----------
     weights : ndarray of shape (n_components,), float64
-        Non-negative, summing to 1; 0 is a component that explains no row.
+        Non-negative, sum 1. A component of weight 0 explains no row.
     means : ndarray of shape (n_components, n_features), float64
     covariances : ndarray, float64
         (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical.
@@ -60,7 +60,8 @@ class Mixture:
     Notes
     -----
     Positive definiteness is not checked here: the Cholesky factor that every use needs checks it. Arrays are
-    copied, but for read-only ones that are no views: who made those keeps no view that can be written to.
+    copied, except read-only arrays that own their memory. The maker of such an array must not keep a writable
+    view of it.
     """
 
     weights: PerComponent
@@ -101,7 +102,7 @@ class Mixture:
 
     @property
     def n_parameters(self) -> int:
-        """Free parameters, all counted whether frozen or not: K − 1 + K·d + those of the covariances."""
+        """Number of free parameters, frozen ones included: K − 1 + K·d + those of the covariances."""
         K, d = self.means.shape
         free = {"full": K * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": K * d, "spherical": K}
         return int(K - 1 + K * d + free[self.covariance_type])

@@ -1,4 +1,4 @@
-"""What the algorithms of core ask of a table and of the engine that passes over it."""
+"""The protocols `Table` and `Engine`: what the algorithms of core need of a table and of passes over it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from gmmcli.core.statistics import Statistics
 
 @dataclass(frozen=True, eq=False)
 class Expectation:
-    """What one pass over a table returns: an E-step.
+    """The result of one pass over a table: an E-step.
 
     Parameters
     ----------
     statistics : Statistics
-    log_densities : ndarray of shape (min(n, 2²⁰),), float64
-        Of rows ⌊i·n/m⌋, standard units: the sample for the quantiles.
+    log_densities : ndarray of shape (m,), float64, with m = min(n, 2²⁰)
+        Of rows ⌊i·n/m⌋, in standard units: the sample for the quantiles.
     """
 
     statistics: Statistics
@@ -30,7 +30,7 @@ class Expectation:
 
 
 class Table(Protocol):
-    """Rows in standard units that may be passed over many times."""
+    """Rows in standard units, for any number of passes."""
 
     @property
     def n_rows(self) -> int:
@@ -45,13 +45,13 @@ class Table(Protocol):
         """Σ of the row weights."""
 
     def blocks(self, longest: int, shortest: int | None = None) -> Iterator[Rows]:
-        """Yield the rows in blocks of at most `longest` rows; `first_row` counts through the table.
+        """Yield the rows in blocks of at most `longest` rows, with `first_row` numbered through the table.
 
         The last blocks are shorter, down to `shortest` rows, so that no worker waits long for another.
         """
 
     def take(self, indices: Integers) -> Rows:
-        """Return some rows."""
+        """Return the rows of these numbers, with their weights."""
 
     def part(self, first: int, count: int) -> Self:
         """Return consecutive rows as a table; the first row of the table follows its last."""
@@ -72,7 +72,7 @@ class Engine(Protocol):
         mixture : Mixture
             In standard units.
         hard : bool
-            Give each row to its most probable component alone: see `Kernel.expectation`.
+            Assign each row to its most probable component alone: see `Kernel.expectation`.
 
         Raises
         ------

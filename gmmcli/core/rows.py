@@ -1,4 +1,4 @@
-"""Rows of a table as a value: what travels from a reader to the kernel. numpy only."""
+"""Rows of a table as a value, passed from readers to the kernel. numpy only."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class Rows:
     X : ndarray of shape (n_features, n_rows), float64
         Feature-major.
     weights : ndarray of shape (n_rows,), float64, optional
-        Non-negative frequencies: a row of weight 2 counts as two rows. None is a weight of 1 for every row.
+        Non-negative frequencies: a row of weight 2 counts as two rows. None: every row has weight 1.
     first_row : int
-        0-based number of the first row in its operand, or in the table where the owner says so.
+        0-based number of the first row in its operand, or in the table if the owner says so.
     """
 
     X: Array

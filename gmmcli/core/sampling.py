@@ -15,7 +15,7 @@ def draw(mixture: Mixture, n_rows: int, seed: int) -> tuple[Array, Integers]:
         The rows have its units.
     n_rows : int
     seed : int
-        Of numpy's default generator: the same rows each time.
+        For numpy's default generator. The same seed draws the same rows.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def draw(mixture: Mixture, n_rows: int, seed: int) -> tuple[Array, Integers]:
 
     Notes
     -----
-    μ_k + L z, LLᵀ being the covariance and z standard normal.
+    A row of component k is μ_k + L z, where LLᵀ is the covariance and z is standard normal.
     """
     rng = np.random.default_rng(seed)
     components = rng.choice(mixture.n_components, size=n_rows, p=mixture.weights / mixture.weights.sum())

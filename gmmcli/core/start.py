@@ -1,7 +1,7 @@
-"""Starting mixtures: k-means, k-means++, random rows, given means; and the best of several.
+"""Starting mixtures from k-means, k-means++, random rows or given means, and the choice of the best.
 
-Every pass over the rows is an E-step: Lloyd's algorithm is EM with hard responsibilities and spheres of
-unit variance, and squared distances to a centre are the log densities of such a sphere.
+Every pass over the rows is an E-step. Lloyd's algorithm is EM with hard responsibilities and spheres of unit
+variance, and the log density of such a sphere gives the squared distance to its centre.
 """
 
 import itertools
@@ -18,33 +18,34 @@ from gmmcli.core.passes import Engine, Table
 from gmmcli.core.quantiles import sample_size, sampled_rows
 
 LLOYD_MAX_PASSES = 20
-# Lloyd stops when the squares of all moves come to no more than this, in standard units.
+# Lloyd stops when the sum of the squared moves of all centres is at most this, in standard units.
 LLOYD_TOLERANCE = 1e-4
 SHORT_GAIN = 1e-3
-# Of a short EM, until half of the starts is given up each time: 10, 25, 50 in all.
+# Passes of the rounds of a short EM; after each round half of the starts are dropped. The first pass of a
+# later round repeats the last step of the round before: 10, 25 and 50 passes in all.
 SHORT_PASSES = (10, 16, 26)
-# Starts look at so many rows, evenly spaced, where a table has more than twice as many.
+# If a table has more than twice as many rows, starts use this many, evenly spaced.
 START_ROWS = 2**15
-# What `auto` tries, in turn, until it has as many starts as asked for.
+# The kinds of start that `auto` takes in turn.
 AUTO_KINDS = ("kmeans", "kmeans++")
 
 
 def enough_rows(n_components: int, n_features: int) -> int:
-    """Return how many rows tell starts apart: per component 64 times what a covariance needs at least."""
+    """Return the sample size for comparing starts: at least 64 · (d + 1) rows per component."""
     return max(START_ROWS, 64 * n_components * (n_features + 1))
 
 
 @dataclass(frozen=True, eq=False)
 class Starts:
-    """What starting mixtures are made from, and for.
+    """Makes starting mixtures for one table.
 
     Parameters
     ----------
     engine : Engine
     table : Table
-        Rows that mixtures are learnt from.
+        The rows that mixtures are learnt from.
     sample : Table
-        Some of these rows, or all of them, to find centres in.
+        The rows that centres are found in: some or all rows of the table.
     covariance_type : str
     n_components : int
         At most `table.n_rows`.
@@ -74,7 +75,7 @@ class Starts:
         return from_partition(self.engine, self.table, centers, self.covariance_type, self.rules.reg_covar)
 
     def around_means(self, means: Array) -> Mixture:
-        """Return equal weights, the given means, and for every covariance the table's unbiased one.
+        """Return a mixture of equal weights, the given means, and the table's unbiased covariance for each.
 
         Parameters
         ----------
@@ -92,14 +93,14 @@ class Starts:
         return Mixture(np.full(K, 1 / K), means, unbiased, kind)
 
     def choose(self, kinds: Sequence[str], seed: int, tell: Callable[[int, str], None]) -> Mixture:
-        """Draw one start of each kind, each from its own random stream; keep the best, in canonical order.
+        """Draw one start of each kind, each from its own random stream; return the best in canonical order.
 
         Parameters
         ----------
         kinds : sequence of str
         seed : int
         tell : callable
-            Called with the number of each start, from 1, and its kind.
+            Called with the number of each start, counted from 1, and its kind.
         """
 
         def drawn() -> Iterator[Mixture]:
@@ -111,19 +112,19 @@ class Starts:
         return in_canonical_order(chosen)
 
     def best_of(self, mixtures: Iterable[Mixture]) -> Mixture:
-        """Return the mixture that a short EM from each start finds most likely.
+        """Run a short EM from each start and return the mixture with the greatest likelihood.
 
         Notes
         -----
-        Each runs until it has converged to 1e-3 nats per row, or for 50 passes; after the tenth and the 25th
-        pass the less likely half is given up.
+        Each run ends when it has converged to 1e-3 nats per row, or after 50 passes. After 10 and after 25
+        passes the less likely half of the runs is dropped.
         """
         runs = [iterate(Origin(mixture), self.engine, self.table, self.rules) for mixture in mixtures]
         if not runs:
             raise ValueError("best_of needs at least one start")
         for passes in SHORT_PASSES:
             reached = [(_follow(run, passes), run) for run in runs]
-            # A stable sort: of equals, the first start wins.
+            # The sort is stable: among equal likelihoods the first start wins.
             reached.sort(key=lambda step_and_run: step_and_run[0].likelihoods[-1], reverse=True)
             runs = [
                 itertools.chain([step], () if step.has_converged(SHORT_GAIN) else run)
@@ -133,7 +134,7 @@ class Starts:
 
 
 def _follow(run: Iterator[Step], passes: int) -> Step:
-    """Return the step that a run reaches: at its end, at convergence, or after so many passes."""
+    """Return the step that a run reaches at its end, at convergence, or after `passes` passes."""
     for step in itertools.islice(run, passes):
         last = step
         if step.has_converged(SHORT_GAIN):
@@ -148,7 +149,7 @@ def kinds_of(init: str, restarts: int) -> tuple[str, ...]:
 
 
 def in_canonical_order(mixture: Mixture) -> Mixture:
-    """Return the mixture with components by weight, descending, then by means."""
+    """Return the mixture with its components sorted by weight, descending, then by mean."""
     order = np.lexsort((*mixture.means.T[::-1], -mixture.weights))
     covariances = mixture.covariances
     if mixture.covariance_type != "tied":
@@ -159,13 +160,13 @@ def in_canonical_order(mixture: Mixture) -> Mixture:
 
 
 def spheres(centers: Array) -> Mixture:
-    """Return equal weights and unit variances: −2 log density is squared distance plus a constant."""
+    """Return spheres of equal weight and unit variance: −2 log density is squared distance + constant."""
     K = centers.shape[0]
     return Mixture(np.full(K, 1 / K), centers, np.ones(K), "spherical")
 
 
 def distinct_rows(table: Table, n_components: int, rng: np.random.Generator) -> Array:
-    """Return K rows drawn at random, all different where the table has that many; else repeated.
+    """Return K distinct rows drawn at random; if the table has fewer, rows are repeated.
 
     Returns
     -------
@@ -183,9 +184,9 @@ def distinct_rows(table: Table, n_components: int, rng: np.random.Generator) -> 
 
 
 def spread_rows(engine: Engine, table: Table, n_components: int, rng: np.random.Generator) -> Array:
-    """Return K rows, each drawn with probability proportional to its squared distance from those before.
+    """Return K rows; each is drawn with probability proportional to its squared distance to earlier ones.
 
-    Rows are drawn from the sample of at most 2²⁰ whose log densities an E returns.
+    Rows are drawn from the sample of at most 2²⁰ rows whose log densities an E-step returns.
 
     Returns
     -------
@@ -193,7 +194,7 @@ def spread_rows(engine: Engine, table: Table, n_components: int, rng: np.random.
 
     Notes
     -----
-    The seeds of k-means++; Arthur and Vassilvitskii (2007). One pass of n·d work per component.
+    The seeds of k-means++: Arthur and Vassilvitskii (2007). One pass of n·d work per component.
     """
     m = sample_size(table.n_rows)
     places = [int(rng.integers(m))]
@@ -202,7 +203,7 @@ def spread_rows(engine: Engine, table: Table, n_components: int, rng: np.random.
         center = table.take(sampled_rows(np.array(places[-1:]), table.n_rows, m)).X.T
         peak = -0.5 * table.n_features * family.LOG_2PI
         distances = 2 * (peak - engine.expectation(table, spheres(center)).log_densities)
-        # Rows equal to the centre come out as rounding, not as zero.
+        # The distance of a row that equals the centre is rounding error, not zero.
         distances[distances < 1e-12 * (1 + (center**2).sum())] = 0.0
         np.minimum(squared, distances, out=squared)
         cumulated = np.cumsum(squared)
@@ -215,12 +216,12 @@ def spread_rows(engine: Engine, table: Table, n_components: int, rng: np.random.
 
 
 def lloyd(engine: Engine, table: Table, centers: Array) -> Array:
-    """Move every centre to the mean of the rows nearest to it until they rest.
+    """Move every centre to the mean of its nearest rows, until the centres stop moving.
 
     Returns
     -------
     ndarray of shape (n_components, n_features), float64
-        A centre that no row is nearest to stays where it is.
+        A centre that is nearest to no row keeps its place.
     """
     for _ in range(LLOYD_MAX_PASSES):
         statistics = engine.expectation(table, spheres(centers), hard=True).statistics
@@ -235,7 +236,7 @@ def lloyd(engine: Engine, table: Table, centers: Array) -> Array:
 def from_partition(
     engine: Engine, table: Table, centers: Array, covariance_type: CovarianceType, reg_covar: float
 ) -> Mixture:
-    """Give every row to its nearest centre, ties shared, and take one M-step."""
+    """Assign every row to its nearest centre, shared equally among ties, and take one M-step."""
     K, d = centers.shape
     unit = family.add_to_variances(np.zeros(covariances_shape(covariance_type, K, d)), 1.0, covariance_type)
     nearest = Mixture(np.full(K, 1 / K), centers, unit, covariance_type)

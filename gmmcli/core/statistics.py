@@ -1,8 +1,8 @@
-"""Sufficient statistics: all that EM needs to know about a table. They add.
+"""Sufficient statistics: everything that EM needs to know about a table. Statistics of parts add.
 
-Second moments are kept about a reference point per component, because E[x²] − mean² loses every digit
-where a cluster is small against its distance from the origin. Statistics with different references are
-shifted exactly before they are added.
+Second moments are kept about a reference point per component, because E[x²] − mean² loses every digit if a
+cluster is small compared with its distance from the origin. Statistics with different references are
+shifted to a common reference before they are added.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class Statistics:
     log_likelihood : float
         Nats, in standard units.
     log_max_posterior : float
-        Σ ln of each row's largest responsibility: what ICL takes off BIC.
+        Σ over rows of the log of the largest responsibility; ICL subtracts it from BIC.
     rows : int
         Rows of positive weight.
     total_weight : float
@@ -56,7 +56,7 @@ class Statistics:
 
     @classmethod
     def empty(cls, covariance_type: CovarianceType, n_components: int, n_features: int) -> Self:
-        """Return the statistics of no rows: the neutral element of addition."""
+        """Return the statistics of zero rows: the neutral element of addition."""
         return cls(
             counts=np.zeros(n_components),
             sums=np.zeros((n_components, n_features)),
@@ -102,8 +102,8 @@ class Statistics:
     def __add__(self, other: Self) -> Self:
         """Return the statistics of both sets of rows, about the references of the left operand.
 
-        A component that has no mass on the left takes its reference from the right: otherwise adding to
-        nothing would lose the digits that the reference is there to keep.
+        A component without mass on the left takes its reference from the right operand, because a shift to an
+        unrelated reference would lose digits.
         """
         reference = np.where(self.counts[:, None] > 0, self.reference, other.reference)
         left, other = self.shifted(reference), other.shifted(reference)

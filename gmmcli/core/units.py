@@ -1,7 +1,7 @@
-"""Standard units and the table's units.
+"""Conversion between standard units and the table's units.
 
-EM runs on z = (x − center) / scale, so that no result depends on the units that the table happens to use.
-numpy only: predict pays for this import.
+EM runs on z = (x − center) / scale, so that results do not depend on the units of the table. numpy only:
+predict pays for this import.
 """
 
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ import numpy as np
 from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, PerFeature
 from gmmcli.core.rows import Rows
 
-# Beyond 10^±150 the square of a scale, and with it a covariance in the table's units, leaves the doubles.
+# With a scale beyond 10^±150 its square, and so a covariance in the table's units, overflows or underflows.
 MAX_LOG10_SCALE = 150.0
-# Further out, squares of distances would leave the doubles: in standard units, in the table's.
+# The greatest distances from the centre whose squares do not overflow: in standard units, in the table's.
 FURTHEST_SD, FURTHEST = 1e100, 1e150
-# Of a component's sd in standard units: within these, the distance of any row in it can be squared.
+# Bounds on a component's sd, in standard units. Within them squared distances over the variance are finite.
 NARROWEST_SD, WIDEST_SD = 1e-40, 1e100
 
 
@@ -35,16 +35,17 @@ class Units:
 
     @property
     def log_jacobian(self) -> float:
-        """Σ log scale: a log density in the table's units is the one in standard units minus this."""
+        """Σ log scale: log density in the table's units = log density in standard units − `log_jacobian`."""
         return float(np.log(self.scale).sum())
 
     def standardise(self, X: Array) -> Array:
-        """Turn a block into standard units, in place.
+        """Convert a block to standard units, in place, and return it.
 
         Parameters
         ----------
         X : ndarray of shape (n_features, n_rows), float64
-            What is too far out to be a number then becomes infinite or NaN: `FURTHEST_SD` is for the caller.
+            A value that overflows becomes infinite or NaN. The caller must compare the result with
+            `FURTHEST_SD`.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             X -= self.center[:, None]
@@ -52,27 +53,27 @@ class Units:
         return X
 
     def to_standard(self, mixture: Mixture) -> Mixture:
-        """Return a mixture given in the table's units in standard units."""
+        """Convert a mixture from the table's units to standard units."""
         means, covariances = self.means_to_standard(mixture.means), self.covariances_to_standard(mixture)
         return replace(mixture, means=means, covariances=covariances)
 
     def means_to_standard(self, means: Array) -> Array:
-        """Return means, shape (K, n_features), in standard units; infinite where they leave the doubles."""
+        """Convert means, shape (K, n_features), to standard units; a mean that overflows is infinite."""
         with np.errstate(over="ignore", invalid="ignore"):
             return np.asarray((means - self.center) / self.scale)
 
     def covariances_to_standard(self, mixture: Mixture) -> Array:
-        """Return the covariances of a mixture in standard units; infinite where they leave the doubles."""
+        """Convert the covariances of a mixture to standard units; a value that overflows is infinite."""
         with np.errstate(over="ignore"):
             return np.asarray(mixture.covariances / self._covariance_scale(mixture.covariance_type))
 
     def to_table(self, mixture: Mixture) -> Mixture:
-        """Return a mixture given in standard units in the table's units."""
+        """Convert a mixture from standard units to the table's units."""
         covariances = mixture.covariances * self._covariance_scale(mixture.covariance_type)
         return replace(mixture, means=mixture.means * self.scale + self.center, covariances=covariances)
 
     def _covariance_scale(self, covariance_type: CovarianceType) -> Array:
-        """Return what a covariance in standard units is multiplied by, broadcastable to its shape."""
+        """Return the factor that converts covariances to the table's units, broadcastable to their shape."""
         match covariance_type:
             case "full" | "tied":
                 return self.scale[:, None] * self.scale
@@ -84,9 +85,9 @@ class Units:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Count, mean, range and centred squares of the columns of some rows: mergeable, without cancellation.
+    """Count, mean, range and centred squares of the columns of some rows. Spreads add without cancellation.
 
-    Squares are kept relative to the square of `span`, so that neither 1e-200 nor 1e+200 leaves the doubles.
+    Squares are kept relative to the square of `span`, so that values of 1e-200 or 1e+200 do not overflow.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ class Spread:
             Finite, in the table's units; at least one row of positive weight.
         """
         X, weights = rows.X, rows.weights
-        if weights is not None:  # rows of weight 0 are as good as absent
+        if weights is not None:  # rows of weight 0 do not count
             X, weights = X[:, weights > 0], weights[weights > 0]
         low, high = X.min(axis=1), X.max(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -150,21 +151,20 @@ class Spread:
 
     @property
     def is_constant(self) -> Booleans:
-        """Which columns hold one value only."""
+        """Whether each column is constant, shape (n_features,)."""
         return np.asarray(self.low == self.high)
 
     def units(self, *, common: bool) -> Units:
-        """Return mean and sd (divisor Σw) of the columns; scale 1 for a constant one.
+        """Return units with the mean and sd (divisor Σw) of each column; a constant column has scale 1.
 
         Parameters
         ----------
         common : bool
-            One scale for all columns, the root of their mean variance: for families that scaling the
-            columns one by one would lead out of.
+            Use one scale for all columns, the root of their mean variance: see `uses_common_scale`.
 
         Notes
         -----
-        A scale may be 0, infinite or NaN where the table leaves the doubles: see `find_extreme_column`.
+        If values overflow, a scale may be 0, infinite or NaN: see `find_extreme_column`.
         """
         has_none = self.is_constant
         with np.errstate(over="ignore", invalid="ignore"):
@@ -179,7 +179,7 @@ class Spread:
 
 
 def uses_common_scale(covariance_type: CovarianceType) -> bool:
-    """Tell whether a family is closed only under one scale for all columns."""
+    """Return whether all columns must share one scale, since other scaling would change the type."""
     return covariance_type == "spherical"
 
 
@@ -189,7 +189,7 @@ def measure(blocks: Iterable[Rows]) -> Spread:
     Parameters
     ----------
     blocks : iterable of Rows
-        At least one row of positive weight in all.
+        With at least one row of positive weight.
 
     Notes
     -----
@@ -216,7 +216,7 @@ def find_far_column(distances: Array, units: Units) -> int | None:
     Parameters
     ----------
     distances : ndarray of shape (n_features,), float64
-        The largest of each column, in standard units; NaN is too far.
+        The largest distance in each column, in standard units; NaN counts as too far.
     units : Units
     """
     with np.errstate(over="ignore"):
@@ -231,7 +231,7 @@ def find_extreme_variance(covariances: Array, covariance_type: CovarianceType) -
     Parameters
     ----------
     covariances : ndarray, float64
-        In standard units, shaped as the type says; spherical: of the first feature.
+        In standard units, in the shape of the type. For spherical, the result is 0 or None.
     covariance_type : CovarianceType
     """
     variances = covariances

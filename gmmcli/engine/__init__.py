@@ -1,4 +1,4 @@
-"""Where a pass over the rows runs: the protocols, and the table and the engine of this machine."""
+"""Passes over rows: the protocols, and a table and an engine on this machine."""
 
 from gmmcli.core.passes import Engine, Table
 

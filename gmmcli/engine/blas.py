@@ -1,11 +1,10 @@
-"""BLAS kept to one thread, and the CPUs of this process."""
+"""The limit of one thread for BLAS, and the CPUs of this process."""
 
 import contextlib
 import functools
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -19,9 +18,10 @@ def available_cpus() -> int:
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread: the workers are ours, and sums must not depend on its own splitting.
+    """Limit BLAS to one thread in the block, since the number of its threads would change sums.
 
-    The limit is the process's: where several threads ask for it, the first sets it and the last lifts it.
+    The limit applies to the process. If several threads ask for it, the first one sets it and the last one
+    lifts it.
     """
     _BLAS_LIMIT.take()
     try:
@@ -31,10 +31,10 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class _BlasLimit:
-    """The limit, and how many have asked for it.
+    """The limit, and the number of its takers.
 
-    A thread of its own sets and lifts it: of several threads only the one that set it may lift it. Where BLAS
-    has one thread anyway, as in the command, there is nothing to set, and no thread is made.
+    The thread that set the limit must lift it, so a separate thread does both. If BLAS has only one thread,
+    as in the command, there is no limit to set and no such thread.
     """
 
     def __init__(self) -> None:
@@ -43,18 +43,18 @@ class _BlasLimit:
         self._keeper: threading.Thread | None = None
 
     def take(self) -> None:
-        """Set the limit, if it is not set."""
+        """Set the limit, unless it is set."""
         with self._lock:
-            if self._keeper is None and _blas_has_threads():
+            if self._keeper is None and any(library["num_threads"] != 1 for library in _blas().info()):
                 is_set, self._unused = threading.Event(), threading.Event()
                 keeper = threading.Thread(target=_keep_limit, args=(is_set, self._unused), daemon=True)
                 keeper.start()
                 is_set.wait()
-                self._keeper = keeper  # not before: the system may have no thread to give
+                self._keeper = keeper  # only now: the system may refuse a thread
             self._n_takers += 1
 
     def give_back(self) -> None:
-        """Lift the limit, if it was set here and nobody needs it any more."""
+        """Lift the limit if it was set here and this was the last taker."""
         with self._lock:
             self._n_takers -= 1
             if self._keeper is not None and not self._n_takers:
@@ -64,9 +64,9 @@ class _BlasLimit:
 
 
 def _keep_limit(is_set: threading.Event, unused: threading.Event) -> None:
-    """Keep BLAS to one thread until that is of no use any more."""
+    """Limit BLAS to one thread until `unused` is set."""
     try:
-        with _libraries().limit(limits=1, user_api="blas"):
+        with _blas().limit(limits=1, user_api="blas"):
             is_set.set()
             unused.wait()
     finally:
@@ -77,26 +77,16 @@ _BLAS_LIMIT = _BlasLimit()
 
 
 @functools.cache
-def _libraries() -> ThreadpoolController:
-    """Return the libraries with threads of their own that were loaded when first asked for.
+def _blas() -> ThreadpoolController:
+    """Return the BLAS libraries that are loaded when this is first called.
 
-    Looking for them takes as long as a short pass. Later ones are not limited: workers use numpy alone.
+    The search takes as long as a short pass. Libraries loaded later need no limit: workers use numpy alone.
     """
-    return ThreadpoolController()
-
-
-def _blas_has_threads() -> bool:
-    """Tell whether a BLAS would use more than one thread."""
-    return any(library["num_threads"] != 1 for library in _blas())
+    return ThreadpoolController().select(user_api="blas")
 
 
 def blas_kernel() -> str:
-    """Return the name of numpy's BLAS and the kernel it runs, for the checkpoint."""
-    for library in _blas():
+    """Return the name of numpy's BLAS and of its kernel, for the checkpoint."""
+    for library in _blas().info():
         return f"{library['internal_api']} {library['version']} {library.get('architecture', '')}".strip()
     return "unknown"
-
-
-def _blas() -> list[dict[str, Any]]:
-    """Return what is known of every BLAS."""
-    return [library for library in _libraries().info() if library["user_api"] == "blas"]

@@ -1,12 +1,13 @@
-"""A mixture applied to rows as they arrive: the same bytes for a row however the rows come in batches.
+"""Applies a mixture to rows as they arrive. The results of a row do not depend on how rows are batched.
 
-A matrix product may round a column differently at another place in its matrix. So a row is always evaluated
-at the place in a slab of fixed length that its number in the operand gives it.
+A matrix product may round a column differently at another place in its matrix. So the number of a row in its
+operand decides its place in a slab of fixed length.
 """
 
+import contextlib
 import queue
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 
-class Evaluator:
+class Evaluator(contextlib.AbstractContextManager["Evaluator"]):
     """A mixture and the threads that apply it. A context manager: leaving it ends the threads.
 
     Parameters
@@ -30,7 +31,7 @@ class Evaluator:
         In standard units.
     units : Units
     wanted : collection of str
-        Quantities of `gmmcli.core.kernel.posterior`.
+        Names from `gmmcli.core.kernel.posterior`.
     n_threads : int
 
     Raises
@@ -42,11 +43,8 @@ class Evaluator:
         self._kernel, self._units, self._wanted = Kernel(mixture), units, tuple(wanted)
         self._n_threads = n_threads
         self._pool: ThreadPoolExecutor | None = None
-        # Workspaces that no thread is using; made when they are first needed.
+        # Workspaces that no thread is using; a new one is made if there is none.
         self._idle: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
@@ -58,8 +56,8 @@ class Evaluator:
         Parameters
         ----------
         X : ndarray of shape (n_features, n_rows), float64
-            In the table's units; a row with a missing value (NaN) comes out as some finite numbers, and one
-            further out than 1e100 sd as if it were there.
+            In the table's units. The results of a row with a missing value (NaN) are finite but meaningless.
+            A row further than 1e100 sd from the centre is evaluated as if it were at 1e100 sd.
         first_row : int
             Number of the first row in its operand.
 
@@ -85,7 +83,8 @@ class Evaluator:
             for start in starts:
                 evaluate_tile(start)
         else:
-            from concurrent.futures import ThreadPoolExecutor  # takes a small table longer than its rows
+            # Imported here: the import takes longer than the evaluation of a small table.
+            from concurrent.futures import ThreadPoolExecutor
 
             self._pool = self._pool or ThreadPoolExecutor(self._n_threads)
             for _ in self._pool.map(evaluate_tile, starts):
@@ -95,7 +94,7 @@ class Evaluator:
     def _evaluate_rows(
         self, X: Array, first_row: int, where: slice, found: dict[str, Array | Integers]
     ) -> None:
-        """Evaluate rows at their places in slabs, write their quantities where they belong."""
+        """Evaluate rows at their places in slabs, and write their quantities to `found[...][..., where]`."""
         try:
             work = self._idle.get_nowait()
         except queue.Empty:

@@ -12,36 +12,30 @@ from gmmcli.core.rows import Rows
 
 
 class InMemoryTable:
-    """Rows in standard units, kept as they were loaded: a `Table`.
+    """Rows in standard units, in the pieces in which they were loaded: a `Table`.
 
     Parameters
     ----------
     operands : sequence of sequence of Rows
-        The rows of each operand, in order. Kept, not copied; not to be changed once a pass was made.
+        The rows of each operand, in order. The table keeps them without a copy: they must not change after
+        the first pass.
+
+    Attributes
+    ----------
+    n_rows, n_features : int
+    total_weight : float
     """
 
     def __init__(self, operands: Sequence[Sequence[Rows]]) -> None:
         self._pieces = [rows for operand in operands for rows in operand if rows.n_rows]
         self._first_rows = [0, *accumulate(rows.n_rows for rows in self._pieces)]
         self._has_weights = any(rows.weights is not None for rows in self._pieces)
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return int(self._first_rows[-1])
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-        return int(self._pieces[0].X.shape[0])
-
-    @property
-    def total_weight(self) -> float:
-        """Σ of the row weights."""
-        return sum(rows.total_weight for rows in self._pieces)
+        self.n_rows = self._first_rows[-1]
+        self.n_features = self._pieces[0].X.shape[0] if self._pieces else 0
+        self.total_weight: float = sum(rows.total_weight for rows in self._pieces)
 
     def take(self, indices: Integers) -> Rows:
-        """Return some rows, with their weights."""
+        """Return the rows of these numbers, with their weights."""
         where = np.searchsorted(self._first_rows, indices, side="right") - 1
         places = [(self._pieces[c], i - self._first_rows[c]) for c, i in zip(where, indices, strict=True)]
         X = np.array([rows.X[:, i] for rows, i in places]).T
@@ -50,12 +44,12 @@ class InMemoryTable:
         return Rows(X, np.array([1.0 if rows.weights is None else rows.weights[i] for rows, i in places]))
 
     def sampled_weights(self) -> Array | None:
-        """Return the weights of the rows whose log densities a pass samples; None where all are 1."""
+        """Return the weights of the rows whose log densities a pass samples; None if all weights are 1."""
         m = sample_size(self.n_rows)
         return self.take(sampled_rows(np.arange(m), self.n_rows, m)).weights if self._has_weights else None
 
     def count_distinct(self, most: int) -> int:
-        """Return how many different rows there are, or `most` as soon as it is reached."""
+        """Return the number of distinct rows, at most `most`."""
         found = set[bytes]()
         for rows in self.blocks(4096):
             cells = rows.X.T + 0.0  # −0 + 0 is 0: equal rows, equal bytes
@@ -65,7 +59,7 @@ class InMemoryTable:
         return len(found)
 
     def part(self, first: int, count: int) -> "InMemoryTable":
-        """Return consecutive rows as a table that shares memory; the first row of all follows the last."""
+        """Return `count` consecutive rows as a table that shares memory; the first row follows the last."""
         found = []
         while count:
             c = int(np.searchsorted(self._first_rows, first, side="right")) - 1
@@ -77,17 +71,16 @@ class InMemoryTable:
         return InMemoryTable([found])
 
     def sample(self, n_rows: int) -> "InMemoryTable":
-        """Return so many rows, evenly spaced, as a table; this one where that is half of all or more."""
+        """Return `n_rows` evenly spaced rows as a table; this table if that is half of its rows or more."""
         if self.n_rows <= 2 * n_rows:
             return self
         rows = self.take(sampled_rows(np.arange(n_rows), self.n_rows, n_rows))
         return InMemoryTable([[Rows(np.ascontiguousarray(rows.X), rows.weights)]])
 
     def blocks(self, longest: int, shortest: int | None = None) -> Iterator[Rows]:
-        """Yield blocks, which never span two pieces, nor, then, two operands; see `passes.Table.blocks`.
+        """Yield blocks; no block spans two pieces. See `passes.Table.blocks`.
 
-        As soon as the rows left in the whole table make no more than two blocks, these are half as long, down
-        to `shortest` rows.
+        Once two blocks or less are left of the table, the length is halved, down to `shortest` rows.
         """
         for first, piece in zip(self._first_rows, self._pieces, strict=False):
             offset, length = 0, longest

@@ -1,11 +1,12 @@
-"""Passes on one machine: the same bytes for any number of worker processes.
+"""Passes on one machine, with the same bytes for any number of worker processes.
 
-Blocks are fixed by (d, K, type) and the rows of the table; their sums are added in block order, operand after
-operand, whichever worker finishes first.
+Type, K, d and the rows of the table decide the blocks. Their sums are added in block order, whichever worker
+finishes first.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,22 +14,23 @@ from gmmcli.core.kernel.block import choose_layout
 from gmmcli.core.kernel.kernel import Sums
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.passes import Expectation, Table
+from gmmcli.core.quantiles import sample_size
 from gmmcli.engine.one_pass import Pass, Workspaces
 from gmmcli.engine.processes.crew import Crew
 from gmmcli.engine.processes.memory import SharedArrays
-from gmmcli.engine.processes.process import can_fork
+from gmmcli.engine.processes.process import CAN_FORK
 from gmmcli.errors import CovarianceNotPositive
 
-# A pass that one process makes in less is not worth handing out.
+# A pass that one process makes in less time is not handed to workers.
 INLINE_NS = 2e6
-# Rows of a product whose bits must not depend on the mixture.
+# Rows of a block for the scatter, which must not depend on the mixture.
 SCATTER_ROWS = 4096
-# A run keeps at most three samples of log densities while the next is filled.
+# A run keeps at most three samples of log densities while the next one is filled.
 SAMPLES = 4
 
 
 class _Held:
-    """What the engine holds of a table for a pass: between passes, too, if the table is attached.
+    """The state of an engine for one table: kept between passes if the table is attached.
 
     Parameters
     ----------
@@ -44,13 +46,13 @@ class _Held:
     def __init__(self, table: Table, n_workers: int, workspaces: Workspaces) -> None:
         self.table, self.n_passes = table, 0
         self.sums = Pass(table, workspaces)
-        self.samples = SharedArrays(self.sums.sample_size, SAMPLES)
-        self._n_workers, self._may_fork = n_workers, can_fork()
+        self.samples = SharedArrays(sample_size(table.n_rows), SAMPLES)
+        self._n_workers, self._may_fork = n_workers, CAN_FORK
         self._crew: Crew | None = None
         self._scatter: Array | None = None
 
     def crew_for(self, mixture: Mixture) -> Crew | None:
-        """Return the workers for a pass; None where it is not worth handing out, or the system has none."""
+        """Return the workers for a pass; None if the pass is too short or the system refuses processes."""
         layout = choose_layout(mixture.covariance_type, mixture.n_features, mixture.n_components)
         if self._n_workers == 1 or layout.row_ns * self.table.n_rows < INLINE_NS:
             return None
@@ -59,12 +61,12 @@ class _Held:
         if self._crew is None and self._may_fork:
             try:
                 self._crew = Crew(self.sums, self.samples, self._n_workers - 1, layout.most_sums)
-            except OSError:  # the next pass would find no more
+            except OSError:  # the next pass would be refused too
                 self._may_fork = False
         return self._crew
 
     def scatter(self) -> Array:
-        """Return Σ w z zᵀ over all rows: computed once, as no mixture changes it."""
+        """Return Σ w z zᵀ over all rows, computed once: it does not depend on the mixture."""
         if self._scatter is None:
             d = self.table.n_features
             self._scatter = np.zeros((d, d))
@@ -83,21 +85,20 @@ class _Held:
 class LocalEngine:
     """Passes over tables in memory: an `Engine`.
 
-    Worker processes, and what is kept between passes, serve the tables that are attached. Passes over any
-    other table (a batch, say) run in this process alone.
+    Only attached tables have worker processes. Passes over other tables (batches) run in this process.
 
     Parameters
     ----------
     n_workers : int
-        Processes, this one included.
+        Number of processes, this one included.
     check : callable, optional
-        Called before each block, and five times a second while workers are waited for; may raise to abandon
-        the pass.
+        Called before each block, and five times a second while this process waits for workers. To abandon the
+        pass it raises.
 
     Notes
     -----
-    Workers are processes: threads of one interpreter would spend a third of their time waiting for it
-    (docs/decisions/0006). They see the table of the process they were forked from, without a copy.
+    Workers are processes, because threads would spend a third of their time waiting for the interpreter
+    (docs/decisions/0006). They are forked when the table is in memory, so that they share it without a copy.
     """
 
     def __init__(self, n_workers: int, check: Callable[[], None] = lambda: None) -> None:
@@ -107,7 +108,7 @@ class LocalEngine:
 
     @contextlib.contextmanager
     def attached(self, *tables: Table) -> Iterator[None]:
-        """Keep workers for tables from their first pass to the end of the block."""
+        """Keep workers for the tables from their first pass to the end of the block."""
         new = [table for table in tables if table not in self._attached]
         self._attached |= {table: _Held(table, self._n_workers, {}) for table in new}
         try:
@@ -117,7 +118,7 @@ class LocalEngine:
                 self._attached.pop(table).dismiss_crew()
 
     def n_passes(self, table: Table) -> int:
-        """Return how many passes over an attached table were begun."""
+        """Return the number of passes begun over an attached table."""
         return self._attached[table].n_passes
 
     def expectation(self, table: Table, mixture: Mixture, *, hard: bool = False) -> Expectation:
@@ -144,8 +145,8 @@ class LocalEngine:
         def fold(more: Sums) -> None:
             if total:
                 total[0] += more
-            else:
-                total.append(more.copy())
+            else:  # copied, since the arrays of a worker are used again
+                total.append(replace(more, arrays=tuple(array.copy() for array in more.arrays)))
 
         crew, sample = held.crew_for(mixture), held.samples.find_free()
         try:
@@ -160,7 +161,7 @@ class LocalEngine:
         except CovarianceNotPositive:
             raise
         except BaseException:
-            held.dismiss_crew()  # it may still be at work on a pass that nobody wants now
+            held.dismiss_crew()  # it may still work on the abandoned pass
             raise
         scatter = held.scatter() if sums.kernel.needs_scatter else None
         return Expectation(sums.kernel.statistics(total[0], scatter), held.samples.lend(sample))

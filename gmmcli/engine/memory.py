@@ -1,4 +1,4 @@
-"""Memory that suits the processor: what a kernel works in."""
+"""Aligned memory in large pages for the arrays of a kernel."""
 
 import contextlib
 import math
@@ -9,15 +9,15 @@ import numpy as np
 
 from gmmcli.core.mixture import Array
 
-# Bytes of a cache line, and of a large page. On machines with other sizes they do no harm.
+# Bytes of a cache line and of a large page. On machines with other sizes these do no harm.
 LINE, LARGE_PAGE = 64, 2**21
 
 
 def adjoining(*shapes: tuple[int, ...]) -> Iterator[Array]:
-    """Yield arrays of zeros in one piece of memory, each of them where a cache line begins: an `Allocate`.
+    """Yield arrays of zeros in one piece of memory, each aligned to a cache line: an `Allocate`.
 
-    The memory is new, and large pages are asked for: few page faults, and none that copies what a process
-    forked before still shares.
+    The memory is new and in large pages where the system has them: there are few page faults, and none copies
+    a page that is shared with a forked process.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def adjoining(*shapes: tuple[int, ...]) -> Iterator[Array]:
     except OSError as error:
         raise MemoryError from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a system may be built without them
+        with contextlib.suppress(OSError):  # a system may be built without large pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     begin = -np.frombuffer(memory, dtype=np.uint8).__array_interface__["data"][0] % LARGE_PAGE
     for shape, size in zip(shapes, sizes, strict=True):

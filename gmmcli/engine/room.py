@@ -1,4 +1,4 @@
-"""How much memory this process may still take of the machine, its control groups and its address space."""
+"""The memory that is left to this process, by the machine, its control groups and its address space."""
 
 import resource
 from collections.abc import Iterator
@@ -8,23 +8,23 @@ from typing import NamedTuple
 from gmmcli.errors import OutOfMemory
 
 MIB = 1 << 20
-# What threads, libraries and the chunks that are being parsed take beside the rows.
+# Memory of threads, libraries and the chunks being parsed, in addition to the rows.
 RESERVE_BYTES = 128 * MIB
-# Rows are joined to blocks of so many, of which there are two copies then.
+# Rows are joined to pieces of this many; meanwhile there are two copies of a piece.
 _ROWS_JOINED = 1 << 16
-# For each row beside its values: what starts and passes note.
+# Bytes per row that starts and passes need in addition to its values.
 _NOTES_BYTES = 32
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 class Room(NamedTuple):
-    """Memory that is left below a limit.
+    """The memory that is left below a limit.
 
     Parameters
     ----------
     n_bytes : int
     limit : str
-        Whose, for messages.
+        What a message calls the limit.
     """
 
     n_bytes: int
@@ -32,25 +32,25 @@ class Room(NamedTuple):
 
 
 def find_room() -> Room | None:
-    """Return the least room below any limit; None where the system tells of none."""
+    """Return the least room below any limit; None if the system reports no limit."""
     return min([*_of_address_space(), *_of_machine(), *_of_groups()], default=None)
 
 
 def check_room(subject: str, n_rows: int, n_columns: int, n_rows_held: int = 0) -> None:
-    """Raise `OutOfMemory` where rows will not fit.
+    """Raise `OutOfMemory` if rows will not fit into memory.
 
     Parameters
     ----------
     subject : str
     n_rows, n_columns : int
-        That are to be in memory.
+        Size of the whole table.
     n_rows_held : int
-        How many of the rows are.
+        Rows that are in memory already.
 
     Raises
     ------
     OutOfMemory
-        With what the rows take, and what is left.
+        With the memory that the rows need and the memory that is left.
     """
     room = find_room()
     n_rows_more = n_rows - n_rows_held + min(n_rows, _ROWS_JOINED)
@@ -72,7 +72,7 @@ def _of_address_space() -> Iterator[Room]:
 
 
 def _of_machine() -> Iterator[Room]:
-    """Yield the memory and the swap space that the system can give."""
+    """Yield the memory and swap space that the system has available."""
     text = _read(_PROC / "meminfo")
     available = _find_number(text, "MemAvailable:")
     if available is not None:
@@ -81,7 +81,7 @@ def _of_machine() -> Iterator[Room]:
 
 
 def _of_groups() -> Iterator[Room]:
-    """Yield the room below the limits of the process's control groups and of those above them."""
+    """Yield the room below the limits of this process's control groups and their parents."""
     for line in _read(_PROC / "self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
@@ -98,7 +98,7 @@ def _of_groups() -> Iterator[Room]:
 
 
 def _of_group(folder: Path, limit_name: str, usage_name: str, cache_name: str) -> Iterator[Room]:
-    """Yield the room below the limit of one control group, if it has one. Unused cache is given back."""
+    """Yield the room below the limit of a control group, if it has one. Inactive cache counts as free."""
     limit, usage = _read(folder / limit_name).strip(), _read(folder / usage_name).strip()
     if limit.isdigit() and usage.isdigit():
         cache = _find_number(_read(folder / "memory.stat"), cache_name) or 0
@@ -106,13 +106,13 @@ def _of_group(folder: Path, limit_name: str, usage_name: str, cache_name: str) -
 
 
 def _find_number(text: str, name: str) -> int | None:
-    """Return the number behind a name at the start of a line."""
+    """Return the number after a name at the start of a line; None if there is none."""
     found = (line.split() for line in text.splitlines())
     return next((int(words[1]) for words in found if len(words) > 1 and words[0] == name), None)
 
 
 def _read(path: Path) -> str:
-    """Return a file of the system's, nothing where it is not there."""
+    """Return the text of a file; "" if it cannot be read."""
     try:
         return path.read_text()
     except OSError:

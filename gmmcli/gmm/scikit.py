@@ -92,7 +92,7 @@ class ScikitNames(Fitted):
         lambda checkpoint: checkpoint.global_step, "Number of steps of the model, over all fits."
     )
     lower_bound_ = _learnt(
-        lambda checkpoint: checkpoint.mean_log_likelihood,
+        lambda checkpoint: checkpoint.fitness.mean_log_likelihood,
         "Mean log-likelihood of the training rows, in nats and the table's units.",
     )
     n_features_in_ = _learnt(lambda checkpoint: len(checkpoint.features), "Number of columns of the model.")

@@ -89,7 +89,7 @@ def export(request: ExportRequest) -> ExportReport:
         checkpoint.features,
         checkpoint.global_step,
         checkpoint.converged,
-        checkpoint.log_likelihood,
+        checkpoint.fitness.log_likelihood,
         checkpoint.statistics.rows,
         checkpoint.statistics.total_weight,
     )

@@ -109,7 +109,7 @@ def list_kept(model_dir: Path) -> list[Kept]:
             continue
         checkpoint, created = stored.checkpoint, _provenance_of(stored).created
         tables = [operand.name for operand in checkpoint.operands]
-        mean = checkpoint.mean_log_likelihood
+        mean = checkpoint.fitness.mean_log_likelihood
         kept.append(Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables))
     return kept
 

@@ -1,7 +1,8 @@
-"""The right to write to a model directory: the only code that publishes checkpoints.
+"""The right to write to a model directory. Only this code publishes checkpoints.
 
-Publishing is: the whole file built in memory, read back, placed under the next number; then latest.h5, the
-log, and only then retention. A crash at any moment leaves the generations before it as they were.
+To publish a checkpoint, the writer builds the whole file in memory, reads it back, and links it to the next
+generation's name. Then it updates latest.h5 and the log, and applies retention last. A crash at any moment
+leaves the earlier generations unchanged.
 """
 
 import contextlib
@@ -9,65 +10,57 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
-from gmmcli.errors import (
-    CannotCreate,
-    CheckpointCorrupt,
-    FormatUnknown,
-    GmmError,
-    ModelDirBusy,
-    NotFound,
-    ReadWriteFailed,
-    reporting,
-)
+from gmmcli.atomic import sync
+from gmmcli.errors import CannotCreate, CheckpointCorrupt, ModelDirBusy, reporting
 from gmmcli.remedies import StartAnew
 from gmmcli.store import creation, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
 from gmmcli.store.directory import CHECKPOINTS, LATEST, MAX_GENERATION, Folder, checkpoint_name
 from gmmcli.store.event_file import EventFile
 from gmmcli.store.generation import after_link, place
-from gmmcli.store.model_dir import Stored, load_generation, load_newest, open_checkpoint, refuse_loss
+from gmmcli.store.model_dir import Stored, find_good, hash_newest, load_newest, refuse_loss
 from gmmcli.store.run_log import GivenUp
 
 
 class Writer:
-    """The right to write to a model directory, held from `with` to the end of the block.
+    """The right to write to a model directory, from the beginning to the end of a `with` block.
 
-    Entering makes what is missing, takes the lock, and clears what a crash left behind.
+    `with` makes missing folders, takes the lock, and removes the leftovers of a crash.
 
     Parameters
     ----------
     path : Path
-        The directory itself may be a link; nothing inside it is followed.
+        The directory may be a link. Links inside it are not followed.
     keep : int
-        How many of the newest checkpoints stay; 0 keeps all. May be set later.
+        Number of newest checkpoints that stay; 0 keeps all. May be set later.
     keep_every : int, optional
-        Generations divisible by it stay for ever. May be set later.
+        Generations divisible by it stay. May be set later.
     versions : mapping of str to str
     blas_kernel : str
-        What the provenance says of the program that computed.
+        With `versions`: the provenance's description of the program.
     source_date_epoch : int, optional
-        Seconds since 1970 to record as `created`; the clock without it.
+        Seconds since 1970 to record as `created`. Default: the clock.
     has_curves : bool
-        Write an event file as well, where the extra that does so is installed.
+        Write an event file too, if the extra for it is installed.
 
     Attributes
     ----------
     best : int or None
-        A generation that stays as long as this says so.
+        A generation that stays while it is set here.
     warnings : list of str
-        What did not work and does not endanger a checkpoint.
+        Problems that do not endanger a checkpoint.
     given_up : sequence of GivenUp
-        What `rollback` gave up.
+        The checkpoints that `rollback` gave up.
 
     Raises
     ------
     CannotCreate
-        The directory cannot be made, or holds something else already.
+        The directory cannot be made, or holds something that is not gmmcli's.
     ModelDirBusy
         Another process holds the lock.
     PermissionRefused
@@ -93,12 +86,14 @@ class Writer:
         self.given_up: Sequence[GivenUp] = ()
         self._versions = dict(versions or {})
         self._blas_kernel = blas_kernel
-        self._source_date_epoch = source_date_epoch
+        # The time to record, in seconds since 1970.
+        self._now: Callable[[], float] = time.time if source_date_epoch is None else lambda: source_date_epoch
         self._has_curves = has_curves and event_file.is_available()
         self._event_file: EventFile | None = None
         self._stack = contextlib.ExitStack()
         self._root = self._checkpoints = Folder(-1, path)
-        self._number = self._lost = 0  # highest given out; that of the newest checkpoint where that is gone
+        # The highest number given out, and the number of the newest checkpoint if its file is gone.
+        self._number = self._lost = 0
         self._parent: Stored | None = None
 
     def __enter__(self) -> Self:
@@ -110,7 +105,7 @@ class Writer:
                 stack.callback(self._forget_if_empty, missing)
             if self._has_curves:
                 self._event_file = EventFile(self._root)
-                stack.callback(self._close_event_file)
+                stack.callback(self._event_file.close)
             if not can_sync:
                 self._warn(f"{self.path}: the file system cannot sync a folder")
             if held:
@@ -124,22 +119,22 @@ class Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Nothing was written through these descriptors: an error of closing them loses nothing.
+        # Nothing was written through these descriptors, so an error of closing them loses nothing.
         with contextlib.suppress(OSError):
             self._stack.close()
 
     def _open(self, stack: contextlib.ExitStack) -> bool:
-        """Open and lock the folders; return False where the file system has no locks.
+        """Open the folders and take the lock; return False if the file system has no locks.
 
         Raises
         ------
         ModelDirBusy
-            Taken; or removed meanwhile by another run, which had made them and published nothing.
+            Another process holds the lock, or has removed the folders: it made them and published nothing.
         """
         try:
             self._root = stack.enter_context(Folder.opened(self.path))
             self._checkpoints = stack.enter_context(self._root.inner(CHECKPOINTS))
-            descriptor, held = lock.take(self._root, _timestamp(time.time()))
+            descriptor, held = lock.take(self._root, run_log.timestamp(time.time()))
             stack.callback(os.close, descriptor)
             found = (self.path.stat(), self._root.stat(CHECKPOINTS))
             held_open = (self._root.descriptor, self._checkpoints.descriptor)
@@ -155,23 +150,24 @@ class Writer:
         logged, latest = run_log.find_last(self._root), self._root.latest_number()
         there, known = self._checkpoints.newest_number(), max(logged.left, latest)
         self._lost = known if there < known else 0
-        # A number that leaves none to give out is wrong, which need not be the end of the directory.
+        # A recorded number of MAX_GENERATION must be wrong. It is ignored, since it would leave no next one.
         self._number = max(there, *(n for n in (logged.number, latest) if n < MAX_GENERATION))
-        if not self._lost:  # or latest.h5 is a witness
+        if not self._lost:  # otherwise latest.h5 is evidence of the loss
             self._point_latest()
 
     def _forget_if_empty(self, made: Sequence[Path]) -> None:
-        """Leave nothing of what was made for a run that published nothing."""
+        """Remove what a run made that published nothing."""
         if self._parent is None:
             creation.unmake(self._root, made)
 
     def latest(self) -> Stored | None:
-        """Return the newest checkpoint, to be continued; None where there is none yet.
+        """Return the newest checkpoint, to be continued; None if there is none yet.
 
         Raises
         ------
         CheckpointCorrupt
-            It is damaged, or gone; names the newest good one. Never falls back by itself.
+            The newest checkpoint is damaged or gone. The message names the newest good one; the writer never
+            falls back to it by itself.
         FormatUnknown
         PermissionRefused
         ReadWriteFailed
@@ -184,21 +180,21 @@ class Writer:
         return newest
 
     def rollback(self) -> Stored | None:
-        """Give up the checkpoints after the newest good one; return that, to be continued.
+        """Give up the checkpoints after the newest good one; return the good one, to be continued.
 
-        Damaged files are set aside as `.bad`; the log says what was given up.
+        Damaged files are renamed to `.bad`, and the log records the checkpoints that were given up.
 
         Raises
         ------
         CheckpointCorrupt
-            None is good, and nothing has been renamed.
+            No checkpoint is good. Nothing has been renamed.
         FormatUnknown
-            The newest was written by a newer version: it is not damaged.
+            A newer version wrote the newest checkpoint: it is not damaged.
         PermissionRefused
         ReadWriteFailed
         """
         with reporting(self.path):
-            good, damaged = self._find_good()
+            good, damaged = find_good(self._checkpoints)
             if good is None and damaged:
                 fact, model_dir = f"none of its {len(damaged)} checkpoints is good", str(self.path)
                 raise CheckpointCorrupt(model_dir, fact, StartAnew(model_dir))
@@ -210,39 +206,39 @@ class Writer:
         return good
 
     def _give_up(self, damaged: Sequence[int], good: int) -> None:
-        """Set damaged checkpoints aside, and log all that is given up after a good one."""
+        """Rename damaged files, and log the checkpoints after the good one as given up."""
         self.given_up = run_log.find_given_up(self._root, damaged, good)
         descriptor = self._checkpoints.descriptor
         for name in map(checkpoint_name, damaged):
             os.rename(name, f"{name}.bad", src_dir_fd=descriptor, dst_dir_fd=descriptor)
-        self._checkpoints.sync()
+        sync(self._checkpoints.descriptor)
         lost = [asdict(one) for one in self.given_up]
         self.log({"event": "rollback", "checkpoint": good, "number": self._number, "given_up": lost})
         self._point_latest()
 
     def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
-        """Make a checkpoint the next generation; return it as it is on disk.
+        """Publish a checkpoint as the next generation; return it as it was read back.
 
-        It continues what `latest` or `rollback` returned, or what was published before.
+        Its parent is the checkpoint that `latest` or `rollback` returned, or that was published last.
 
         Parameters
         ----------
         checkpoint : Checkpoint
-            Its provenance is filled in here.
+            Without provenance, which is filled in here.
         fresh : bool
-            Start a new lineage, whatever the directory holds, damaged or not.
+            Start a new lineage, even if the directory holds checkpoints, damaged or not.
 
         Raises
         ------
         ModelDirBusy
-            Another writer was first: nothing was written.
+            Another writer published this generation: nothing was written.
         CannotCreate
             The file system has no hard links.
         ReadWriteFailed
-            Where it says "may have been written", the checkpoint has its name already.
+            If the message says "may have been written", the checkpoint has its name already.
         PermissionRefused
         CheckpointCorrupt
-            What is to be continued is damaged, or `checkpoint` does not read back.
+            The checkpoint to continue is damaged, or `checkpoint` cannot be read back.
         TableUnusable
             A column's name cannot be stored.
         """
@@ -254,7 +250,7 @@ class Writer:
         with reporting(self.path):
             provenance = self._provenance(number, fresh)
         data = encode(replace(checkpoint, provenance=provenance))
-        # Read back before it takes its name: what cannot be read must not be acknowledged.
+        # Read back before it gets its name: an unreadable checkpoint must never be acknowledged.
         whole = decode(data, str(self._checkpoints.path / checkpoint_name(number)))
         stored = Stored(whole, number, hashlib.sha256(data).hexdigest(), len(data))
         if not place(self._checkpoints, number, data, stored.sha256):
@@ -262,13 +258,16 @@ class Writer:
         self._number, self._parent, self._lost = number, stored, 0
         with after_link(self._checkpoints, number):
             self._point_latest()
-            os.utime(self._root.descriptor)  # for make, also where latest.h5 cannot be brought up to date
+            os.utime(self._root.descriptor)  # make compares this time, even if latest.h5 cannot be updated
             self.log(_describe(stored))
-            self._remove_doomed()
+            for failure in retention.remove_doomed(
+                self._checkpoints, keep=self.keep, keep_every=self.keep_every, best=self.best
+            ):
+                self._warn(failure)
         return stored
 
     def touch_newest(self) -> None:
-        """Set the times of the newest file and of the directory: make sees that there was nothing to do.
+        """Set the times of the newest file and of the directory, so that make sees them as up to date.
 
         Raises
         ------
@@ -281,108 +280,51 @@ class Writer:
             os.utime(self._root.descriptor)
 
     def log(self, event: Mapping[str, object]) -> None:
-        """Append one line to log.jsonl, `time` first.
+        """Append one line to log.jsonl, with `time` first, and its point to the event file.
 
         Raises
         ------
         ValueError
-            The event holds NaN, an infinity or what JSON cannot say.
+            The event holds NaN, an infinity or a value that JSON does not have.
         PermissionRefused
         ReadWriteFailed
         """
         with reporting(self.path):
             now = self._now()
-            run_log.append(self._root, {"time": _timestamp(now), **event})
-        if self._event_file is not None:
-            try:
-                self._event_file.add(event, now)
-            # Of the library, or of the system: neither has a bearing on the model.
-            except (Exception, SystemExit) as error:
-                self._close_event_file()
-                self._warn(f"no event file: {[*str(error).splitlines(), type(error).__name__][0]}")
-
-    def _close_event_file(self) -> None:
-        """Close it; nothing that counts is lost with what could not be written."""
-        event_file, self._event_file = self._event_file, None
-        if event_file is not None:
-            with contextlib.suppress(Exception):
-                event_file.close()
-
-    def _find_good(self) -> tuple[Stored | None, list[int]]:
-        """Return the newest good checkpoint, and the damaged generations after it."""
-        damaged: list[int] = []
-        for generation in reversed(self._checkpoints.generations()):
-            try:
-                return load_generation(self._checkpoints, generation), damaged
-            except FormatUnknown:
-                raise
-            except (CheckpointCorrupt, ReadWriteFailed):
-                damaged.append(generation)
-        return None, damaged
+            run_log.append(self._root, {"time": run_log.timestamp(now), **event})
+        failure = None if self._event_file is None else self._event_file.add(event, now)
+        if failure is not None:
+            self._event_file = None
+            self._warn(f"no event file: {failure}")
 
     def _provenance(self, number: int, fresh: bool) -> Provenance:
-        """Return where the next checkpoint comes from."""
+        """Return the provenance of the next checkpoint."""
         continued = None if self._parent is None else self._parent.checkpoint.provenance
         return Provenance(
             generation=number,
-            parent_sha256=self._parent.sha256 if self._parent else self._unread_sha256(),
+            parent_sha256=self._parent.sha256 if self._parent else hash_newest(self._checkpoints),
             lineage=uuid.uuid4().hex if fresh or continued is None else continued.lineage,
-            created=_timestamp(self._now()),
+            created=run_log.timestamp(self._now()),
             versions=self._versions,
             blas_kernel=self._blas_kernel,
         )
 
-    def _unread_sha256(self) -> str:
-        """Return the digest of the newest file, good or damaged; empty where there is none to read."""
-        for name in map(checkpoint_name, self._checkpoints.generations()[-1:]):
-            with (
-                contextlib.suppress(CheckpointCorrupt, NotFound, ReadWriteFailed),
-                self._checkpoints.opened_file(name) as (file, _),
-            ):
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        return ""
-
     def _point_latest(self) -> None:
-        """Make latest.h5 name the newest checkpoint. People need it; gmmcli reads it as a witness only."""
+        """Point latest.h5, which is for people, to the newest checkpoint. gmmcli detects losses by it."""
         try:
             for generation in self._checkpoints.generations()[-1:]:
                 self._root.name_latest(generation)
         except OSError as error:
             self._warn(f"{self.path / LATEST}: not brought up to date: {error.strerror}")
 
-    def _remove_doomed(self) -> None:
-        """Remove what retention does not keep."""
-        generations = self._checkpoints.generations()
-        damaged = set(generations)
-        for generation in generations:  # by user block and size: reading all at every publish costs
-            with contextlib.suppress(GmmError), open_checkpoint(self._checkpoints, generation):
-                damaged.remove(generation)
-        doomed = retention.choose_doomed(
-            generations, damaged, keep=self.keep, keep_every=self.keep_every, best=self.best
-        )
-        for name in map(checkpoint_name, doomed):
-            try:
-                os.unlink(name, dir_fd=self._checkpoints.descriptor)
-            except OSError as error:
-                self._warn(f"{self._checkpoints.path / name}: not removed: {error.strerror}")
-
-    def _now(self) -> float:
-        """Return the time to record, in seconds since 1970."""
-        return time.time() if self._source_date_epoch is None else self._source_date_epoch
-
     def _warn(self, text: str) -> None:
-        """Note once what did not work."""
+        """Add a warning, each text once."""
         if text not in self.warnings:
             self.warnings.append(text)
 
 
-def _timestamp(seconds: float) -> str:
-    """Return a time as ISO 8601, UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
 def _describe(stored: Stored) -> dict[str, object]:
-    """Return the log's line about a published checkpoint."""
+    """Return the log's event of a published checkpoint."""
     checkpoint = stored.checkpoint
     return {
         "event": "checkpoint",
@@ -392,7 +334,7 @@ def _describe(stored: Stored) -> dict[str, object]:
         "lineage": checkpoint.provenance.lineage if checkpoint.provenance else "",
         "global_step": checkpoint.global_step,
         "converged": checkpoint.converged,
-        "mean_log_likelihood": checkpoint.mean_log_likelihood,
+        "mean_log_likelihood": checkpoint.fitness.mean_log_likelihood,
         "rows": checkpoint.statistics.rows,
         "total_weight": checkpoint.statistics.total_weight,
     }

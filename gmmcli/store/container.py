@@ -1,8 +1,8 @@
-"""Items <-> the bytes of an HDF5 file, wholly in memory.
+"""Conversion between items and the bytes of an HDF5 file, in memory only.
 
-HDF5 gets no path, neither to write (it swallows write errors and never syncs) nor to read. Reading trusts
-nothing: links, types, ranks, layouts, filters and sizes are checked against the layout before the first
-number is read. Knows nothing of what the items mean.
+HDF5 never gets a path: on writing it swallows errors and never syncs. Reading trusts nothing: links, types,
+ranks, layouts, filters and sizes are checked against the rules before any dataset is read. Does not know what
+the items mean.
 """
 
 import io
@@ -17,23 +17,23 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5s, h5t, h5z
 from gmmcli.store import layout, user_block, values
 from gmmcli.store.layout import AnyArray, Damage, Items, Rule
 
-# Bytes in memory per byte of the file. What gmmcli writes is not compressed and takes less than one; gzip is
-# read, but may not blow a small file up.
+# Limit on the bytes in memory per byte of the file. gmmcli writes no compressed data and needs less than one.
+# It reads gzip, but a small file must not expand to a large one.
 MAX_EXPANSION = 64
 MAX_ATTRIBUTE_BYTES = 1 << 24
 _CHUNK_BYTES = 1 << 20
-# By how much a file in memory is larger than its items while it grows, and what HDF5 works in.
+# The size of a growing file in memory relative to its items, and the memory that HDF5 needs to work.
 _GROWTH, _ROOM_BYTES = 1.25, 1 << 23
-# What tells the format of a file.
+# The items that state the format of a file.
 _VERSION = {path: Rule("text", 0, 0) for path in ("/format", "/format_version")}
 Rules: TypeAlias = Mapping[str, Rule]
 _FILTERS = frozenset((h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32))
 
 
 def write(items: Items) -> io.BytesIO:
-    """Return an HDF5 file of the items, its first 512 bytes left to the user block.
+    """Return an HDF5 file of the items, with 512 bytes at its beginning reserved for the user block.
 
-    The same items give the same bytes: HDF5 records no time, and nothing depends on their order.
+    The same items give the same bytes: HDF5 records no time, and the order of the items does not matter.
 
     Raises
     ------
@@ -44,12 +44,12 @@ def write(items: Items) -> io.BytesIO:
     with h5py.File(image, "w", userblock_size=user_block.SIZE, libver=("v110", "v110")) as file:
         for group, encoding_type in sorted(layout.GROUPS.items()):
             attributes = file.require_group(group).attrs
-            _write_attribute(attributes, "encoding_type", values.from_text(encoding_type))
-            _write_attribute(attributes, "encoding_version", values.from_text(layout.ENCODING_VERSION))
+            attributes.create("encoding_type", _tagged(values.from_text(encoding_type)))
+            attributes.create("encoding_version", _tagged(values.from_text(layout.ENCODING_VERSION)))
         for path, item in sorted(items.items()):
             group, name = layout.split(path)
             if item.ndim == 0:
-                _write_attribute(file[group].attrs, name, item)
+                file[group].attrs.create(name, _tagged(item))
             else:
                 _write_dataset(file[group], name, item)
     return image
@@ -62,14 +62,14 @@ def read(data: bytes, rules_of_minor: Callable[[int], Rules]) -> Items:
     ----------
     data : bytes
     rules_of_minor : callable
-        Returns the rules of the items of a minor version.
+        Returns the rules for the items of a minor version.
 
     Raises
     ------
     Damage
-        The file holds what a checkpoint may not hold, or lacks what it must.
+        The file holds something that a checkpoint must not hold, or lacks a required item.
     UnknownFormat
-        Its format_version is one that this version does not know.
+        This version does not know its format_version.
     MemoryError
     """
     _ask_for(len(data))
@@ -83,21 +83,16 @@ def read(data: bytes, rules_of_minor: Callable[[int], Rules]) -> Items:
 
 
 def _ask_for(n_bytes: int) -> None:
-    """Find out whether there is memory for so many bytes more, or raise `MemoryError`.
+    """Raise `MemoryError` unless there is memory for `n_bytes` more.
 
-    HDF5 does not survive the want of it: a file that it has begun cannot be closed, and ends the process.
+    HDF5 does not survive a lack of memory: it cannot close the file that it began, and ends the process.
     """
-    np.empty(int(_GROWTH * n_bytes) + _ROOM_BYTES, np.uint8)  # given back at once; no page of it is touched
-
-
-def _write_attribute(attributes: h5py.AttributeManager, name: str, item: AnyArray) -> None:
-    """Write an item of rank 0."""
-    attributes.create(name, _tagged(item))
+    np.empty(int(_GROWTH * n_bytes) + _ROOM_BYTES, np.uint8)  # freed at once; none of its pages is touched
 
 
 def _write_dataset(group: h5py.Group, name: str, item: AnyArray) -> None:
-    """Write an item of higher rank, chunked along its first axis and with a checksum per chunk."""
-    # HDF5 allows no chunk of size 0, hence the room for one row in an empty dataset.
+    """Write an item of rank 1 or more, chunked along its first axis, with a checksum per chunk."""
+    # HDF5 allows no chunk of size 0, so an empty dataset has room for one row.
     room = tuple(max(size, 1) for size in item.shape)
     row_bytes = item.itemsize * math.prod(room[1:])
     chunk = (min(room[0], max(1, _CHUNK_BYTES // row_bytes)), *room[1:])
@@ -112,7 +107,7 @@ def _tagged(item: AnyArray) -> AnyArray:
 
 
 def _read_items(file: h5py.h5f.FileID, size_bytes: int, rules_of_minor: Callable[[int], Rules]) -> Items:
-    """Admit everything, then read it."""
+    """Check all items, then read them."""
     root = h5g.open(file, b"/")
     minor = _check_version(root)
     rules, skip_unknown = rules_of_minor(minor), minor > layout.MINOR
@@ -121,10 +116,9 @@ def _read_items(file: h5py.h5f.FileID, size_bytes: int, rules_of_minor: Callable
     budget_bytes = MAX_EXPANSION * size_bytes
     for group, path in _iter_groups(root):
         items.update(_read_attributes(group, path, rules))
-        for name, rule in _iter_known_links(group, path, rules, skip_unknown):
-            dataset = h5o.open(group, name.encode())
-            budget_bytes -= _admit(dataset, rule, _join(path, name), budget_bytes)
-            datasets[_join(path, name)] = dataset
+        for child, rule in _iter_datasets(group, path, rules, skip_unknown):
+            datasets[child] = h5o.open(group, layout.split(child)[1].encode())
+            budget_bytes -= _admit(datasets[child], rule, child, budget_bytes)
     _check_one_name_each(datasets)
     items.update((path, _read_dataset(dataset)) for path, dataset in datasets.items())
     missing = next((path for path, rule in rules.items() if rule.required and path not in items), None)
@@ -169,7 +163,7 @@ def _iter_groups(root: h5g.GroupID) -> Iterator[tuple[h5g.GroupID, str]]:
 
 
 def _check_encoding(group: h5g.GroupID, path: str, encoding_type: str) -> None:
-    """Check what a group says it is."""
+    """Check the encoding_type and encoding_version of a group."""
     found_type = _read_attribute(group, path, "encoding_type", "text")
     if found_type is None or values.to_text(found_type) != encoding_type:
         raise Damage(f"{path} does not have the encoding_type {encoding_type}")
@@ -180,20 +174,19 @@ def _check_encoding(group: h5g.GroupID, path: str, encoding_type: str) -> None:
         raise layout.UnknownFormat(f"{path} has encoding_version {values.to_text(version)}")
 
 
-def _iter_known_links(
+def _iter_datasets(
     group: h5g.GroupID, path: str, rules: Rules, skip_unknown: bool
 ) -> Iterator[tuple[str, Rule]]:
-    """Yield the names that should be datasets, with their rules; every link must be a hard one."""
+    """Yield the paths of the known datasets with their rules; check that every link is a hard link."""
     for link in group:
-        name = link.decode("utf-8", "replace")
-        child = _join(path, name)
+        child = f"{path.rstrip('/')}/{link.decode('utf-8', 'replace')}"
         if group.links.get_info(link).type != h5l.TYPE_HARD:
             raise Damage(f"{child} is a soft or external link")
         if child in layout.GROUPS:
             continue
         rule = rules.get(child)
         if rule is not None and rule.high > 0:
-            yield name, rule
+            yield child, rule
         elif not skip_unknown:
             raise Damage(f"{child} is not part of format {layout.FORMAT_VERSION}")
 
@@ -208,7 +201,7 @@ def _check_one_name_each(datasets: dict[str, h5d.DatasetID]) -> None:
 
 
 def _read_attributes(group: h5g.GroupID, path: str, rules: Rules) -> Items:
-    """Return the known attributes of a group; unknown ones are ignored."""
+    """Return the known attributes of a group. Unknown attributes are ignored."""
     items: Items = {}
     for child, rule in rules.items():
         parent, name = layout.split(child)
@@ -220,7 +213,7 @@ def _read_attributes(group: h5g.GroupID, path: str, rules: Rules) -> Items:
 
 
 def _read_attribute(group: h5g.GroupID, path: str, name: str, kind: str) -> AnyArray | None:
-    """Return a scalar attribute, or None where there is none."""
+    """Return a scalar attribute, or None if there is none of this name."""
     if not h5a.exists(group, name.encode()):
         return None
     attribute = h5a.open(group, name.encode())
@@ -235,11 +228,11 @@ def _read_attribute(group: h5g.GroupID, path: str, name: str, kind: str) -> AnyA
 
 
 def _admit(dataset: h5d.DatasetID, rule: Rule, path: str, budget_bytes: int) -> int:
-    """Check a dataset without reading it; return how many bytes it takes."""
+    """Check a dataset without reading it; return its size in bytes."""
     if not isinstance(dataset, h5d.DatasetID):
         raise Damage(f"{path} is not a dataset")
     plist = dataset.get_create_plist()
-    # The layout comes first: asking a virtual dataset for its shape opens other files.
+    # The layout is checked first: to find the shape of a virtual dataset, HDF5 opens other files.
     if plist.get_layout() != h5d.CHUNKED:
         raise Damage(f"{path} is not stored in chunks of this file")
     filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
@@ -258,7 +251,7 @@ def _admit(dataset: h5d.DatasetID, rule: Rule, path: str, budget_bytes: int) -> 
 
 
 def _admit_type(stored: h5t.TypeID, kind: str, what: str) -> "np.dtype[np.generic]":
-    """Return the numpy type of an admitted HDF5 type; only four are admitted."""
+    """Return the numpy type of an HDF5 type, which must be the one type that `kind` admits."""
     if stored.committed():
         raise Damage(f"{what} has a committed type")
     if kind == "text":
@@ -270,15 +263,10 @@ def _admit_type(stored: h5t.TypeID, kind: str, what: str) -> "np.dtype[np.generi
 
 
 def _read_dataset(dataset: h5d.DatasetID) -> AnyArray:
-    """Read an admitted dataset."""
+    """Read a dataset that `_admit` has checked."""
     stored = dataset.get_type()
     text = stored.get_class() == h5t.STRING
     numbers = np.empty(dataset.shape, f"S{stored.get_size()}" if text else stored.dtype)
     dataset.read(h5s.ALL, h5s.ALL, numbers, mtype=stored)
-    numbers.setflags(write=False)  # whoever keeps it need not make a copy
+    numbers.setflags(write=False)  # so that a mixture keeps it without a copy
     return numbers
-
-
-def _join(group: str, name: str) -> str:
-    """Return the path of a name in a group."""
-    return f"{group.rstrip('/')}/{name}"

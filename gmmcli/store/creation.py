@@ -1,10 +1,11 @@
-"""Make a model directory where there is none, durably, and never in the middle of something else."""
+"""Makes model directories, durably, but never in a directory that holds other files."""
 
 import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gmmcli.atomic import sync
 from gmmcli.errors import CannotCreate
 from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OWN_NAMES, Folder
 
@@ -12,14 +13,14 @@ _ATTEMPTS = 5
 
 
 def make(path: Path) -> bool:
-    """Make what is missing of a model directory; return False where the file system cannot sync a folder.
+    """Make the missing folders of a model directory; return False if the file system cannot sync a folder.
 
-    An existing empty directory is as good as none. Names that begin with a dot do not count.
+    The directory may exist if it is empty. Names that begin with a dot do not count.
 
     Raises
     ------
     CannotCreate
-        A file is in the way, or the directory holds something that is not gmmcli's.
+        A file has the name of a folder, or the directory holds something that is not gmmcli's.
     OSError
     """
     try:
@@ -29,19 +30,20 @@ def make(path: Path) -> bool:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(CHECKPOINTS, dir_fd=root.descriptor)
             with root.inner(CHECKPOINTS) as checkpoints:
-                # Synced when they are not new either: who made them may have died before the sync.
-                return all((synced, _sync_parent(root), root.sync(), checkpoints.sync()))
+                # Also synced if they exist: the process that made them may have died before the sync.
+                descriptors = (root.descriptor, checkpoints.descriptor)
+                return all((synced, _sync_parent(root), *map(sync, descriptors)))
     except NotADirectoryError as error:
         raise CannotCreate(str(path), f'"{error.filename}" is not a directory') from error
 
 
 def missing_folders(path: Path) -> list[Path]:
-    """Return what would have to be made of a directory and those above it, itself first."""
+    """Return the directory and its parents, innermost first, as far as they do not exist."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def is_untouched(path: Path) -> bool:
-    """Tell whether a directory is missing, or holds nothing but names that begin with a dot."""
+    """Return whether a directory is missing, or holds only names that begin with a dot."""
     try:
         return all(inside.name.startswith(".") for inside in path.iterdir())
     except FileNotFoundError:
@@ -51,13 +53,13 @@ def is_untouched(path: Path) -> bool:
 
 
 def unmake(root: Folder, made: Sequence[Path]) -> None:
-    """Remove what was made for a run that published nothing; what is not ours keeps its folder.
+    """Remove what was made for a run that published nothing. A folder that holds other files stays.
 
     Parameters
     ----------
     root : Folder
     made : sequence of Path
-        The folders that were missing before, the innermost first.
+        The folders that did not exist before, innermost first.
     """
     with contextlib.suppress(OSError):
         os.rmdir(CHECKPOINTS, dir_fd=root.descriptor)
@@ -73,7 +75,7 @@ def unmake(root: Folder, made: Sequence[Path]) -> None:
 
 
 def _make_folders(path: Path) -> bool:
-    """Make the directory and the missing ones above it, each synced into its parent."""
+    """Make the directory and its missing parents, and sync each one's parent."""
     for attempt in range(_ATTEMPTS):
         try:
             synced = True
@@ -82,7 +84,7 @@ def _make_folders(path: Path) -> bool:
                     folder.mkdir()
                 with Folder.opened(folder) as made:
                     synced &= _sync_parent(made)
-        except FileNotFoundError:  # another run, which published nothing, has removed what it had made
+        except FileNotFoundError:  # another run that published nothing has removed its folders meanwhile
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
@@ -91,16 +93,16 @@ def _make_folders(path: Path) -> bool:
 
 
 def _sync_parent(folder: Folder) -> bool:
-    """Make the name of a folder durable. A parent that may not be read cannot be synced."""
+    """Make the name of a folder durable, if its parent can be read; return False if it cannot be synced."""
     try:
         with folder.inner("..") as parent:
-            return parent.sync()
+            return sync(parent.descriptor)
     except PermissionError:
         return True
 
 
 def _check_own(root: Folder) -> None:
-    """Refuse a directory that is somebody else's: it has no checkpoint of gmmcli, but other things."""
+    """Raise `CannotCreate` for a directory without checkpoints that holds other names than gmmcli's."""
     inside: list[str] = []
     with contextlib.suppress(FileNotFoundError), root.inner(CHECKPOINTS) as checkpoints:
         if checkpoints.newest_number():

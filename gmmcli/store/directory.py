@@ -1,6 +1,6 @@
-"""Names and files of a model directory, reached through descriptors that no link can redirect.
+"""The names and files of a model directory, reached through descriptors that no link can redirect.
 
-Knows names and bytes; not what a checkpoint means, nor who may write.
+Knows names and bytes. Does not know what a checkpoint means, or who may write.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
-from gmmcli import atomic
 from gmmcli.errors import CheckpointCorrupt, from_os_error
 
 CHECKPOINTS = "checkpoints"
@@ -29,9 +28,9 @@ MAX_GENERATION = 999_999_999
 _NAME = re.compile(r"ckpt-(\d{9})\.h5(\.bad)?", re.ASCII)
 _LATEST_TARGET = re.compile(rf"{CHECKPOINTS}/ckpt-(\d{{9}})\.h5", re.ASCII)
 _TEMPORARY = re.compile(r"\.(?:ckpt-\d{9}|latest)\.h5\.[0-9]+-[0-9a-f]{8}\.tmp", re.ASCII)
-# A pipe is not waited for, and no link is followed.
+# Follow no link, and do not wait for the other end of a pipe.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-# What opening says of a name that is no regular file.
+# Errors of opening a name that is not a regular file.
 _IRREGULAR = {
     errno.ELOOP: "is a symbolic link",
     errno.EISDIR: "is not a regular file",
@@ -47,7 +46,7 @@ class Folder:
     ----------
     descriptor : int
     path : Path
-        What messages call it; nothing is opened by it again.
+        For messages only: nothing is opened by this path.
     """
 
     descriptor: int
@@ -56,7 +55,7 @@ class Folder:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, path: Path) -> Iterator[Self]:
-        """Yield a folder by its path; the path itself may be a link."""
+        """Open a folder by its path, which may be a link."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield cls(descriptor, path)
@@ -65,7 +64,7 @@ class Folder:
 
     @contextlib.contextmanager
     def inner(self, name: str) -> Iterator[Self]:
-        """Yield a folder in this one, which must not be a link."""
+        """Open a folder in this folder; it must not be a link."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(name, flags, dir_fd=self.descriptor)
         try:
@@ -75,7 +74,7 @@ class Folder:
 
     @contextlib.contextmanager
     def opened_file(self, name: str, flags: int = os.O_RDONLY) -> Iterator[tuple[BufferedReader, int]]:
-        """Yield a regular file, opened through no link and without waiting, and its size.
+        """Open a regular file, without following a link and without waiting; yield it and its size.
 
         Raises
         ------
@@ -84,7 +83,7 @@ class Folder:
         NotFound
         PermissionRefused
         ReadWriteFailed
-            Opening it failed, or what is done with it in the block.
+            An operating system error on opening it, or in the block.
         """
         subject = str(self.path / name)
         try:
@@ -103,23 +102,23 @@ class Folder:
             raise from_os_error(subject, error) from error
 
     def names(self) -> list[str]:
-        """Return the names in the folder, in no order."""
-        return os.listdir(self.descriptor)  # noqa: PTH208 (a descriptor is no path)
+        """Return the names in the folder, in any order."""
+        return os.listdir(self.descriptor)  # noqa: PTH208 (a descriptor is not a path)
 
     def stat(self, name: str) -> os.stat_result:
-        """Return the status of a name; that of a link itself."""
+        """Return the status of a name, without following a link."""
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
 
     def generations(self) -> list[int]:
-        """Return the generations that have a file here, ascending, damaged or not."""
+        """Return the generations that have a file here, damaged or not, ascending."""
         return sorted(filter(None, map(find_generation, self.names())))
 
     def newest_number(self) -> int:
-        """Return the highest number that a file here has, files set aside included; 0 for none."""
+        """Return the highest number of a file here, including `.bad` files; 0 if there is none."""
         return max((find_generation(name) or find_set_aside(name) or 0 for name in self.names()), default=0)
 
     def latest_number(self) -> int:
-        """Return the number of the checkpoint that latest.h5 names, there or not; 0 for none."""
+        """Return the number that latest.h5 points to, even if that file is gone; 0 if it points to none."""
         try:
             match = _LATEST_TARGET.fullmatch(os.readlink(LATEST, dir_fd=self.descriptor))
         except OSError:
@@ -127,7 +126,7 @@ class Folder:
         return int(match[1]) if match else 0
 
     def name_latest(self, generation: int) -> None:
-        """Make latest.h5 name a checkpoint.
+        """Point latest.h5 to a checkpoint.
 
         Raises
         ------
@@ -144,17 +143,13 @@ class Folder:
             self.discard(temporary)
             raise
 
-    def sync(self) -> bool:
-        """Make the names in the folder durable; return False where the file system cannot."""
-        return atomic.sync(self.descriptor)
-
     def discard(self, name: str) -> None:
-        """Remove a file if that is possible; what stays is a leftover, not damage."""
+        """Remove a file if possible. A file that stays is a leftover, not damage."""
         with contextlib.suppress(OSError):
             os.unlink(name, dir_fd=self.descriptor)
 
     def clear_temporaries(self) -> None:
-        """Remove what unfinished writes have left. Only for a writer that holds the lock."""
+        """Remove the files of unfinished writes. The caller must hold the lock."""
         for name in filter(_TEMPORARY.fullmatch, self.names()):
             self.discard(name)
 
@@ -165,17 +160,17 @@ def checkpoint_name(generation: int) -> str:
 
 
 def find_generation(name: str) -> int | None:
-    """Return the generation that a file name stands for, or None."""
+    """Return the generation in the name of a checkpoint, or None for another name."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match and not match[2] and int(match[1]) else None
 
 
 def find_set_aside(name: str) -> int | None:
-    """Return the generation of a damaged file that a rollback has renamed, or None."""
+    """Return the generation in the name of a file that a rollback renamed, or None for another name."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match and match[2] and int(match[1]) else None
 
 
 def temporary_name(name: str) -> str:
-    """Return a name, not used yet, for what shall become `name`."""
+    """Return a new hidden name for a file that is to become `name`."""
     return f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"

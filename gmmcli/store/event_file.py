@@ -1,6 +1,6 @@
-"""events/: the likelihoods of log.jsonl as curves for TensorBoard. For the extra gmmcli[tensorboard].
+"""events/: the likelihoods of log.jsonl as curves for TensorBoard, with the extra gmmcli[tensorboard].
 
-A file per run, made when there is something to say in it; single precision. Nothing here is ever read back.
+Each run has its own file, made with its first point. Values are in single precision. gmmcli never reads them.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from gmmcli.store.directory import EVENTS, Folder
 
 _LIBRARY = "tensorboardX"
 _FLUSH_SECONDS = 1.0
-# The curve over global_step that the mean_log_likelihood of an event of the log belongs to.
+# Event of the log: the curve over global_step to which its mean_log_likelihood belongs.
 _CURVES = {
     "step": "training/mean_log_likelihood",
     "checkpoint": "training/mean_log_likelihood",
@@ -25,15 +25,15 @@ _CURVES = {
 
 
 def is_available() -> bool:
-    """Tell whether the library of the extra is installed. Does not load it."""
+    """Return whether the library of the extra is installed, without loading it."""
     try:
         return importlib.util.find_spec(_LIBRARY) is not None
-    except ValueError:  # something stands in its place that was not imported
+    except ValueError:  # sys.modules holds an object of this name without a spec
         return False
 
 
 class EventFile:
-    """The event file of one run.
+    """The event file of one run. No error here affects the model.
 
     Parameters
     ----------
@@ -47,21 +47,32 @@ class EventFile:
         self._flushed = 0.0
         self._last_step = dict.fromkeys(_CURVES.values(), -1)
 
-    def add(self, event: Mapping[str, Any], seconds: float) -> None:
-        """Add the point that an event of the log is on a curve, unless that has come as far already.
+    def add(self, event: Mapping[str, Any], seconds: float) -> str | None:
+        """Add the point of an event to its curve, unless the curve has a point of this step or a later one.
 
         Parameters
         ----------
         event : mapping
-            As the log has it.
+            The event of the log.
         seconds : float
-            When it was, since 1970.
+            Time of the event, since 1970.
 
-        Raises
-        ------
-        Exception
-            events/ is a link, or no folder; the library cannot be loaded; the system refuses.
+        Returns
+        -------
+        str or None
+            Why the point could not be added: events/ is not a folder, the library cannot be loaded, or the
+            system refuses. The file is closed then, and must not be used again.
         """
+        try:
+            self._add(event, seconds)
+        # From the library, which may even exit, or from the system.
+        except (Exception, SystemExit) as error:
+            self.close()
+            return [*str(error).splitlines(), type(error).__name__][0]
+        return None
+
+    def _add(self, event: Mapping[str, Any], seconds: float) -> None:
+        """Add the point of an event to its curve, if the event has a new one."""
         tag, step = _CURVES.get(str(event["event"]), ""), event.get("global_step")
         if not tag or step is None or step <= self._last_step[tag]:
             return
@@ -78,13 +89,14 @@ class EventFile:
             self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Write out what waits."""
+        """Flush and close the file, if it was opened. Errors are ignored."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.close()
+            with contextlib.suppress(Exception):
+                writer.close()
 
     def _open(self) -> Any:
-        """Return the library's writer of a new file. It has no thread: a fit forks."""
+        """Return a writer of the library for a new file. This class has no thread, because a fit forks."""
         from tensorboardX.event_file_writer import EventsWriter
 
         with contextlib.suppress(FileExistsError):
@@ -92,5 +104,5 @@ class EventFile:
         path = self._root.path.absolute() / EVENTS
         if not stat.S_ISDIR(self._root.stat(EVENTS).st_mode):
             raise CannotCreate(str(path), "is a link or another kind of file than it should be")
-        # An absolute path, since the library takes what stands before a colon for a protocol.
+        # An absolute path: in a relative one, the library takes the part before a colon for a protocol.
         return EventsWriter(str(path / "events"), f".{os.urandom(4).hex()}")

@@ -1,7 +1,7 @@
-"""One generation's file comes into being: written aside, synced, linked to its name, checked.
+"""Writes one generation's file: under a temporary name, synced, linked to its name, checked.
 
 Every step is relative to the descriptor of the folder, so that no link can redirect it. Knows bytes and
-numbers; not what a checkpoint means.
+numbers. Does not know what a checkpoint means.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import errno
 import os
 from collections.abc import Iterator
 
+from gmmcli.atomic import sync
 from gmmcli.errors import CannotCreate, GmmError, ModelDirBusy, ReadWriteFailed, from_os_error
 from gmmcli.store.directory import Folder, checkpoint_name, temporary_name
 from gmmcli.store.model_dir import load_generation
@@ -20,14 +21,14 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def place(checkpoints: Folder, number: int, data: bytes, sha256: str) -> bool:
-    """Bring bytes to disk under the name of a generation, or not at all.
+    """Write bytes to disk under the name of a generation, whole or not at all.
 
     Parameters
     ----------
     checkpoints : Folder
-        Messages are about the model directory that it is in.
+        The subject of messages is its parent, the model directory.
     number : int
-        The generation; its name must be free.
+        The generation; no file may have its name.
     data : bytes
     sha256 : str
         Of `data`.
@@ -35,16 +36,16 @@ def place(checkpoints: Folder, number: int, data: bytes, sha256: str) -> bool:
     Returns
     -------
     bool
-        False where the file system cannot sync a folder.
+        False if the file system cannot sync a folder.
 
     Raises
     ------
     ModelDirBusy
-        Another writer was first.
+        Another writer published this generation.
     CannotCreate
         The file system has no hard links.
     ReadWriteFailed
-        On a full disk with the bytes needed and free.
+        For a full disk, with the bytes needed and the bytes free.
     PermissionRefused
     """
     temporary = temporary_name(checkpoint_name(number))
@@ -55,7 +56,7 @@ def place(checkpoints: Folder, number: int, data: bytes, sha256: str) -> bool:
         except OSError as error:
             raise _explain(checkpoints, number, len(data), error) from error
         with after_link(checkpoints, number):
-            synced = checkpoints.sync()
+            synced = sync(checkpoints.descriptor)
             _check_order(checkpoints, number, sha256)
         return synced
     finally:
@@ -64,14 +65,14 @@ def place(checkpoints: Folder, number: int, data: bytes, sha256: str) -> bool:
 
 @contextlib.contextmanager
 def after_link(checkpoints: Folder, number: int) -> Iterator[None]:
-    """Report what goes wrong once a checkpoint has its name.
+    """Report errors in the block, where the checkpoint already has its name.
 
     Raises
     ------
     ReadWriteFailed
-        Saying that the checkpoint may have been written.
+        Says that the checkpoint may have been written.
     ModelDirBusy
-        As it was raised.
+        Unchanged.
     """
     try:
         yield
@@ -97,7 +98,7 @@ def _write(checkpoints: Folder, name: str, data: bytes) -> None:
 
 
 def _allocate(descriptor: int, n_bytes: int) -> None:
-    """Claim the space, so that a full disk shows before anything is written."""
+    """Allocate the space, so that a full disk is reported before anything is written."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -108,12 +109,12 @@ def _allocate(descriptor: int, n_bytes: int) -> None:
 
 
 def _link(checkpoints: Folder, temporary: str, number: int) -> None:
-    """Give a written file its name, unless somebody else has it."""
+    """Give a written file its name, unless another writer's file has it."""
     name, subject, descriptor = checkpoint_name(number), str(checkpoints.path.parent), checkpoints.descriptor
     try:
         os.link(temporary, name, src_dir_fd=descriptor, dst_dir_fd=descriptor, follow_symlinks=False)
     except FileExistsError as error:
-        # NFS may refuse the second copy of a request whose first copy it has obeyed.
+        # NFS may carry out a request, lose its answer, and refuse the repeated request.
         if not os.path.samestat(checkpoints.stat(temporary), checkpoints.stat(name)):
             raise ModelDirBusy(subject, f"another writer published checkpoint {number}") from error
     except FileNotFoundError as error:
@@ -125,7 +126,10 @@ def _link(checkpoints: Folder, temporary: str, number: int) -> None:
 
 
 def _check_order(checkpoints: Folder, number: int, sha256: str) -> None:
-    """Take the file back if others have gone on without it: its number was one that they had freed."""
+    """Remove the file and raise `ModelDirBusy` if later generations do not continue it.
+
+    The retention of another writer may have freed an old number.
+    """
     later = [generation for generation in checkpoints.generations() if generation > number]
     if not later:
         return
@@ -139,7 +143,7 @@ def _check_order(checkpoints: Folder, number: int, sha256: str) -> None:
 
 
 def _explain(checkpoints: Folder, number: int, n_bytes: int, error: OSError) -> GmmError:
-    """Return what an operating system error means before the file has its name."""
+    """Return the error to report for an operating system error before the file has its name."""
     subject = str(checkpoints.path.parent)
     if error.errno not in _DISK_FULL:
         return from_os_error(subject, error)

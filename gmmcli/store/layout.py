@@ -1,6 +1,7 @@
-"""What a checkpoint may contain: the names and versions of its format, and the rules that an item keeps.
+"""The layout of a checkpoint: names and versions of the format, and the rules for an item.
 
-An item is a path and a numpy array: of rank 0 it is an attribute of its group, of a higher rank a dataset.
+An item is a path and a numpy array. An array of rank 0 is stored as an attribute of its group, an array of
+higher rank as a dataset.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ FORMAT = "gmmcli-checkpoint"
 MAJOR, MINOR = 1, 1
 FORMAT_VERSION = f"{MAJOR}.{MINOR}"
 ENCODING_VERSION = "1"
+
+# The greatest integer of a checkpoint: float64 holds it exactly, and int64 holds it plus one.
+MOST_INTEGER = 2**53
 
 AnyArray: TypeAlias = NDArray[Any]
 Items: TypeAlias = dict[str, AnyArray]
@@ -39,7 +43,7 @@ GROUPS = {
 
 
 class Damage(ValueError):
-    """The bytes are not those of a checkpoint; the caller, who knows the file's name, reports it."""
+    """The bytes are not those of a checkpoint. The caller knows the file's name and reports it."""
 
 
 class UnknownFormat(Damage):
@@ -48,14 +52,14 @@ class UnknownFormat(Damage):
 
 @dataclass(frozen=True)
 class Rule:
-    """What one item must be.
+    """The type and rank of one item.
 
     Parameters
     ----------
     kind : {"float", "integer", "flag", "text"}
-        float64, int64, uint8 of 0 or 1, or fixed-length UTF-8.
+        float64, int64, uint8 with value 0 or 1, or fixed-length UTF-8.
     low, high : int
-        Range of the rank; 0 is an attribute.
+        Range of the rank; an attribute has rank 0.
     counts : bool
         Whether the item is part of the content digest.
     required : bool

@@ -1,7 +1,7 @@
-"""The lock of a model directory: a courtesy between writers of one machine.
+"""The lock of a model directory, a courtesy between writers on one machine.
 
-It dies with its holder, so that none is ever stale. Who wins is decided by the hard link in commit, not
-here. What stands in the file is for the message only.
+The lock ends with its holder, so it is never stale. The hard link of a new generation decides between
+writers, not the lock. The content of the file is for messages only.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ def take(root: Folder, start: str) -> tuple[int, bool]:
     root : Folder
         The model directory.
     start : str
-        Since when, for the message of another process.
+        The time now, for the message of another process.
 
     Returns
     -------
     descriptor : int
-        The lock is held until it is closed.
+        The lock is held until this is closed.
     held : bool
-        False where the file system has no locks.
+        False if the file system has no locks.
 
     Raises
     ------
     ModelDirBusy
-        Naming the process, host and start time of the holder.
+        Names the process, host and start time of the holder.
     CannotCreate
         `lock` is not a regular file.
     OSError
@@ -64,7 +64,7 @@ def take(root: Folder, start: str) -> tuple[int, bool]:
 
 
 def _leave_note(descriptor: int, start: str) -> None:
-    """Write who holds the lock, if that is possible: a full disk has its own message later."""
+    """Write the holder of the lock to the file, if possible: a full disk is reported later."""
     note = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "start": start})
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
@@ -72,7 +72,7 @@ def _leave_note(descriptor: int, start: str) -> None:
 
 
 def _describe_holder(descriptor: int) -> str:
-    """Return who the file says holds the lock."""
+    """Return the holder of the lock, as the file records it."""
     try:
         note = json.loads(os.pread(descriptor, _MAX_NOTE_BYTES, 0))
         return f"pid {int(note['pid'])} on {str(note['host'])[:64]} since {str(note['start'])[:64]}"

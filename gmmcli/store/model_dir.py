@@ -1,4 +1,4 @@
-"""Open, list and load a model directory. Never writes, never waits for a writer."""
+"""Opens, lists and loads model directories. Never writes, and never waits for a writer."""
 
 import contextlib
 import hashlib
@@ -27,14 +27,14 @@ from gmmcli.store.layout import Damage
 
 # A checkpoint is read whole into memory; 4 GiB is about 680 full components of 512 features.
 MAX_FILE_BYTES = 1 << 32
-# Retention may remove what was just listed; that often in a row it does not.
+# Retention may remove a checkpoint after it was listed, but not this many times in a row.
 _ATTEMPTS = 10
 _MAX_NAMED = 10
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One checkpoint file as its folder shows it, unread."""
+    """A checkpoint file, listed but not read."""
 
     generation: int
     size_bytes: int
@@ -52,7 +52,7 @@ class Stored:
         Of the whole file.
     size_bytes : int
     identity : tuple of int
-        Inode and time of modification: whether a file is still the one that was read.
+        Inode and time of modification. They show whether the file has changed since.
     """
 
     checkpoint: Checkpoint
@@ -62,17 +62,17 @@ class Stored:
     identity: tuple[int, int] = (0, 0)
 
 
+@dataclass(frozen=True)
 class ModelDir:
     """A model directory to read from.
 
     Parameters
     ----------
     path : Path
-        Nothing is opened until it is needed.
+        Opened by each method, not before.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     def list(self) -> Sequence[Listing]:
         """Return every checkpoint file, damaged or not, ascending.
@@ -80,7 +80,7 @@ class ModelDir:
         Raises
         ------
         NotFound
-            The directory is missing or holds no checkpoint.
+            The directory is missing or never had a checkpoint.
         CheckpointCorrupt
             All of its checkpoints are gone.
         PermissionRefused
@@ -95,27 +95,29 @@ class ModelDir:
             return listings
 
     def load(self, generation: int | None = None, known: Stored | None = None) -> Stored:
-        """Return the newest checkpoint, or the one asked for; `known` if its file still holds it.
+        """Return the newest checkpoint, or that of a generation. If its file has not changed, return `known`.
 
         Raises
         ------
         NotFound
             The directory is missing or has no such checkpoint.
         CheckpointCorrupt
-            It is damaged, or the newest is gone; names the newest good one and how to use it. Never falls
-            back by itself.
+            The checkpoint is damaged or gone. The message names the newest good one and how to use it; this
+            function never falls back to it by itself.
         FormatUnknown
-            Written by a newer version.
+            A newer version wrote it.
         PermissionRefused
         ReadWriteFailed
         """
         with open_to_read(self.path) as (root, checkpoints):
             if generation is None:
-                number = last_known(root)  # before the listing: a writer may be between the two
+                number = last_known(root)  # before the listing: a writer may publish in between
                 newest = load_newest(checkpoints, known)
                 if checkpoints.newest_number() < number:
                     refuse_loss(self.path, number, newest)
-                return newest or _refuse_empty(self.path)
+                if newest is None:
+                    raise _not_found(self.path, "holds no checkpoint")
+                return newest
             generations = require_generations(root, checkpoints)
             if generation not in generations:
                 held = ", ".join(map(str, generations[-_MAX_NAMED:]))
@@ -129,7 +131,7 @@ class ModelDir:
                 raise _with_way_out(checkpoints, damage, generation) from damage
 
     def iter_log(self) -> Iterator[dict[str, Any]]:
-        """Yield the events of log.jsonl, oldest first; lines that are torn or no events are left out.
+        """Yield the events of log.jsonl, oldest first. Incomplete lines and lines without event are skipped.
 
         Raises
         ------
@@ -146,14 +148,14 @@ class ModelDir:
 
 @contextlib.contextmanager
 def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
-    """Yield a model directory and its folder of checkpoints.
+    """Open a model directory; yield it and its folder of checkpoints.
 
     Raises
     ------
     NotFound
-        It is missing, is no directory, or has no `checkpoints` of its own.
+        The directory is missing, is not a directory, or never had a folder of checkpoints.
     CheckpointCorrupt
-        That folder is gone.
+        The folder of checkpoints is gone.
     PermissionRefused
     ReadWriteFailed
     """
@@ -164,37 +166,40 @@ def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
                 refuse_loss(path, number, None)
             checkpoints = stack.enter_context(root.inner(CHECKPOINTS))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(str(path), "no such model directory", _fit_hint(path)) from error
+            raise _not_found(path, "no such model directory") from error
         yield root, checkpoints
 
 
 def last_known(root: Folder) -> int:
-    """Return the number of the newest checkpoint that should be there, by log and latest.h5; 0 for none."""
+    """Return the number of the newest checkpoint that should exist, by the log and latest.h5; 0 for none."""
     return max(run_log.find_last(root).left, root.latest_number())
 
 
 def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
-    """Return the generations that have a file, ascending, of which there must be one.
+    """Return the generations that have a file, ascending; raise if there is none.
 
     Raises
     ------
     NotFound
+        There never was a checkpoint.
     CheckpointCorrupt
-        There were some.
+        All checkpoints are gone.
     """
     generations = checkpoints.generations()
-    if not generations and (number := last_known(root)):
+    if generations:
+        return generations
+    if number := last_known(root):
         refuse_loss(root.path, number, None)
-    return generations or _refuse_empty(root.path)
+    raise _not_found(root.path, "holds no checkpoint")
 
 
 def load_generation(checkpoints: Folder, generation: int, known: Stored | None = None) -> Stored:
-    """Read one checkpoint; return `known` if that is what its file holds.
+    """Read one checkpoint. If its file has not changed, return `known`.
 
     Raises
     ------
     CheckpointCorrupt
-        It is damaged, too large, or another generation's file under this name.
+        The file is damaged, too large, or that of another generation.
     FormatUnknown
     NotFound
     PermissionRefused
@@ -218,12 +223,12 @@ def load_generation(checkpoints: Folder, generation: int, known: Stored | None =
 
 @contextlib.contextmanager
 def open_checkpoint(checkpoints: Folder, generation: int) -> Iterator[tuple[BufferedReader, int]]:
-    """Yield the file of a checkpoint and its size, once its user block has been found to agree with that.
+    """Open the file of a checkpoint and check its user block; yield the file and its size.
 
     Raises
     ------
     CheckpointCorrupt
-        Magic, zeros or length are wrong, which can be seen without reading the rest.
+        Magic, zeros or length are wrong. The rest is not read.
     NotFound
     PermissionRefused
     ReadWriteFailed
@@ -238,12 +243,12 @@ def open_checkpoint(checkpoints: Folder, generation: int) -> Iterator[tuple[Buff
 
 
 def load_newest(checkpoints: Folder, known: Stored | None = None) -> Stored | None:
-    """Read the newest checkpoint that is there; None where there is none.
+    """Read the newest checkpoint; return None if there is none.
 
     Raises
     ------
     CheckpointCorrupt
-        Naming the newest good one.
+        Names the newest good checkpoint.
     FormatUnknown
     ModelDirBusy
         Checkpoints were removed faster than they could be read.
@@ -266,8 +271,38 @@ def load_newest(checkpoints: Folder, known: Stored | None = None) -> Stored | No
     raise ModelDirBusy(str(checkpoints.path.parent), fact)
 
 
+def find_good(checkpoints: Folder) -> tuple[Stored | None, Sequence[int]]:
+    """Return the newest good checkpoint, and the damaged generations after it, newest first.
+
+    Raises
+    ------
+    FormatUnknown
+        A newer version wrote one of them.
+    """
+    damaged: list[int] = []
+    for generation in reversed(checkpoints.generations()):
+        try:
+            return load_generation(checkpoints, generation), damaged
+        except FormatUnknown:
+            raise
+        except (CheckpointCorrupt, ReadWriteFailed):
+            damaged.append(generation)
+    return None, damaged
+
+
+def hash_newest(checkpoints: Folder) -> str:
+    """Return the SHA-256 of the newest file, damaged or not; "" if there is none or it cannot be read."""
+    for name in map(checkpoint_name, checkpoints.generations()[-1:]):
+        with (
+            contextlib.suppress(CheckpointCorrupt, NotFound, ReadWriteFailed),
+            checkpoints.opened_file(name) as (file, _),
+        ):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
+
+
 def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
-    """Report a directory whose last checkpoint is gone, with the newest that is left."""
+    """Raise `CheckpointCorrupt`: the newest checkpoint is gone, and `left` is the newest one that remains."""
     if left is None:
         fact = f"checkpoint {number} was its last, and none is left"
         raise CheckpointCorrupt(str(path), fact, OrElse("restore one", StartAnew(str(path))))
@@ -276,13 +311,13 @@ def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
     raise CheckpointCorrupt(str(path), fact, OrElse("restore it", ways))
 
 
-def _refuse_empty(path: Path) -> NoReturn:
-    """Report a directory that has never had a checkpoint."""
-    raise NotFound(str(path), "holds no checkpoint", _fit_hint(path))
+def _not_found(path: Path, fact: str) -> NotFound:
+    """Return the error for a directory without a model, with the command that fits one."""
+    return NotFound(str(path), fact, f"gmmcli fit -m {shlex.quote(str(path))} -k 3 TABLE")
 
 
 def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: int) -> CheckpointCorrupt:
-    """Return the damage of a checkpoint together with the checkpoint that can be used instead."""
+    """Return the error of a damaged checkpoint, with the newest good checkpoint and how to use it."""
     others = [other for other in reversed(checkpoints.generations()) if other != generation]
     model_dir = str(checkpoints.path.parent)
     for good in others:
@@ -297,8 +332,3 @@ def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: in
     is_newest = generation > others[0]
     hint = AnyOf((Rollback(model_dir), to_read)) if is_newest else to_read
     return CheckpointCorrupt(damage.subject, fact, hint)
-
-
-def _fit_hint(path: Path) -> str:
-    """Return how a model directory comes into being."""
-    return f"gmmcli fit -m {shlex.quote(str(path))} -k 3 TABLE"

@@ -1,13 +1,14 @@
-"""log.jsonl: what every run did, one JSON object per line, only ever appended to.
+"""log.jsonl: the events of all runs, one JSON object per line, append-only.
 
-A line that a crash tore off at the end is not damage: readers leave it out, the next writer removes it. The
-log is read a line at a time, or a piece at a time from its end, so that its size does not matter.
+An incomplete last line after a crash is not damage: readers skip it, and the next writer removes it. The log
+is read line by line, or in pieces from its end, so that its size does not matter.
 """
 
 import contextlib
 import json
 import os
 import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -16,22 +17,22 @@ from typing import Any, NamedTuple
 from gmmcli.errors import CheckpointCorrupt, NotFound, PermissionRefused
 from gmmcli.store.directory import LOG, MAX_GENERATION, Folder
 
-# A longer line is not an event: that of a run over a thousand tables has some 100 kB.
+# A longer line is not an event: the event of a run over a thousand tables has about 100 kB.
 MAX_LINE_BYTES = 1 << 20
-# How far from its end the log is searched for its last checkpoint, and by how much at a time.
+# The last checkpoint is searched in this part of the log, from its end, piece by piece.
 MAX_TAIL_BYTES = 1 << 24
 _PIECE_BYTES = 1 << 16
 
 
 class Last(NamedTuple):
-    """What the log records last of the checkpoints.
+    """The last checkpoint that the log records.
 
     Parameters
     ----------
     number : int
-        The highest given out: the next one is greater. 0 for none.
+        The highest number given out: the next checkpoint has a greater one. 0 if there is none.
     left : int
-        The newest that should be there: another than `number` where a rollback gave that up.
+        The newest checkpoint that should exist. It differs from `number` if a rollback gave up checkpoints.
     """
 
     number: int
@@ -40,7 +41,7 @@ class Last(NamedTuple):
 
 @dataclass(frozen=True)
 class GivenUp:
-    """A checkpoint that a rollback gave up, with its run and the tables of that, where the log has them."""
+    """A checkpoint that a rollback gave up, with its run and the run's tables, if the log records them."""
 
     checkpoint: int
     run: str | None
@@ -48,12 +49,12 @@ class GivenUp:
 
 
 def append(root: Folder, event: Mapping[str, object]) -> None:
-    """Append one line by a single write.
+    """Append one line in a single write.
 
     Raises
     ------
     ValueError
-        The event holds NaN, an infinity or what JSON cannot say.
+        The event holds NaN, an infinity or a value that JSON does not have.
     OSError
         The write failed or was short.
     """
@@ -69,7 +70,7 @@ def append(root: Folder, event: Mapping[str, object]) -> None:
 
 
 def mend(root: Folder) -> None:
-    """Cut off a torn last line. Only for a writer that holds the lock.
+    """Cut off an incomplete last line. The caller must hold the lock.
 
     Raises
     ------
@@ -87,9 +88,14 @@ def mend(root: Folder) -> None:
         return
 
 
+def timestamp(seconds: float) -> str:
+    """Return a time, given since 1970, as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 @contextlib.contextmanager
 def _opened(root: Folder, flags: int = os.O_RDONLY) -> Iterator[tuple[BufferedReader, int]]:
-    """Yield the log and its size."""
+    """Open the log; yield it and its size."""
     try:
         with root.opened_file(LOG, flags) as opened:
             yield opened
@@ -98,7 +104,7 @@ def _opened(root: Folder, flags: int = os.O_RDONLY) -> Iterator[tuple[BufferedRe
 
 
 def way_out(root: Folder) -> str:
-    """Return the command that takes a log away that cannot be used: checkpoints do without it."""
+    """Return the command that moves an unusable log away. Checkpoints do not need the log."""
     return f"mv {shlex.quote(str(root.path / LOG))} {shlex.quote(f'{root.path}.{LOG}')}"
 
 
@@ -125,9 +131,9 @@ def iter_events(root: Folder) -> Iterator[dict[str, Any] | None]:
 
 
 def find_last(root: Folder) -> Last:
-    """Return what the log records last of the checkpoints, by its last 16 MiB.
+    """Return the last checkpoint that the last 16 MiB of the log record.
 
-    Nothing where there is no log, or where it may not or cannot be read: that is a finding for others.
+    Returns Last(0, 0) if there is no log, or it is not readable as a log: `verify` reports that.
 
     Raises
     ------
@@ -139,7 +145,7 @@ def find_last(root: Folder) -> Last:
             for end in range(size_bytes, max(size_bytes - MAX_TAIL_BYTES, 0), -_PIECE_BYTES):
                 start = max(0, end - _PIECE_BYTES)
                 first, *lines = (os.pread(log.fileno(), end - start, start) + rest).split(b"\n")
-                # The first line goes on in the piece before, unless it is too long to be an event.
+                # The first line begins in the piece before; a line that is too long is not an event.
                 rest = first if len(first) < MAX_LINE_BYTES else b""
                 for line in reversed(lines if start else [first, *lines]):
                     event = _parse(line)
@@ -152,7 +158,7 @@ def find_last(root: Folder) -> Last:
 
 
 def find_given_up(root: Folder, damaged: Sequence[int], good: int) -> list[GivenUp]:
-    """Return the damaged checkpoints and those that the log records after a good one, ascending.
+    """Return the damaged checkpoints, and those that the log records after the good one, ascending.
 
     Raises
     ------
@@ -165,7 +171,7 @@ def find_given_up(root: Folder, damaged: Sequence[int], good: int) -> list[Given
             start = event
         elif event["event"] == "checkpoint" and event["checkpoint"] > good:
             found[event["checkpoint"]] = start
-        elif event["event"] == "rollback":  # those were given up before, unless they are damaged files
+        elif event["event"] == "rollback":  # it gave up the earlier ones, except files that are damaged now
             found = {number: run for number, run in found.items() if number in damaged}
     return [
         GivenUp(number, run.get("run"), tuple(map(str, run.get("tables", ()))))
@@ -174,7 +180,7 @@ def find_given_up(root: Folder, damaged: Sequence[int], good: int) -> list[Given
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return the event on a line, None where there is none."""
+    """Return the event on a line; None if the line is not an event."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):
@@ -183,7 +189,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_event(value: object) -> bool:
-    """Tell whether a line is an event of gmmcli: an object with a time and an event, of the right types."""
+    """Return whether a value is an event: an object with a time and an event, of the right types."""
     if not isinstance(value, dict):
         return False
     texts = (value.get("time"), value.get("event"), value.get("run", ""))
@@ -198,7 +204,7 @@ def _is_event(value: object) -> bool:
 
 
 def _end_of_last_line(descriptor: int, size_bytes: int) -> int:
-    """Return the offset behind the last newline; 0 without one."""
+    """Return the offset after the last newline; 0 if there is none."""
     end = size_bytes
     while end > 0:
         start = max(0, end - _PIECE_BYTES)

@@ -1,4 +1,4 @@
-"""The memory of a run <-> arrays of numbers, as format 1.0 stores it."""
+"""Conversion between the memory of a run and arrays of numbers, as format 1.0 stores it."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 
 from gmmcli.core.em.memory import Batches, Converged, Cycle, Memory, Standing
 from gmmcli.core.mixture import Array
+from gmmcli.store import layout
 from gmmcli.store.layout import Damage
 
 NAMES = (
@@ -36,7 +37,7 @@ _PARTS: dict[str, type] = {
 
 
 def to_arrays(memory: Memory) -> dict[str, Array]:
-    """Return the arrays of a memory by name."""
+    """Return the arrays of a memory, by name."""
     found = {
         "reseeded": [memory.reseeded] if memory.reseeded else None,
         "approximate": [1] if memory.approximate else None,
@@ -58,12 +59,12 @@ def to_arrays(memory: Memory) -> dict[str, Array]:
 
 
 def from_arrays(arrays: Mapping[str, Array]) -> Memory:
-    """Return the memory that arrays stand for.
+    """Return the memory that the arrays describe.
 
     Raises
     ------
     Damage
-        A name or a shape is not one of a memory.
+        A name, a shape or a number is not possible in a memory.
     """
     left = dict(arrays)
     found: dict[str, Any] = {}
@@ -79,7 +80,7 @@ def from_arrays(arrays: Mapping[str, Array]) -> Memory:
 
 
 def _part(name: str, kind: type, left: dict[str, Array]) -> Any:
-    """Return one part of a memory, and take its arrays out of those that are left."""
+    """Remove the arrays of one part of a memory from `left`, and return the part."""
     kinds = {one.name: one.type for one in fields(kind)}
     scalars = [key for key, of_type in kinds.items() if of_type in (int, float, bool, str, float | None)]
     numbers = _numbers(left, name, len(scalars))
@@ -96,7 +97,7 @@ def _part(name: str, kind: type, left: dict[str, Array]) -> Any:
 
 
 def _numbers(left: dict[str, Array], name: str, count: int) -> list[float]:
-    """Take an array of so many numbers out of those that are left."""
+    """Remove an array of `count` numbers from `left`, and return its numbers."""
     array = left.pop(name)
     if array.shape != (count,):
         raise Damage(f"the run state {name!r} has shape {array.shape}, not ({count},)")
@@ -104,18 +105,18 @@ def _numbers(left: dict[str, Array], name: str, count: int) -> list[float]:
 
 
 def _to_number(value: object) -> float:
-    """Return a value of a memory as a number; a digest is that of its hexadecimal digits."""
+    """Return a value of a memory as a number. A digest is read as a hexadecimal number."""
     if value is None:
         return -math.inf
     return float(int(value, 16)) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
 
 
 def _from_number(number: float, kind: object) -> Any:
-    """Return the value that a number stands for."""
+    """Return the value of a kind that a number describes."""
     if kind is float:
         return number
     if kind == float | None:
         return None if number == -math.inf else number
-    if not number.is_integer():
+    if not (number.is_integer() and -1 <= number <= layout.MOST_INTEGER):
         raise Damage(f"the run state holds {number!r} where a whole number belongs")
     return f"{int(number):012x}" if kind is str else kind(int(number))  # type: ignore[operator]

@@ -1,10 +1,11 @@
-"""The layout of a checkpoint, derived from the dataclasses that it stores.
+"""The items of a checkpoint, derived from the dataclasses that it stores.
 
-A number, a flag, a text or a mapping is an attribute; an array or a tuple of texts is a dataset; a dataclass
-is a group, or a prefix in the group that holds it; a tuple of records is a dataset for each of their fields.
+A number, a flag, a text or a mapping is stored as an attribute, an array or a tuple of texts as a dataset. A
+dataclass is a group, or a prefix of names in the group around it. A tuple of records is a dataset per field.
 """
 
 import functools
+import json
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from gmmcli.store import values
+from gmmcli.store import layout, values
 from gmmcli.store.layout import DTYPES, AnyArray, Damage, Items, Kind, Rule
 
 Route = tuple[str, ...]
@@ -20,16 +21,16 @@ _KINDS: dict[Any, Kind] = {float: "float", int: "integer", bool: "flag", str: "t
 
 
 def stored(at: str, *, counts: bool = False, omit: str = "", **details: Any) -> Any:
-    """Return the field of a dataclass that says where it is stored.
+    """Return a field of a dataclass, with the place where it is stored.
 
     Parameters
     ----------
     at : str
-        Path of the item or of the group; of a field of a record the name of its dataset.
+        Path of the item or group; for a field of a record, the name of its dataset.
     counts : bool
-        Whether it is part of the content digest.
+        Whether the field is part of the content digest.
     omit : str
-        Field of a dataclass that is not stored with it, because another group holds it.
+        For a field that holds a dataclass: a field of that dataclass that another group stores.
     **details
         As for `dataclasses.field`.
     """
@@ -38,13 +39,13 @@ def stored(at: str, *, counts: bool = False, omit: str = "", **details: Any) -> 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A value that is stored as one item.
+    """A field that is stored as one item.
 
     Parameters
     ----------
     path : str
     route : tuple of str
-        Names of the fields that lead to it.
+        Names of the fields from the outermost dataclass to this field.
     rule : Rule
     shape : tuple of str
         Names of the sizes of an array.
@@ -67,7 +68,7 @@ def leaves(
     required: bool = True,
     omit: str = "",
 ) -> Iterator[Leaf]:
-    """Yield every item that a dataclass is stored as."""
+    """Yield the leaves of a dataclass, one for each item that it is stored as."""
     hints = get_type_hints(kind, include_extras=True)
     for one in fields(kind):
         if one.name == omit:
@@ -77,7 +78,7 @@ def leaves(
         is_counted = counts or one.metadata.get("counts", False)
         is_required = required and not is_optional
         if is_dataclass(hint):
-            # A dataclass with a path of its own is a group, any other a prefix.
+            # A dataclass with its own path is a group; any other is a prefix.
             inner = path.rstrip("/") + ("/" if at.startswith("/") else "_")
             inner_omit = one.metadata.get("omit", "")
             yield from leaves(hint, inner, own, counts=is_counted, required=is_required, omit=inner_omit)
@@ -89,7 +90,7 @@ def leaves(
 
 
 def _leaf(path: str, route: Route, hint: Any, counts: bool, required: bool) -> Leaf:
-    """Return the item of a field that is no dataclass."""
+    """Return the leaf of a field that holds no dataclass."""
     if get_origin(hint) is Annotated:
         shape: tuple[str, ...] = get_args(hint)[1]
         low, high = (1, 3) if shape == ("covariances",) else (len(shape), len(shape))
@@ -104,7 +105,7 @@ def _leaf(path: str, route: Route, hint: Any, counts: bool, required: bool) -> L
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:
-    """Return a type without None, and whether None was allowed."""
+    """Return a type without its None, and whether it allowed None."""
     if get_origin(hint) in (Union, types.UnionType):
         (other,) = (one for one in get_args(hint) if one is not types.NoneType)
         return other, True
@@ -112,12 +113,14 @@ def _without_none(hint: Any) -> tuple[Any, bool]:
 
 
 def collect(value: Any, found: Iterable[Leaf]) -> Items:
-    """Return the items of a value; what is None has none.
+    """Return the items of a dataclass. A field that is None has no item.
 
     Raises
     ------
     Damage
         A text cannot be stored.
+    ValueError
+        A mapping holds NaN or an infinity.
     """
     items: Items = {}
     for leaf in found:
@@ -133,44 +136,37 @@ def collect(value: Any, found: Iterable[Leaf]) -> Items:
 
 def _to_item(leaf: Leaf, value: Any) -> AnyArray:
     """Return the item of a value."""
+    if leaf.rule.kind != "text":
+        return np.asarray(value, DTYPES[leaf.rule.kind], order="C")
     if leaf.form == "json":
-        return values.from_json(value)
-    match leaf.rule.kind:
-        case "text" if leaf.form == "scalar":
-            return values.from_text(value)
-        case "text":
-            return values.from_texts(tuple(value))
-        case "flag":
-            return np.array(value, DTYPES["flag"])
-        case "integer":
-            return values.from_integers(value)
-        case "float":
-            return values.from_floats(value)
+        # With sorted keys, so that the same mapping gives the same text.
+        return values.from_text(json.dumps(dict(value), sort_keys=True, allow_nan=False))
+    return values.from_text(value) if leaf.form == "scalar" else values.from_texts(tuple(value))
 
 
 def restore(kind: type, items: Items, found: Iterable[Leaf], given: Mapping[str, Any]) -> Any:
-    """Return the dataclass that items stand for.
+    """Return the dataclass that the items describe.
 
     Parameters
     ----------
     kind : type
     items : dict of ndarray
-        Each keeps its rule.
+        Each follows the rule of its leaf.
     found : iterable of Leaf
     given : mapping
-        Values of the fields that are not stored wherever a dataclass has them.
+        Values, by name, of fields that are not restored from items, in every dataclass.
 
     Raises
     ------
     Damage
-        A value is absent, not finite, or none that the dataclass takes.
+        A value is absent, not finite, out of range, or refused by its dataclass.
     """
     known = {leaf.route: _to_value(leaf, items[leaf.path]) for leaf in found if leaf.path in items}
     return _build(kind, known, (), given)
 
 
 def _build(kind: Any, known: Mapping[Route, Any], route: Route, given: Mapping[str, Any]) -> Any:
-    """Return a dataclass from the values of its fields, by their routes."""
+    """Return a dataclass from the known values, by the routes of its fields."""
     arguments: dict[str, Any] = {}
     hints = get_type_hints(kind, include_extras=True)
     for one in fields(kind):
@@ -204,7 +200,7 @@ def _build_records(kind: Any, known: Mapping[Route, Any], route: Route) -> tuple
 
 
 def _to_value(leaf: Leaf, item: AnyArray) -> Any:
-    """Return the value that an item stands for."""
+    """Return the value of an item."""
     match leaf.rule.kind:
         case "text" if leaf.form == "json":
             return values.to_json(item)
@@ -217,6 +213,8 @@ def _to_value(leaf: Leaf, item: AnyArray) -> Any:
                 raise Damage(f"{leaf.path} is {int(item)}, not 0 or 1")
             return bool(item)
         case "integer":
+            if not ((item >= -1) & (item <= layout.MOST_INTEGER)).all():
+                raise Damage(f"{leaf.path} must be within -1 and {layout.MOST_INTEGER}")
             return item.tolist() if leaf.form == "column" else int(item)
         case "float":
             if not np.isfinite(item).all():
@@ -225,23 +223,25 @@ def _to_value(leaf: Leaf, item: AnyArray) -> Any:
 
 
 def check_shapes(value: Any, found: Iterable[Leaf], sizes: Mapping[str, Any]) -> None:
-    """Check that arrays have the shapes that each other's shapes ask for.
+    """Check that the shapes of arrays agree. An array without names of sizes may have any length.
 
     Parameters
     ----------
     value : dataclass
     found : iterable of Leaf
     sizes : mapping
-        Of K and d; under "covariances" a whole shape.
+        The sizes "K" and "d", and the whole shape of "covariances".
 
     Raises
     ------
     Damage
     """
     for leaf in found:
-        if leaf.shape:
+        if leaf.form == "array":
             array = functools.reduce(lambda here, name: here and getattr(here, name), leaf.route, value)
+            if array is None:
+                continue
             whole = leaf.shape == ("covariances",)
             expected = sizes["covariances"] if whole else tuple(map(sizes.get, leaf.shape))
-            if array is not None and array.shape != expected:
-                raise Damage(f"{leaf.path} has shape {array.shape}, not {expected}")
+            if array.shape != (expected or (array.size,)):
+                raise Damage(f"{leaf.path} has shape {array.shape}, not {expected or (array.size,)}")

@@ -1,6 +1,6 @@
-"""The first 512 bytes of a checkpoint: magic, length and SHA-256 of everything after them.
+"""The user block: the first 512 bytes of a checkpoint, with magic, length and SHA-256 of the rest.
 
-HDF5 skips them. They tell whether the rest is what was written before HDF5 looks at a single byte of it.
+HDF5 skips the user block. It shows whether the rest is intact before HDF5 reads a byte of it.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def pack(payload: bytes | memoryview) -> bytes:
 
 
 def seal(image: io.BytesIO) -> bytes:
-    """Write the user block of a file that has room for it, and return the whole file, without a copy."""
+    """Write the user block to a file that has room for it; return the whole file, without a copy."""
     with image.getbuffer() as data:
         data[:SIZE] = pack(data[SIZE:])
     return image.getvalue()
@@ -33,7 +33,7 @@ def check(data: bytes) -> None:
     Raises
     ------
     Damage
-        Saying which of magic, zeros, length and digest is wrong, with numbers.
+        Says which of magic, zeros, length and digest is wrong, with numbers.
     """
     digest = check_head(data[:SIZE], len(data))
     found = hashlib.sha256(memoryview(data)[SIZE:]).digest()
@@ -42,12 +42,12 @@ def check(data: bytes) -> None:
 
 
 def check_head(head: bytes, size_bytes: int) -> bytes:
-    """Check the user block alone against the size of its file; return the recorded SHA-256.
+    """Check the user block against the size of its file; return the recorded SHA-256.
 
     Raises
     ------
     Damage
-        Saying which of magic, zeros and length is wrong, with numbers.
+        Says which of magic, zeros and length is wrong, with numbers.
     """
     if len(head) < SIZE:
         raise Damage(f"{len(head)} bytes long: not even a user block of {SIZE}")

@@ -1,26 +1,15 @@
-"""Python values <-> items: numpy arrays of the four types that a checkpoint knows.
+"""Conversion between Python texts and mappings, and items: numpy arrays of the types of a checkpoint.
 
-Text is fixed-length UTF-8, because variable-length text in HDF5 lives in a heap that no checksum of a chunk
-covers. Knows nothing of which item is which.
+Text is fixed-length UTF-8, because HDF5 keeps variable-length text in a heap without checksums. Does not know
+which item is which.
 """
 
 import json
-from collections.abc import Mapping
 from typing import NoReturn
 
 import numpy as np
 
-from gmmcli.store.layout import DTYPES, AnyArray, Damage
-
-
-def from_floats(values: object) -> AnyArray:
-    """Return an item of float64: the array itself where it is one. Nobody changes an item."""
-    return np.asarray(values, DTYPES["float"], order="C")
-
-
-def from_integers(values: object) -> AnyArray:
-    """Return an item of int64."""
-    return np.array(values, DTYPES["integer"])
+from gmmcli.store.layout import AnyArray, Damage
 
 
 def from_text(text: str) -> AnyArray:
@@ -29,7 +18,7 @@ def from_text(text: str) -> AnyArray:
     Raises
     ------
     Damage
-        The text ends with NUL, which fixed-length HDF5 text cannot keep, or is not Unicode.
+        The text ends with NUL, which fixed-length HDF5 text loses, or is not Unicode.
     """
     return np.array(_encoded(text))
 
@@ -51,7 +40,7 @@ def to_text(item: AnyArray) -> str:
     Raises
     ------
     Damage
-        It is not UTF-8.
+        The text is not UTF-8.
     """
     return to_texts(item.reshape(1))[0]
 
@@ -62,7 +51,7 @@ def to_texts(item: AnyArray) -> tuple[str, ...]:
     Raises
     ------
     Damage
-        One is not UTF-8.
+        A text is not UTF-8.
     """
     try:
         return tuple(bytes(text).decode("utf-8") for text in item)
@@ -71,7 +60,7 @@ def to_texts(item: AnyArray) -> tuple[str, ...]:
 
 
 def _encoded(text: str) -> bytes:
-    """Return the UTF-8 bytes of a text that fixed-length HDF5 text can keep."""
+    """Return the UTF-8 bytes of a text, if fixed-length HDF5 text can keep them."""
     try:
         encoded = text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -81,24 +70,13 @@ def _encoded(text: str) -> bytes:
     return encoded
 
 
-def from_json(value: Mapping[str, object]) -> AnyArray:
-    """Return a JSON object as a text that does not depend on the order of the keys.
-
-    Raises
-    ------
-    ValueError
-        It holds NaN or an infinity.
-    """
-    return from_text(json.dumps(dict(value), sort_keys=True, ensure_ascii=True, allow_nan=False))
-
-
 def to_json(item: AnyArray) -> dict[str, object]:
     """Return the JSON object of an item of rank 0.
 
     Raises
     ------
     Damage
-        It is not one.
+        The text is not a JSON object.
     """
     try:
         value = json.loads(to_text(item), parse_constant=_refuse_constant)
@@ -110,5 +88,5 @@ def to_json(item: AnyArray) -> dict[str, object]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    """Refuse NaN and infinity, which JSON does not have."""
+    """Refuse NaN and the infinities, which Python reads but JSON does not have."""
     raise ValueError(f"{name} is not a number of JSON")

@@ -1,7 +1,7 @@
-"""Findings about a model directory: what is damaged, foreign or does not agree. Never changes anything.
+"""Finds what is wrong with a model directory: damaged, foreign or contradictory files. Changes nothing.
 
-Leftover temporaries, files that a rollback has set aside, a stale latest.h5, a torn last line of the log and
-names that begin with a dot are not findings.
+Not findings: leftover temporaries, `.bad` files of a rollback, a stale latest.h5, an incomplete last line of
+the log, and names that begin with a dot.
 """
 
 import os
@@ -13,8 +13,8 @@ from typing import Literal
 
 from gmmcli.errors import GmmError, NotFound
 from gmmcli.remedies import Hint, Rollback
-from gmmcli.store import agreement, directory, run_log
-from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder
+from gmmcli.store import directory, run_log
+from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder, checkpoint_name
 from gmmcli.store.model_dir import load_generation, open_checkpoint, open_to_read, require_generations
 
 Level = Literal["quick", "full"]
@@ -23,14 +23,14 @@ _KINDS = {CHECKPOINTS: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOCK: stat.S_ISREG}
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """A fault of a model directory.
 
     Parameters
     ----------
     file : str
         Path below the model directory.
     text : str
-        What is so, with numbers.
+        The fact, with numbers.
     hint : Remedy or str, optional
         What to type.
     """
@@ -41,14 +41,14 @@ class Finding:
 
 
 def check(path: Path, level: Level) -> list[Finding]:
-    """Return everything that is wrong with a model directory; an empty list is a clean bill.
+    """Return all faults of a model directory.
 
     Parameters
     ----------
     path : Path
     level : {"quick", "full"}
-        quick: names, user blocks, sizes, latest.h5, log. full: every checkpoint is also read, compared
-        with its parent where that is kept, and its parts with each other.
+        quick checks names, user blocks, sizes, latest.h5 and the log. full also reads every checkpoint, which
+        compares its parts with each other, and compares it with its parent if that is kept.
 
     Raises
     ------
@@ -56,11 +56,11 @@ def check(path: Path, level: Level) -> list[Finding]:
         The directory is missing or holds no checkpoint.
     PermissionRefused
     ReadWriteFailed
-        The directory itself cannot be opened; anything in it is a finding.
+        The directory itself cannot be opened. An error of a file in it is a finding.
     """
     with open_to_read(path) as (root, checkpoints):
         findings = [*_find_strangers(root, checkpoints), *_find_in_latest(root), *_find_in_log(root)]
-        # Before the listing: a writer may be between the two.
+        # Read before the listing, since a writer may publish in between.
         records = ((LOG, run_log.find_last(root).left), (LATEST, root.latest_number()))
         generations = require_generations(root, checkpoints)
         there = checkpoints.newest_number()
@@ -72,7 +72,7 @@ def check(path: Path, level: Level) -> list[Finding]:
 
 
 def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
-    """Find what does not belong, and what belongs but is of another kind than it should be."""
+    """Find names that are not gmmcli's, and names of gmmcli's for another kind of file."""
     for name in sorted(root.names()):
         if name.startswith(".") or name == LATEST:
             continue
@@ -87,7 +87,7 @@ def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
 
 
 def _find_in_latest(root: Folder) -> Iterator[Finding]:
-    """Find a latest.h5 that leads elsewhere than to a checkpoint of this directory."""
+    """Find a latest.h5 that does not point to a checkpoint of this directory."""
     try:
         target = os.readlink(LATEST, dir_fd=root.descriptor)
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _find_in_latest(root: Folder) -> Iterator[Finding]:
 
 
 def _find_in_log(root: Folder) -> Iterator[Finding]:
-    """Find a log that is no file, and lines that are no events."""
+    """Find a log that is not a regular file, and lines that are not events."""
     n_lines, first = 0, 0
     try:
         for number, event in enumerate(run_log.iter_events(root), start=1):
@@ -120,22 +120,23 @@ def _find_in_heads(checkpoints: Folder, generations: Sequence[int]) -> Iterator[
             with open_checkpoint(checkpoints, generation):
                 pass
         except NotFound:
-            continue  # retention was faster
+            continue  # retention removed it meanwhile
         except GmmError as error:
-            yield Finding(_file(generation), error.fact)
+            yield Finding(f"{CHECKPOINTS}/{checkpoint_name(generation)}", error.fact)
 
 
 def _find_in_checkpoints(checkpoints: Folder, generations: Sequence[int]) -> Iterator[Finding]:
-    """Find checkpoints that cannot be read, do not follow their parent, or contradict themselves."""
+    """Find checkpoints that cannot be read, or that do not continue the checkpoint before them."""
     set_aside = set(map(directory.find_set_aside, checkpoints.names()))
     parent, parent_sha256 = 0, ""
     for generation in generations:
+        file = f"{CHECKPOINTS}/{checkpoint_name(generation)}"
         try:
             stored = load_generation(checkpoints, generation)
         except NotFound:
-            continue  # retention was faster
+            continue  # retention removed it meanwhile
         except GmmError as error:
-            yield Finding(_file(generation), error.fact)
+            yield Finding(file, error.fact)
             parent = 0
             continue
         follows = parent and all(between in set_aside for between in range(parent + 1, generation))
@@ -143,12 +144,5 @@ def _find_in_checkpoints(checkpoints: Folder, generations: Sequence[int]) -> Ite
         if follows and provenance is not None and provenance.parent_sha256 != parent_sha256:
             recorded, found = provenance.parent_sha256[:16] or "none", parent_sha256[:16]
             text = f"its parent should be {recorded}..., but checkpoint {parent} is {found}..."
-            yield Finding(_file(generation), text)
-        for text in agreement.find_contradictions(stored.checkpoint):
-            yield Finding(_file(generation), text)
+            yield Finding(file, text)
         parent, parent_sha256 = generation, stored.sha256
-
-
-def _file(generation: int) -> str:
-    """Return the path of a checkpoint below the model directory."""
-    return f"{CHECKPOINTS}/{directory.checkpoint_name(generation)}"

@@ -1,4 +1,4 @@
-"""Acceleration: far fewer passes where EM is slow, no more where it is fast, and never a step down."""
+"""Acceleration: far fewer passes where EM is slow, no more where it is fast; the likelihood never falls."""
 
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -31,7 +31,7 @@ def two_overlapping(seed):
 
 
 def several(seed, K=5, d=5, n=5000, distance=2.0):
-    """Return components about as many sd apart."""
+    """Return components that are about `distance` sd apart."""
     rng = np.random.default_rng(seed)
     means = distance / np.sqrt(2 * d) * rng.normal(size=(K, d))
     return standardised(means[rng.integers(K, size=n)] + rng.normal(size=(n, d))), K
@@ -76,7 +76,7 @@ def passes_until(likelihoods, target):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("problem", [two_overlapping, several])
 def test_overlapping_mixtures_take_a_third_of_the_passes_at_most(problem, seed):
-    """To within 1e-6 per row of where plain EM ends, and it does not end before it is there."""
+    """Counted to within 1e-6 nats per row of the end of plain EM; the run does not end earlier."""
     run = Run(*problem(seed), seed=seed)
     plain, plain_passes = run.to_convergence(accelerated=False)
     target = plain.likelihoods[-1] - 1e-6
@@ -93,7 +93,7 @@ def test_overlapping_mixtures_take_a_third_of_the_passes_at_most(problem, seed):
     [(two_overlapping, 101), (two_overlapping, 105), (several, 110), (several, 118), (several, 123)],
 )
 def test_a_run_does_not_end_while_a_slow_direction_hides_behind_fast_ones(problem, seed):
-    """Tables on which gains that shrink fast after a jump were once taken for convergence."""
+    """On these tables, gains that shrink fast after a jump were once taken for convergence."""
     run = Run(*problem(seed), seed=seed)
     plain, _ = run.to_convergence(accelerated=False)
 
@@ -104,7 +104,7 @@ def test_a_run_does_not_end_while_a_slow_direction_hides_behind_fast_ones(proble
 
 @pytest.mark.parametrize("seed", range(40))
 def test_well_separated_mixtures_never_take_many_more_passes(seed):
-    """At most three, or a tenth, more than plain EM."""
+    """At most three passes, or a tenth, more than plain EM."""
     rng = np.random.default_rng(seed)
     K, d = int(rng.integers(2, 6)), int(rng.integers(2, 6))
     centers = 10.0 * np.eye(K, d) + 10.0 * np.eye(K, d, k=-d)
@@ -127,7 +127,7 @@ def apart(seed, d):
 @pytest.mark.parametrize("d", [2, 4])
 @pytest.mark.parametrize("seed", range(12))
 def test_the_plateau_of_a_random_start_is_crossed(seed, d):
-    """Its first gains fall from 1 to 1e-4 and then grow; acceleration costs little where there is no need."""
+    """The first gains fall from 1 to 1e-4 and then grow; acceleration costs few passes more."""
     run = Run(*apart(seed, d), seed=seed, kind="random")
     best = Run(*apart(seed, d)).to_convergence(accelerated=False)[0].likelihoods[-1]
     plain, plain_passes = run.to_convergence(accelerated=False)
@@ -141,7 +141,7 @@ def test_the_plateau_of_a_random_start_is_crossed(seed, d):
 
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_the_likelihood_of_steps_never_falls_on_500_random_tables(accelerated):
-    """Without a floor, of every type, until convergence or a covariance without an inverse."""
+    """Of every type, without regularisation, until convergence or a singular covariance."""
     n_steps = 0
     for seed in range(500):
         rng = np.random.default_rng([1, seed])
@@ -162,7 +162,7 @@ def test_the_likelihood_of_steps_never_falls_on_500_random_tables(accelerated):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_run_that_goes_on_from_any_of_its_steps_ends_with_the_same_bytes(covariance_type):
-    """Whatever phase of a cycle it was stopped in."""
+    """It may be stopped at any point of a cycle."""
     run = Run(*several(1, 4, 2, 600), covariance_type)
     whole = list(islice(run.steps(accelerated=True), 45))
     assert any(step.memory.cycle.base.size for step in whole)
@@ -182,7 +182,7 @@ def test_a_run_that_goes_on_from_any_of_its_steps_ends_with_the_same_bytes(covar
 @pytest.mark.parametrize("params", ["wmc", "w", "mc", "c"])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_packing_keeps_what_is_free_and_unpacking_what_is_frozen(covariance_type, params):
-    """There and back, with frozen blocks from the other mixture, bit for bit."""
+    """The round trip is exact, with frozen blocks from the other mixture bit for bit."""
     rng = np.random.default_rng(4)
     mixture, other = (random_mixture(rng, covariance_type, 3, 4) for _ in range(2))
 
@@ -196,7 +196,7 @@ def test_packing_keeps_what_is_free_and_unpacking_what_is_frozen(covariance_type
 
 
 def test_a_vector_that_leaves_the_doubles_is_no_mixture():
-    """A jump may be as long as it likes; it is simply not taken."""
+    """A jump whose target overflows is not made."""
     mixture = random_mixture(np.random.default_rng(5), "diag", 2, 3)
     vector = pack(mixture, "wmc")
 
@@ -205,7 +205,7 @@ def test_a_vector_that_leaves_the_doubles_is_no_mixture():
 
 
 def test_the_mixture_that_random_rows_are_drawn_from_is_found():
-    """Accelerated or not, it is the same optimum."""
+    """Runs with and without acceleration reach the same optimum."""
     rng = np.random.default_rng(6)
     truth = random_mixture(rng, "full", 2, 2)
     run = Run(random_rows(rng, truth, 3000, 0.3).T, 2)
@@ -217,7 +217,7 @@ def test_the_mixture_that_random_rows_are_drawn_from_is_found():
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_run_does_not_pass_over_its_last_step(covariance_type):
-    """Although a jump may take two."""
+    """Although a jump may count as two steps."""
     run = Run(*several(1, 4, 2, 600), covariance_type)
     for last_step in range(6, 26):
         steps = acceleration.iterate(Origin(run.start), run, run.table, RULES, last_step=last_step)
@@ -226,7 +226,7 @@ def test_a_run_does_not_pass_over_its_last_step(covariance_type):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_m_is_a_step(seed, monkeypatch):
-    """Those of trials that were rejected, too."""
+    """M-steps of rejected jumps count too."""
     run = Run(*several(seed, 5, 3, 500))
     n_made = 0
 
@@ -245,7 +245,7 @@ def test_every_m_is_a_step(seed, monkeypatch):
 
 @pytest.mark.parametrize(("seed", "distance"), [(16, 2.0), (19, 1.0), (23, 1.0), (44, 1.0), (109, 2.0)])
 def test_a_jump_starves_no_component(seed, distance):
-    """Where plain EM leaves each of them rows enough, a jump that does not is not taken."""
+    """A jump that starves a component is rejected, if plain EM does not starve it."""
     run = Run(*several(seed, 5, 4, 200, distance))
     for accelerated in (False, True):
         for step in islice(run.steps(accelerated), 150):
@@ -255,7 +255,7 @@ def test_a_jump_starves_no_component(seed, distance):
 
 
 def test_an_empty_component_stays_empty():
-    """Its weight is 0, not the least number that is more."""
+    """Its weight is exactly 0 after a jump."""
     mixture = random_mixture(np.random.default_rng(5), "full", 3, 2)
     weights = np.array([0.25, 0.75, 0.0])
     mixture = replace(mixture, weights=weights)

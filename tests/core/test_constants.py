@@ -1,4 +1,4 @@
-"""What evaluating a mixture needs of each component does not depend on what is found beside it."""
+"""The constants of a component do not depend on the components that are computed with it."""
 
 import dataclasses
 import math
@@ -29,7 +29,7 @@ def constants_of(mixture: Mixture, part: slice, layout) -> Constants:
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 @pytest.mark.parametrize("d", [1, 2, 5, 33, 64, 130])
 def test_parts_give_the_same_bytes_as_all_components_at_once(d, count):
-    """As many at a time as there happen to be processes."""
+    """For parts of any size, since there may be any number of processes."""
     mixture = broad_and_tight(8, d)
     layout = choose_layout("full", d, 8)
     whole = Constants.of(mixture, layout)
@@ -47,7 +47,7 @@ def test_parts_give_the_same_bytes_as_all_components_at_once(d, count):
 @pytest.mark.parametrize("variance", [1e-74, 1e-78])
 @pytest.mark.parametrize("place", [0.0, 1.0, 1e6])
 def test_components_that_are_too_tight_have_no_natural_parameters(covariance_type, variance, place):
-    """Squares of what their means are in sd would leave the doubles; no warning of it either."""
+    """Squares of their means, in sd, would overflow; there is no warning."""
     mixture = random_mixture(np.random.default_rng(1), covariance_type, 2, 3)
     means = np.array([[place, 0.0, 0.0], [place, place, 0.0]])
     tight = Mixture(mixture.weights, means, variance * mixture.covariances, covariance_type)
@@ -64,7 +64,7 @@ def test_components_that_are_too_tight_have_no_natural_parameters(covariance_typ
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_memory_for_the_sums_of_a_block_is_enough_for_a_mixture_and_for_its_constants(covariance_type):
-    """So that what is set aside for workers depends on one number."""
+    """One size is enough for all memory that workers share."""
     for d in (1, 2, 3, 16, 31, 32, 33, 128, 500):
         for K in (1, 2, 16, 24, 25, 300):
             layout = choose_layout(covariance_type, d, K)
@@ -74,7 +74,7 @@ def test_memory_for_the_sums_of_a_block_is_enough_for_a_mixture_and_for_its_cons
 
 
 def test_natural_parameters_are_left_out_where_all_components_are_centred():
-    """One component of many columns: as many numbers as products of two columns, which nobody would read."""
+    """For one component of many columns there would be a number for each product of two columns."""
     mixture = random_mixture(np.random.default_rng(1), "full", 1, 130)
     layout = choose_layout("full", 130, 1)
 

@@ -1,4 +1,4 @@
-"""Quantiles, information criteria, agreement with labels: against definitions and brute force."""
+"""Quantiles, information criteria and agreement with labels, against definitions and brute force."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def table_of(labels, components, n_values=N_VALUES):
 @given(labellings)
 @settings(max_examples=80, deadline=None)
 def test_agreement_is_that_of_counting_by_hand(labelling):
-    """ARI by pairs of rows, NMI by its definition, accuracy by trying every renaming."""
+    """ARI by pairs of rows, NMI by its definition, accuracy by all permutations."""
     labels, components = labelling
     table = table_of(labels, components)
 
@@ -42,7 +42,7 @@ def test_agreement_is_that_of_counting_by_hand(labelling):
 @given(labellings, st.permutations(range(N_VALUES)))
 @settings(max_examples=40, deadline=None)
 def test_agreement_does_not_depend_on_the_names_of_components(labelling, naming):
-    """Renaming components permutes columns and nothing else."""
+    """A renaming permutes the columns of the table."""
     table = table_of(*labelling)
 
     for measure in (
@@ -69,7 +69,7 @@ AGREEMENT_CASES = {
 
 @pytest.mark.parametrize("case", AGREEMENT_CASES)
 def test_agreement_at_its_edges(case):
-    """ARI, NMI and accuracy where a denominator would be 0, or is large."""
+    """ARI, NMI and accuracy if a denominator is 0, or large."""
     table, (rand, information, accuracy) = AGREEMENT_CASES[case]
 
     assert agreement.adjusted_rand_index(table) == pytest.approx(rand, abs=1e-12)
@@ -78,7 +78,7 @@ def test_agreement_at_its_edges(case):
 
 
 def test_the_fixed_probabilities_are_a_thousand_and_one_in_order():
-    """From 0 to 1, evenly spaced in logits between 1e-5 and 1 − 1e-5, symmetrical about one half."""
+    """From 0 to 1, with even logits between 1e-5 and 1 − 1e-5, symmetrical about ½."""
     found = quantiles.probabilities()
 
     assert found.shape == (1001,)
@@ -92,7 +92,7 @@ def test_the_fixed_probabilities_are_a_thousand_and_one_in_order():
 
 
 def test_quantiles_are_linear_between_rows():
-    """Of 0, 1, … 100 the quantile at p is 100 p; at any p in between as well."""
+    """Of 0, 1, …, 100 the quantile at any p is 100 p."""
     stored = quantiles.summarise(np.random.default_rng(1).permutation(np.arange(101.0)))
 
     np.testing.assert_allclose(stored, 100 * quantiles.probabilities(), atol=1e-10)
@@ -101,7 +101,7 @@ def test_quantiles_are_linear_between_rows():
 
 
 def test_the_extreme_quantiles_are_the_extreme_rows():
-    """0 is the smallest log density, 1 the largest; one row is all of its quantiles."""
+    """Quantile 0 is the smallest log density, quantile 1 the largest; one row gives all quantiles."""
     stored = quantiles.summarise(np.array([-3.0, -900.0, 2.0]))
 
     assert (quantiles.quantile(stored, 0.0), quantiles.quantile(stored, 1.0)) == (-900.0, 2.0)
@@ -110,7 +110,7 @@ def test_the_extreme_quantiles_are_the_extreme_rows():
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (2**20, 2**20), (2**20 + 1, 2**20), (10**9, 2**20)])
 def test_at_most_a_million_rows_are_sampled(n, m):
-    """The sample is the table up to 2²⁰ rows, and 2²⁰ beyond."""
+    """Up to 2²⁰ rows the sample is the table; beyond that it has 2²⁰ rows."""
     assert quantiles.sample_size(n) == m
 
 

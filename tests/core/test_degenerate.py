@@ -1,4 +1,4 @@
-"""Covariances that only the floor holds up, and tables that are flat themselves."""
+"""Covariances at the floor, and tables with dependent columns."""
 
 from dataclasses import replace
 
@@ -24,12 +24,12 @@ KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
 def engine_over(X: np.ndarray) -> OneTable:
-    """Return one that makes passes over rows, (d, n)."""
+    """Return an engine whose table holds rows of shape (d, n)."""
     return OneTable([[X]])
 
 
 def in_type(mixture: Mixture, covariance_type: str) -> Mixture:
-    """Return full covariances reduced to what another type keeps."""
+    """Return full covariances reduced to another type."""
     return Mixture(
         mixture.weights, mixture.means, in_shape_of(covariance_type, mixture.covariances), covariance_type
     )
@@ -37,7 +37,7 @@ def in_type(mixture: Mixture, covariance_type: str) -> Mixture:
 
 @KINDS
 def test_a_component_at_the_floor_is_found_with_its_columns(covariance_type):
-    """Variance 1.5 times the regularisation is at the floor, 3 times is not."""
+    """A variance of 1.5 times the regularisation is at the floor; 3 times is not."""
     mixture = random_mixture(np.random.default_rng(1), covariance_type, 2, 3)
     covariances = family.add_to_variances(0 * mixture.covariances, 1.0, covariance_type)
     flat = {"full": (0, 1, 1), "tied": (1, 1), "diag": (0, 1), "spherical": (0,)}[covariance_type]
@@ -53,7 +53,7 @@ def test_a_component_at_the_floor_is_found_with_its_columns(covariance_type):
 
 
 def test_a_flat_direction_across_all_of_many_columns_is_found():
-    """As in tables of shares, which sum to one: none of them has a great part in it."""
+    """Shares that sum to one are flat in a direction to which each column contributes little."""
     covariance = np.eye(30) - (1 - 1e-6) * np.full((30, 30), 1 / 30)
     mixture = Mixture(np.ones(1), np.zeros((1, 30)), covariance[None], "full")
 
@@ -61,7 +61,7 @@ def test_a_flat_direction_across_all_of_many_columns_is_found():
 
 
 def test_a_flat_direction_across_columns_names_those_that_take_part():
-    """Two columns that are one, beside a third of its own."""
+    """Two equal columns, next to an independent third."""
     direction = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
     covariance = np.eye(3) - (1 - 1e-6) * np.outer(direction, direction)
     mixture = Mixture(np.ones(1), np.zeros((1, 3)), covariance[None], "full")
@@ -73,7 +73,7 @@ def test_a_flat_direction_across_columns_names_those_that_take_part():
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 8))
 @example(seed=54642, d=5)  # columns that differ by a thousandth: what is left is known to 1e-10
 def test_columns_that_others_determine_are_found_with_them(seed, d):
-    """A constant, a multiple and a combination among columns of their own; nothing else is named."""
+    """A constant, a multiple and a combination among independent columns; no other column is named."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(500, d)) * np.exp(rng.normal(size=d)) + 3
     columns = np.column_stack([X, np.full(500, 7.0), -2 * X[:, 1], X[:, 0] + 0.1 * X[:, 1]])
@@ -98,13 +98,13 @@ def test_columns_that_others_determine_are_found_with_them(seed, d):
 
 
 def test_columns_of_their_own_are_not_named():
-    """However strongly they are correlated."""
+    """Strong correlation is not dependence."""
     assert find_dependent(np.array([[1.0, 0.9999], [0.9999, 1.0]]), 1e-10) == []
 
 
 @KINDS
 def test_columns_are_not_dependent_for_clusters_that_are_far_apart(covariance_type):
-    """Two round clusters of a ten-millionth of their distance lie on a line; a third column is a multiple."""
+    """Two small round clusters lie nearly on a line; only the third column is a multiple."""
     rng = np.random.default_rng(3)
     Z = np.sign(rng.normal(size=1000)) + 1e-7 * rng.normal(size=(2, 1000))
     apart = Mixture(np.full(2, 0.5), [[-1.0] * 3, [1.0] * 3], np.tile(1e-14 * np.eye(3), (2, 1, 1)), "full")
@@ -118,7 +118,7 @@ def test_columns_are_not_dependent_for_clusters_that_are_far_apart(covariance_ty
 
 @KINDS
 def test_the_covariance_of_all_rows_is_that_of_the_table(covariance_type):
-    """Whatever components they were shared among, and however far away the table is."""
+    """For any assignment to components, and far from the origin."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(3, 400)) * [[1.0], [2.0], [0.5]] + [[1e5], [0.0], [1.0]]
     mixture = random_mixture(rng, covariance_type, 2, 3)
@@ -138,7 +138,7 @@ def test_the_covariance_of_all_rows_is_that_of_the_table(covariance_type):
 
 @KINDS
 def test_a_marginal_mixture_has_the_columns_that_were_asked_for(covariance_type):
-    """In their order."""
+    """In the given order."""
     mixture = random_mixture(np.random.default_rng(2), covariance_type, 2, 3)
 
     found = restricted(mixture, [2, 0])
@@ -150,14 +150,14 @@ def test_a_marginal_mixture_has_the_columns_that_were_asked_for(covariance_type)
 
 
 def test_without_regularisation_there_is_no_floor():
-    """However sharp a component is."""
+    """Even for a very narrow component."""
     mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.full((1, 2), 1e-14), "diag")
 
     assert list(find_floored(mixture, 0.0)) == []
 
 
 def test_coefficients_that_leave_the_doubles_are_no_warning():
-    """Of a column that is 1e154 times as broad as two others, beside one without spread."""
+    """A column 1e154 times as broad as two others, and a column without spread."""
     covariance = np.diag([1.0, 1.0, 1.7e308, 0.0])
     covariance[:2, 2] = covariance[2, :2] = 0.9e154
 

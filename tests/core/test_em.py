@@ -1,4 +1,4 @@
-"""The loop: what it yields, when it has converged, and that it only ever climbs."""
+"""The loop: its steps, its convergence, and a likelihood that never falls."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from gmmcli.core.rows import Rows
 
 
 class OneBlock:
-    """An engine whose table is one block, and the mixtures that it has seen."""
+    """An engine whose table is one block; it records the mixtures that it evaluates."""
 
     def __init__(self):
         self.seen = []
@@ -83,14 +83,14 @@ def test_the_remaining_gain_is_extrapolated_from_three_likelihoods(case):
 
 @pytest.mark.parametrize(("ratio", "limit"), [(0.5, -1.0), (0.99, 2.5), (0.01, -300.0)])
 def test_the_estimate_is_exact_for_a_geometric_approach(ratio, limit):
-    """Where the distance to the limit shrinks by a constant factor, the estimate is that distance."""
+    """If the distance to the limit shrinks by a constant factor, the estimate is that distance."""
     likelihoods = [limit - ratio**i for i in range(3)]
 
     assert remaining_gain(likelihoods) == pytest.approx(ratio**2, rel=1e-9)
 
 
 def test_a_slow_climb_has_not_converged_where_its_gain_is_below_tol():
-    """A gain of 1e-7 per step that shrinks by 0.999 leaves 1e-4, which is above a tol of 1e-6."""
+    """A gain of 1e-7 per step that shrinks by 0.999 leaves 1e-4, above a tolerance of 1e-6."""
     mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), "spherical")
     likelihoods = tuple(np.cumsum([-1.0, 1e-7, 0.999e-7]))
     step = Step(mixture, OneBlock().expectation(np.zeros((1, 1)), mixture), 2, likelihoods)
@@ -112,19 +112,19 @@ def test_a_slow_climb_has_not_converged_where_its_gain_is_below_tol():
     ],
 )
 def test_a_run_has_converged_where_neither_the_rest_nor_the_last_gain_counts(gains, expected):
-    """Of a tolerance of 1e-6."""
+    """Both must be below the tolerance, here 1e-6."""
     assert has_converged(np.cumsum([-4.0, *gains]).tolist(), 1e-6) is expected
 
 
 def test_what_is_rounding_alone_is_no_gain_however_small_the_tolerance():
-    """But there is no end below a tolerance of 0."""
+    """But with a tolerance of 0 a run does not end."""
     assert has_converged([-4.0, -3.5, -3.5 + 1e-14], 1e-15)
     assert not has_converged([-4.0, -3.5, -3.5], 0.0)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_one_component_converges_after_its_second_step(covariance_type):
-    """The first step is the answer, the second shows that nothing changes."""
+    """The first step is exact, and the second one shows that nothing changes."""
     rng = np.random.default_rng(1)
     start = random_mixture(rng, covariance_type, 1, 3)
 
@@ -135,7 +135,7 @@ def test_one_component_converges_after_its_second_step(covariance_type):
 
 
 def test_a_run_is_e_then_m_and_e_for_ever():
-    """Each step holds a mixture and its own E; no pass is made that was not asked for."""
+    """Each step holds a mixture and its own E; no pass is made before the next step is asked for."""
     rng = np.random.default_rng(2)
     start = random_mixture(rng, "full", 2, 2)
     X = random_rows(rng, start, 300)
@@ -153,7 +153,7 @@ def test_a_run_is_e_then_m_and_e_for_ever():
 
 
 def test_a_step_remembers_the_likelihoods_of_the_last_three():
-    """More would be stored with every checkpoint, and never looked at."""
+    """More would be stored in each checkpoint and never read."""
     rng = np.random.default_rng(4)
     start = random_mixture(rng, "diag", 2, 2)
 
@@ -166,7 +166,7 @@ def test_a_step_remembers_the_likelihoods_of_the_last_three():
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("params", ["wmc", "m"])
 def test_three_steps_and_four_more_are_seven_byte_for_byte(covariance_type, params):
-    """A resumed run goes over the table again, and goes on as if it had never stopped."""
+    """A resumed run makes an E over the table again, and continues as if it had not stopped."""
     rng = np.random.default_rng(3)
     start = random_mixture(rng, covariance_type, 3, 2)
     X = random_rows(rng, start, 200)

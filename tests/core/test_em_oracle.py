@@ -64,7 +64,7 @@ def test_one_e_and_one_m_are_those_of_the_definitions(mixture, X, weighted, hard
 @pytest.mark.parametrize("n_tight", [0, 1, 3])
 @pytest.mark.parametrize("d", [2, 7, 40])
 def test_covariances_are_symmetric_to_the_last_bit(covariance_type, n_tight, d):
-    """Whatever form each component is in, after statistics were added and taken about another reference."""
+    """In either form, after statistics were added and taken about another reference."""
     rng = np.random.default_rng([d, n_tight])
     mixture = random_mixture(rng, covariance_type, 12, d)
     scale = np.where(np.arange(12) < n_tight, 1e-12, 1.0)[:, None, None]
@@ -81,7 +81,7 @@ def test_covariances_are_symmetric_to_the_last_bit(covariance_type, n_tight, d):
 
 
 def test_rows_and_weight_are_counted(mixture, X):
-    """A row of weight 0 is no row; total weight is the sum."""
+    """A row of weight 0 is not counted; the total weight is the sum."""
     row_weights = np.arange(X.shape[1]) % 3 * 0.25
 
     statistics, _, _ = fast(X, mixture, row_weights)
@@ -104,7 +104,7 @@ def test_integer_weights_equal_repeated_rows(mixture, X):
 
 @pytest.mark.parametrize("params", SUBSETS)
 def test_frozen_blocks_stay_bit_for_bit_and_the_rest_is_right(mixture, X, params):
-    """Every subset of w, m, c; covariances are taken about the means in force, frozen or new."""
+    """For every subset of w, m, c; covariances are taken about the current means, frozen or new."""
     statistics, _, _ = fast(X, mixture)
 
     found = maximise(statistics, mixture, Rules(params, 1e-3))
@@ -118,7 +118,7 @@ def test_frozen_blocks_stay_bit_for_bit_and_the_rest_is_right(mixture, X, params
 
 @pytest.mark.parametrize("params", SUBSETS)
 def test_thirty_steps_are_those_of_the_slow_oracle(mixture, X, params):
-    """What is frozen is the same to the last bit, what is free to 1e-10: after 1, 3 and 30 steps."""
+    """Frozen blocks are exact, free ones agree to 1e-10: after 1, 3 and 30 steps."""
     slow, rows = mixture, OneTable([[X]])
     steps = iterate(Origin(mixture), rows.engine, rows.table, Rules(params, 1e-6))
     next(steps)
@@ -133,7 +133,7 @@ def test_thirty_steps_are_those_of_the_slow_oracle(mixture, X, params):
 
 
 def test_the_regularisation_is_added_once_to_every_variance(mixture, X):
-    """Variances grow by it, covariances do not."""
+    """It is added to variances, not to covariances."""
     statistics, _, _ = fast(X, mixture)
 
     plain, regularised = (maximise(statistics, mixture, Rules(reg_covar=r)) for r in (0.0, 0.25))
@@ -145,7 +145,7 @@ def test_the_regularisation_is_added_once_to_every_variance(mixture, X):
 
 
 def test_an_empty_component_keeps_mean_and_covariance_and_gets_weight_zero(mixture, X):
-    """A component 1e4 sd away from all rows gets nothing, and the others are as without it."""
+    """A component 1e4 sd from all rows gets none; the others are the same as without it."""
     means = mixture.means.copy()
     means[1] = 1e4
     far = Mixture(mixture.weights, means, mixture.covariances, mixture.covariance_type)
@@ -163,7 +163,7 @@ def test_an_empty_component_keeps_mean_and_covariance_and_gets_weight_zero(mixtu
 
 
 def test_rows_equally_near_to_several_components_are_shared_equally():
-    """Hard assignment splits a tie, and counts its certainty as a half."""
+    """A hard assignment shares ties, with a largest responsibility of one half."""
     mixture = Mixture(np.full(2, 0.5), np.array([[-1.0], [1.0]]), np.ones(2), "spherical")
 
     statistics, sums, _ = fast(np.array([[0.0, -2.0]]), mixture, hard=True)

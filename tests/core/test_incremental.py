@@ -1,4 +1,4 @@
-"""New rows are added to what is known of earlier ones, to what the definitions say."""
+"""New rows are added to the statistics of earlier rows, as the definitions say."""
 
 from itertools import islice
 
@@ -25,14 +25,14 @@ def table_of(X):
 
 
 def absorbed(mixture, stored, rows, n_steps):
-    """Return the step after so many M, begun with the stored statistics and the rows."""
+    """Return the step after `n_steps` M-steps on the rows and the stored statistics."""
     steps = absorb(Origin(mixture), rows.engine, rows.table, Rules(), stored)
     return next(islice(steps, n_steps, None))
 
 
 @pytest.fixture
 def problem(covariance_type):
-    """Return a mixture, and two batches of rows about it."""
+    """Return a mixture and two batches of rows from it."""
     rng = np.random.default_rng(3)
     mixture = random_mixture(rng, covariance_type, 3, 2)
     return mixture, random_rows(rng, mixture, 300), random_rows(rng, mixture, 200)
@@ -41,7 +41,7 @@ def problem(covariance_type):
 @KINDS
 @pytest.mark.parametrize("decay", [1.0, 0.25])
 def test_a_step_maximises_old_and_new_statistics_together(problem, decay):
-    """As the slow oracle does, which sees both batches at once and weighs the earlier one."""
+    """As the slow oracle does on both batches, with weights for the earlier one."""
     mixture, old, new = problem
     stored = table_of(old).expectation(mixture).statistics.scaled(decay)
 
@@ -58,7 +58,7 @@ def test_a_step_maximises_old_and_new_statistics_together(problem, decay):
 
 @KINDS
 def test_further_steps_look_at_the_new_rows_again_and_at_no_others(problem):
-    """The earlier statistics stay those of the mixture of their time."""
+    """The earlier statistics stay those of the earlier mixture."""
     mixture, old, new = problem
     stored, rows = table_of(old).expectation(mixture).statistics, table_of(new)
 
@@ -78,7 +78,7 @@ def test_further_steps_look_at_the_new_rows_again_and_at_no_others(problem):
 
 @KINDS
 def test_without_earlier_rows_it_is_em(problem):
-    """The statistics of no rows are the neutral element."""
+    """Empty statistics are the neutral element."""
     mixture, _, new = problem
     rows, none = table_of(new), Statistics.empty(mixture.covariance_type, 3, 2)
 
@@ -91,7 +91,7 @@ def test_without_earlier_rows_it_is_em(problem):
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 400), m=st.integers(1, 400), has_ties=st.booleans())
 def test_merged_quantiles_are_those_of_all_rows(seed, n, m, has_ties):
-    """To the share of a row or two: between two quantiles nobody knows where a row was."""
+    """To the share of one or two rows: rows between two quantiles have no known place."""
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=n), rng.normal(rng.normal(), 2.0, size=m)
     if has_ties:
@@ -111,7 +111,7 @@ def test_merged_quantiles_are_those_of_all_rows(seed, n, m, has_ties):
 
 @pytest.mark.parametrize("weights", [(2.0, 3.0), (0.0, 1.0), (1.0, 0.0)])
 def test_merging_a_distribution_with_itself_or_with_nothing_changes_nothing(weights):
-    """Many equal values among them."""
+    """Also with many equal values."""
     rows = np.round(np.random.default_rng(1).normal(size=1000), 1)
     own = quantiles.summarise(rows)
     other = own if min(weights) else own + 100

@@ -1,4 +1,4 @@
-"""Log densities against the slow reference: the accuracy that numerics, section 3, promises."""
+"""Log densities against the slow reference: the accuracy promised in numerics, section 3."""
 
 import weakref
 
@@ -23,7 +23,7 @@ def log_densities(X, mixture):
 
 
 def expand_whatever_it_costs(monkeypatch):
-    """Leave the choice of the form to accuracy alone."""
+    """Let accuracy alone decide the form of a component, not speed."""
     for module in (block, kernel):
         monkeypatch.setattr(module, "prefers_centred", lambda *_, **__: False)
 
@@ -50,7 +50,7 @@ def test_log_densities_agree_to_nine_digits_up_to_condition_1e7(covariance_type,
 @pytest.mark.parametrize("distance", [1.0, 100.0, 1000.0])
 @pytest.mark.parametrize("d", [1, 6, 30])
 def test_just_below_the_bound_the_expanded_form_keeps_1e_9(covariance_type, distance, d, monkeypatch):
-    """The bound estimates one rounding of the largest term; all of them together stay within the promise."""
+    """The bound estimates one rounding error of the largest term; the sum of all is within 1e-9."""
     expand_whatever_it_costs(monkeypatch)
     rng = np.random.default_rng(5)
     directions = rng.normal(size=(3, d))
@@ -71,7 +71,7 @@ def test_just_below_the_bound_the_expanded_form_keeps_1e_9(covariance_type, dist
 @pytest.mark.parametrize("condition", [1e8, 1e10, 1e12])
 @pytest.mark.parametrize("d", [2, 10, 30])
 def test_beyond_condition_1e7_the_error_grows_with_the_condition_only(d, condition):
-    """A rotated covariance loses about d·eps·condition, not more."""
+    """A rotated covariance loses about d·eps·condition, and no more."""
     rng = np.random.default_rng([d, int(np.log10(condition))])
     mixture = random_mixture(rng, "full", 3, d, condition)
     X = random_rows(rng, mixture, 200)
@@ -84,7 +84,7 @@ def test_beyond_condition_1e7_the_error_grows_with_the_condition_only(d, conditi
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_condition_of_1e12_from_column_scales_alone_is_no_problem(covariance_type, seed):
-    """Correlated columns whose sds differ by 1e6 keep nine digits."""
+    """Correlated columns whose sds differ by a factor of 1e6 keep nine digits."""
     rng = np.random.default_rng(seed)
     d = 6
     scale = rng.permutation(np.logspace(-6, 0, d))
@@ -101,7 +101,7 @@ def test_a_condition_of_1e12_from_column_scales_alone_is_no_problem(covariance_t
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [1, 30, 300])
 def test_rows_a_million_sd_away_have_finite_and_right_densities(covariance_type, d):
-    """Far tails neither overflow nor lose the posterior."""
+    """Far rows neither overflow nor lose their posterior."""
     rng = np.random.default_rng(d)
     mixture = random_mixture(rng, covariance_type, 2, d)
     X = 1e6 * rng.choice([-1.0, 1.0], size=(d, 5))
@@ -141,7 +141,7 @@ def test_two_thousand_columns_have_finite_and_right_densities(covariance_type, d
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
-    """One mixture may evaluate some components centred and others expanded."""
+    """One mixture has components in centred form and in expanded form."""
     rng = np.random.default_rng(8)
     full = np.array([variance * random_covariance(rng, 3) for variance in (1.0, 1e-14, 1.0, 1e-12)])
     means = rng.normal(size=(4, 3))
@@ -164,7 +164,7 @@ def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
 def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(
     covariance_type, loss, is_centred, monkeypatch
 ):
-    """The rule is ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > EXPANDED_ERROR, however Σ is turned."""
+    """The rule ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > EXPANDED_ERROR holds for any rotation of Σ."""
     expand_whatever_it_costs(monkeypatch)
     rng = np.random.default_rng(3)
     d, distance = 5, 30.0
@@ -186,7 +186,7 @@ def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(
     ("loss", "is_centred"), [(0.9 * EXPANDED_ERROR, False), (1.1 * EXPANDED_ERROR, True)]
 )
 def test_a_component_at_the_origin_is_centred_for_its_own_breadth(covariance_type, loss, is_centred):
-    """Where μ = 0, the trace alone decides: rows of a long thin cluster lie far from its mean."""
+    """With μ = 0 the trace decides: rows of a long thin cluster are far from its mean."""
     full = np.diag([0.5 * EPS / loss, 1.0])
     mixture = Mixture(np.ones(1), np.zeros((1, 2)), in_shape_of(covariance_type, full[None]), covariance_type)
 
@@ -194,7 +194,7 @@ def test_a_component_at_the_origin_is_centred_for_its_own_breadth(covariance_typ
 
 
 def test_one_far_mean_makes_all_tied_components_centred():
-    """What tied components share decides for all of them together."""
+    """Tied components share their covariance, and so their form."""
     means = np.array([[0.0, 0.0], [5000.0, 0.0]])
     mixture = Mixture(np.full(2, 0.5), means, np.eye(2), "tied")
 
@@ -203,7 +203,7 @@ def test_one_far_mean_makes_all_tied_components_centred():
 
 @pytest.mark.parametrize(("d", "K"), [(64, 16), (150, 60), (300, 60)])
 def test_wide_blocks_are_expanded_a_group_at_a_time(d, K):
-    """φ of a whole tile never exists: what a thread works in stays within some megabytes."""
+    """φ of a whole tile never exists: a thread's arrays take a few megabytes."""
     mixture = Mixture(np.full(K, 1 / K), np.zeros((K, d)), np.broadcast_to(np.eye(d), (K, d, d)), "full")
 
     ready = Kernel(mixture)
@@ -215,7 +215,7 @@ def test_wide_blocks_are_expanded_a_group_at_a_time(d, K):
 
 
 def test_groups_together_say_what_the_reference_says():
-    """Log densities and statistics of rows whose features are expanded in many groups, twice."""
+    """Log densities and statistics of rows with many groups of features, in two passes."""
     rng = np.random.default_rng(8)
     mixture = random_mixture(rng, "full", 24, 150)
     X = random_rows(rng, mixture, 70)
@@ -236,7 +236,7 @@ def test_groups_together_say_what_the_reference_says():
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
-    """All lengths are powers of two within a chunk of 65,536 rows; what is wider has shorter tiles."""
+    """All lengths are powers of two within 65,536 rows; wider rows have shorter tiles."""
     layouts = [choose_layout(covariance_type, d, K) for d in (1, 8, 64, 300) for K in (1, 16, 1000)]
 
     for layout in layouts:
@@ -250,7 +250,7 @@ def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_type):
-    """Its log weight is −∞, yet every output stays finite and the others are as if it were not there."""
+    """Its log weight is −∞; all outputs are finite, and the others are the same as without it."""
     rng = np.random.default_rng(4)
     mixture = random_mixture(rng, covariance_type, 3, 2)
     weights = np.array([0.5, 0.0, 0.5])
@@ -269,7 +269,7 @@ def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_distances_are_exact_next_to_a_mean(covariance_type):
-    """Mahalanobis distances keep their digits even where they are 1e-9 sd."""
+    """Mahalanobis distances keep their digits even at 1e-9 sd."""
     rng = np.random.default_rng(6)
     mixture = random_mixture(rng, covariance_type, 3, 4)
     X = np.concatenate([mixture.means.T + 1e-9, mixture.means.T, random_rows(rng, mixture, 20)], axis=1)
@@ -294,7 +294,7 @@ def test_distances_are_exact_next_to_a_mean(covariance_type):
     ],
 )
 def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, n_unsafe, expected):
-    """By type, d, K and how many must be centred anyway; a stream decides as a table does."""
+    """Type, d, K and the number of unsafe components decide, so streams and tables agree."""
     assert prefers_centred(covariance_type, d, K, n_unsafe) == expected
     if n_unsafe == 0:
         mixture = random_mixture(np.random.default_rng(7), covariance_type, K, d)
@@ -304,7 +304,7 @@ def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, 
 @pytest.mark.parametrize("variance", [1e-78, 1e-70, 1e82, 1e120])
 @pytest.mark.parametrize("covariance_type", ["full", "tied"])
 def test_the_rule_holds_where_squares_of_precisions_leave_the_doubles(covariance_type, variance):
-    """A mean 3e7 sd out is centred and right, however small or large its variances are."""
+    """A mean 3e7 sd away is centred and right, for any scale of its variances."""
     correlation = np.array([[1.0, 0.5], [0.5, 1.0]])
     sd = np.sqrt(variance)
     mean = sd * np.array([3e7, -2e7])
@@ -319,7 +319,7 @@ def test_the_rule_holds_where_squares_of_precisions_leave_the_doubles(covariance
 
 
 def test_the_arrays_of_a_workspace_go_with_it():
-    """At once, not when the collector of cycles comes by: they are the largest there are beside the table."""
+    """They are freed at once, without the collector of cycles: only the table is larger."""
     ready = Kernel(random_mixture(np.random.default_rng(10), "full", 3, 4))
     work = workspace_of(ready)
     ready.expectation(Rows(np.zeros((4, 10))), work)
@@ -332,7 +332,7 @@ def test_the_arrays_of_a_workspace_go_with_it():
 
 @pytest.mark.parametrize("scale", [1e-80, 1.0, 1e80])
 def test_sharpness_is_told_to_a_few_percent_at_any_scale(scale):
-    """The largest eigenvalue of diag(1, 4)·scale² lies above 3.9·scale², and not above 4.1·scale²."""
+    """The largest eigenvalue of diag(1, 4)·scale² is above 3.9·scale² and not above 4.1·scale²."""
     factors = scale * np.array([[[1.0, 0.0], [0.0, 2.0]]])
 
     found = [constants._sharper_than(factors, np.array([limit * scale**2]))[0] for limit in (3.9, 4.1)]
@@ -341,5 +341,5 @@ def test_sharpness_is_told_to_a_few_percent_at_any_scale(scale):
 
 
 def test_a_component_whose_precision_leaves_the_doubles_is_sharp():
-    """Its squares are infinite, which is more than any limit."""
+    """Its squares are infinite, which exceeds any limit."""
     assert constants._sharper_than(1e170 * np.eye(2)[None], np.array([1e300])).tolist() == [True]

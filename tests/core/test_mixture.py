@@ -1,4 +1,4 @@
-"""The value that everything passes around, its natural parameters, and the covariances that are none."""
+"""The mixture, its natural parameters, and covariances that are not positive definite."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_mixture_is_refused(case):
-    """Each in turn is a ValueError."""
+    """Each case raises a ValueError."""
     valid = {
         "weights": [0.5, 0.5],
         "means": [[0.0, 0.0], [1.0, 1.0]],
@@ -44,7 +44,7 @@ def test_what_is_no_mixture_is_refused(case):
 
 
 def test_a_mixture_never_changes():
-    """Not by its own arrays, not by those it was made of."""
+    """Neither through its arrays nor through those that it was made from."""
     means = np.zeros((1, 2))
     mixture = Mixture(np.ones(1), means, np.ones(1), "spherical")
 
@@ -56,7 +56,7 @@ def test_a_mixture_never_changes():
 
 
 def test_a_read_only_array_that_is_no_view_is_kept_without_a_copy():
-    """A read-only view is copied: what it is a view of may change."""
+    """A read-only view is copied, because its base may change."""
     frozen, means = np.ones(1), np.zeros((1, 2))
     frozen.setflags(write=False)
     view = means.view()
@@ -81,14 +81,14 @@ def test_free_parameters_are_counted(covariance_type, expected):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("d", [1, 2, 5, 6])
 def test_a_block_expands_to_the_features_that_its_length_announces(covariance_type, d):
-    """1, z, and the products the type keeps, each pair of columns once."""
+    """1, z, and the products of the type, each pair of columns once."""
     X = np.random.default_rng(d).normal(size=(d, 4))
     out = np.full((1, family.expanded_length(covariance_type, d), 4), np.nan)
 
     family.expand(X[None], covariance_type, out)
     if covariance_type == "full":
         shifted = family.shifted(np.concatenate([X, X[: d // 2]])[None], d)
-        family.expand_products(shifted, 0, family.n_shifts(d), out[:, 1 + d :])
+        family.expand_products(shifted, 0, d // 2 + 1, out[:, 1 + d :])
 
     i, j = family.pairs(d)
     assert {frozenset(pair) for pair in zip(i, j, strict=True)} == {
@@ -120,7 +120,7 @@ def test_the_factors_turn_the_covariances_into_the_identity(covariance_type):
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("variance", [0.0, -1e-12, 1e-81, 1e-310])
 def test_a_flat_component_is_named_with_its_column(covariance_type, variance):
-    """The second of two components, flat in the last column."""
+    """The second of two components is flat in the last column."""
     mixture = plain(covariance_type)
     covariances = mixture.covariances.copy()
     flat = {"full": (1, 2, 2), "tied": (2, 2), "diag": (1, 2), "spherical": (1,)}[covariance_type]
@@ -137,7 +137,7 @@ def test_a_flat_component_is_named_with_its_column(covariance_type, variance):
 
 
 def test_columns_that_depend_on_each_other_are_both_named():
-    """Perfect correlation of the first and the last column, rounded to the wrong side."""
+    """The first and the last column are perfectly correlated, up to rounding."""
     covariance = np.array([[1.0, 0.0, 1.0 + 1e-9], [0.0, 1.0, 0.0], [1.0 + 1e-9, 0.0, 1.0]])
     mixture = Mixture(np.ones(1), np.zeros((1, 3)), covariance[None], "full")
 
@@ -148,7 +148,7 @@ def test_columns_that_depend_on_each_other_are_both_named():
 
 
 def test_a_covariance_that_is_small_but_round_is_not_blamed():
-    """Where one component is tiny and another flat, the flat one is named."""
+    """If one component is tiny and another is flat, the error names the flat one."""
     covariances = np.array([1e-70 * np.eye(2), np.diag([1.0, -1e-17])])
     mixture = Mixture(np.full(2, 0.5), np.zeros((2, 2)), covariances, "full")
 

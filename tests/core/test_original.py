@@ -78,7 +78,7 @@ def test_parameters_are_those_of_the_original(original, name, steps, begin, cova
 
 @pytest.mark.parametrize(("name", "steps", "begin", "covariance_type"), CASES)
 def test_assignments_and_distances_are_those_of_the_original(original, name, steps, begin, covariance_type):
-    """As many rows per component, and the same sum of Mahalanobis distances to 1e-4."""
+    """The same counts per component, and the same sum of Mahalanobis distances to 1e-4."""
     mixture = original.after(steps, GOLDEN[begin], covariance_type).mixture
 
     assignment, distance_sum = original.infer(mixture, original.X)

@@ -1,4 +1,4 @@
-"""What predict writes: every quantity against the slow reference."""
+"""Each quantity that predict writes, against the slow reference."""
 
 import numpy as np
 import pytest
@@ -48,14 +48,14 @@ def test_every_quantity_is_what_its_definition_says(covariance_type, d):
 
 @pytest.mark.parametrize("wanted", [(), ("assignment",), ("distance",), ("entropy", "probabilities")])
 def test_only_what_is_wanted_comes_back(wanted):
-    """And no more."""
+    """Other quantities are absent."""
     mixture = random_mixture(np.random.default_rng(1), "full", 3, 2)
 
     assert tuple(evaluate(mixture, np.zeros((2, 5)), wanted)) == wanted
 
 
 def test_the_first_of_equals_is_assigned():
-    """A row between two equal components goes to the lower id, with probability one half."""
+    """A row between two equal components goes to the lower number, with probability one half."""
     mixture = Mixture(np.full(2, 0.5), np.array([[1.0], [-1.0]]), np.ones(2), "spherical")
 
     found = evaluate(mixture, np.array([[0.0]]))
@@ -67,7 +67,7 @@ def test_the_first_of_equals_is_assigned():
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_certain_rows_and_empty_components_give_finite_numbers(covariance_type):
-    """0 ln 0 is 0; a component of weight 0 has distances all the same; far rows underflow to certainty."""
+    """0 ln 0 is 0; a component of weight 0 has distances; far rows underflow to certainty."""
     mixture = random_mixture(np.random.default_rng(2), covariance_type, 2, 2)
     mixture = Mixture(np.array([1.0, 0.0]), mixture.means, mixture.covariances, covariance_type)
 

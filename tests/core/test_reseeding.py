@@ -1,4 +1,4 @@
-"""Starved components are moved to rows that are explained badly: rarely, and the same way each time."""
+"""Starved components move to rows that the mixture explains badly: rarely, and reproducibly."""
 
 from itertools import islice
 
@@ -23,7 +23,7 @@ def rows():
 
 
 def starving(covariance_type="full", far=1e3):
-    """Return two components that share the rows, and one that none is near to."""
+    """Return two components that share the rows, and one that is near to none."""
     means = np.array([[0.0, 0.0], [5.0, 2.0], [far, far]])
     covariances = np.ones(covariances_shape(covariance_type, 3, 2))
     if covariance_type in ("full", "tied"):
@@ -40,7 +40,7 @@ def steps_of(rows, mixture, told, accelerated=False, **before):
 @pytest.mark.parametrize("accelerated", [False, True])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_component_without_rows_finds_the_cluster_that_has_no_component(rows, covariance_type, accelerated):
-    """It is moved at the first step, told of once, and all three clusters end with a component each."""
+    """It moves at the first step, with one notice, and each of the three clusters ends with a component."""
     told = []
 
     last = next(islice(steps_of(rows, starving(covariance_type), told, accelerated), 60, None))
@@ -52,7 +52,7 @@ def test_a_component_without_rows_finds_the_cluster_that_has_no_component(rows, 
 
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_a_component_that_starves_again_and_again_is_moved_three_times(accelerated):
-    """Tables of two distinct rows have no use for a third component."""
+    """A table of two distinct rows cannot use a third component."""
     rows = OneTable([[np.repeat([[0.0, 1.0], [0.0, 5.0]], 100, axis=1)]])
     told = []
 
@@ -65,7 +65,7 @@ def test_a_component_that_starves_again_and_again_is_moved_three_times(accelerat
 
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_runs_that_are_split_around_the_move_end_with_the_same_bytes(rows, accelerated):
-    """What counts for the life of the model is in the memory of a step."""
+    """The memory of a step holds the number of re-seedings."""
     whole = list(islice(steps_of(rows, starving(), [], accelerated), 8))
 
     for stop in range(7):
@@ -85,7 +85,7 @@ def test_a_component_needs_as_many_rows_as_its_covariance(covariance_type, expec
 
 
 def test_nothing_is_moved_where_the_table_is_too_small_for_all():
-    """Three components of two columns want nine rows."""
+    """Three components of two columns need nine rows."""
     few = OneTable([[np.random.default_rng(2).normal(size=(2, 8))]])
     told = []
 
@@ -95,7 +95,7 @@ def test_nothing_is_moved_where_the_table_is_too_small_for_all():
 
 
 def test_likelihoods_before_a_move_are_forgotten(rows):
-    """They are of another mixture: no triple may span it."""
+    """They are of another mixture, so they must not judge convergence."""
     steps = list(islice(steps_of(rows, starving(), []), 3))
 
     assert [len(step.likelihoods) for step in steps] == [1, 1, 2]

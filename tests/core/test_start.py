@@ -55,7 +55,7 @@ def test_the_seed_decides_a_start_to_the_last_bit(rows, kind, covariance_type):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_random_start_stands_on_distinct_rows_with_the_tables_covariance(rows, covariance_type):
-    """Means are rows; weights are equal; covariances are unbiased, plus the regularisation."""
+    """Means are rows, weights are equal, and covariances are unbiased plus the regularisation."""
     found = draw(rows, "random", covariance_type, 5, 0.5, 2)
 
     table = rows.all_rows()
@@ -91,7 +91,7 @@ def test_a_table_of_one_row_has_covariance_zero_not_nan():
 
 
 def test_distinct_rows_looks_past_duplicates():
-    """Three values among a thousand rows are all found, and found once."""
+    """Three distinct values among a thousand rows are all found, each once."""
     table = [[0.0, 0.0]] * 998 + [[1.0, 0.0], [2.0, 0.0]]
 
     found = start.distinct_rows(rows_of(table).table, 3, np.random.default_rng(3))
@@ -100,7 +100,7 @@ def test_distinct_rows_looks_past_duplicates():
 
 
 def test_fewer_distinct_rows_than_components_are_repeated_in_turn():
-    """Two values for five components: each comes at least twice."""
+    """Two values for five components: each appears at least twice."""
     found = start.distinct_rows(rows_of([[0.0], [1.0]] * 50).table, 5, np.random.default_rng(4))
 
     assert sorted(np.unique(found[:, 0], return_counts=True)[1].tolist()) == [2, 3]
@@ -117,7 +117,7 @@ def test_minus_zero_is_not_another_row():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_seeds_of_kmeans_plus_plus_avoid_rows_that_are_taken(seed):
-    """With as many distinct rows as seeds, every one of them is drawn."""
+    """With as many distinct rows as seeds, every row is drawn."""
     table = np.repeat(np.array([[0.0, 0.0], [1e-3, 0.0], [5.0, 5.0], [-3.0, 1.0]]), 25, axis=0)
 
     rows = rows_of(table)
@@ -194,7 +194,7 @@ def test_the_objective_of_lloyd_never_rises(seed, n_components):
 
 
 def test_a_centre_that_no_row_is_nearest_to_stays():
-    """Lloyd neither moves it nor turns it into NaN."""
+    """Lloyd neither moves it nor makes it NaN."""
     rows = rows_of([[0.0], [1.0], [2.0]])
 
     found = start.lloyd(rows.engine, rows.table, np.array([[1.0], [500.0]]))
@@ -203,7 +203,7 @@ def test_a_centre_that_no_row_is_nearest_to_stays():
 
 
 def test_canonical_order_is_by_weight_then_by_means():
-    """Heavier first; at equal weights, smaller means first; covariances go along."""
+    """Greater weights first, then smaller means; covariances follow."""
     mixture = Mixture(
         np.array([0.2, 0.3, 0.2, 0.3]),
         np.array([[1.0, 5.0], [2.0, 0.0], [1.0, 4.0], [-2.0, 9.0]]),
@@ -230,7 +230,7 @@ def test_canonical_order_leaves_a_tied_covariance_alone():
 
 
 def test_best_of_returns_the_start_that_becomes_most_likely(rows):
-    """A start that is stuck on a local optimum loses, wherever it stands in the list."""
+    """A start that is stuck in a local optimum loses, at any place in the list."""
     starts = starts_of(rows, "full", 4, 1e-6)
     good = draw(rows, "kmeans", "full", 4, 1e-6, 7)
     stuck = starts.around_means(np.zeros((4, 3)))  # equal components never part
@@ -250,7 +250,7 @@ def test_best_of_nothing_is_refused(rows):
 
 
 def test_auto_takes_turns_and_the_other_kinds_repeat():
-    """As many kinds as starts."""
+    """There are as many kinds as starts."""
     assert start.kinds_of("auto", 5) == ("kmeans", "kmeans++", "kmeans", "kmeans++", "kmeans")
     assert start.kinds_of("random", 2) == ("random", "random")
 

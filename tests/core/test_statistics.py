@@ -1,4 +1,4 @@
-"""Statistics add, shift and scale as the sums they stand for."""
+"""Statistics add, shift and scale like the sums over rows that they hold."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_statistics_of_parts_with_different_references_add_up_to_those_of_the_wh
 @given(seed=seeds, covariance_type=covariance_types)
 @settings(max_examples=30, deadline=None)
 def test_addition_is_associative_to_rounding(seed, covariance_type):
-    """However three parts are bracketed, their sum is the same."""
+    """The sum of three parts does not depend on the order of the additions."""
     a, b, c = (brute_force(*draw([seed, i], covariance_type)[:3], covariance_type) for i in range(3))
 
     assert_same((a + b) + c, a + (b + c))
@@ -86,7 +86,7 @@ def test_addition_is_associative_to_rounding(seed, covariance_type):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_empty_statistics_are_neutral_on_both_sides_to_the_last_bit(covariance_type):
-    """Adding nothing keeps reference and digits, even of a cluster of sd 1e-8 far from the origin."""
+    """Adding them keeps reference and digits, even for a cluster of sd 1e-8 far from the origin."""
     X, resp, _, _ = draw(1, covariance_type)
     tight = brute_force(1e-8 * X + 1.0, resp, np.ones((3, 2)), covariance_type)
     empty = Statistics.empty(covariance_type, 3, 2)
@@ -97,7 +97,7 @@ def test_empty_statistics_are_neutral_on_both_sides_to_the_last_bit(covariance_t
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_component_without_mass_takes_its_reference_from_the_other_side(covariance_type):
-    """Only the components that have rows on the left keep the reference of the left."""
+    """Components with rows on the left keep the reference of the left."""
     X, resp, reference, _ = draw(2, covariance_type)
     resp[0] = 0.0
     left = brute_force(X, resp, np.zeros((3, 2)), covariance_type)
@@ -110,7 +110,7 @@ def test_a_component_without_mass_takes_its_reference_from_the_other_side(covari
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_scaled_statistics_are_those_of_rows_with_scaled_weights(covariance_type):
-    """Decay multiplies every sum and leaves the number of rows and the reference alone."""
+    """Decay multiplies every sum, but not the number of rows or the reference."""
     X, resp, reference, _ = draw(3, covariance_type)
     statistics = brute_force(X, resp, reference, covariance_type)
 

@@ -1,4 +1,4 @@
-"""Steps after batches: what the formula says, row by row, and the same bytes however a run is cut."""
+"""Stepwise EM follows its formula, row by row, with the same bytes wherever a run is stopped."""
 
 from itertools import islice
 
@@ -59,7 +59,7 @@ def test_steps_are_those_of_the_definition(rows, mixture, batch_rows):
 
 @KINDS
 def test_a_step_is_yielded_after_every_pass_with_its_own_likelihood(rows, mixture):
-    """That of a full E; three of them tell of convergence."""
+    """The likelihood is that of a full E-step; three of them judge convergence."""
     steps = list(islice(steps_of(rows, mixture, 30), 4))
 
     assert [step.number for step in steps] == [0, 4, 8, 12]
@@ -71,7 +71,7 @@ def test_a_step_is_yielded_after_every_pass_with_its_own_likelihood(rows, mixtur
 @KINDS
 @pytest.mark.parametrize("cut", [4, 6, 7])
 def test_a_run_that_is_cut_anywhere_ends_with_the_same_bytes(rows, mixture, cut):
-    """At the end of a pass or within one: the memory of a step says where to continue."""
+    """At the end of a pass or within it, the memory of a step is enough to continue."""
     whole = next(step for step in steps_of(rows, mixture, 30, last_step=16) if step.number == 16)
 
     part = next(step for step in steps_of(rows, mixture, 30, last_step=cut) if step.number == cut)
@@ -88,7 +88,7 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_bytes(rows, mixture, cut)
 
 @KINDS
 def test_a_memory_of_another_shape_is_not_used(rows, mixture):
-    """A run begins with the statistics of the whole table then."""
+    """The run begins with the statistics of the whole table instead."""
     other = random_mixture(np.random.default_rng(3), mixture.covariance_type, 5, 2)
     odd = next(steps_of(rows, other, 30)).memory
     assert isinstance(odd.stepwise, Batches)
@@ -102,7 +102,7 @@ def test_a_memory_of_another_shape_is_not_used(rows, mixture):
 
 @KINDS
 def test_batches_go_round_the_table(rows, mixture):
-    """Over the seams of chunks and operands, and from the last row to the first, once or more."""
+    """Batches cross the borders of chunks and operands, and continue at the first row after the last."""
     X = rows.all_rows().T
 
     found = rows.engine.expectation(rows.table.part(85, 140), mixture).statistics

@@ -1,4 +1,4 @@
-"""Standard units: measured without cancellation, refused where doubles end, and equivariant."""
+"""Standard units: measured without cancellation, refused on overflow, and equivariant."""
 
 from fractions import Fraction
 from itertools import islice
@@ -44,7 +44,7 @@ def measured(values, cuts=()):
 @given(values=columns, cuts=st.lists(st.integers(0, 30), max_size=4))
 @settings(max_examples=150, deadline=None)
 def test_mean_and_sd_of_any_blocks_are_those_of_exact_fractions(values, cuts):
-    """However a column is cut, centre and scale agree with exact arithmetic to 1e-12 of its range."""
+    """For any blocks, centre and scale agree with exact arithmetic to 1e-12 of the range."""
     mean, sd = exact_mean_and_sd(values)
 
     found = measured(values, cuts).units(common=False)
@@ -60,7 +60,7 @@ def test_mean_and_sd_of_any_blocks_are_those_of_exact_fractions(values, cuts):
 
 
 def test_one_pass_at_an_offset_of_1e15_keeps_every_digit():
-    """Values 1e15 + {0, 1, 2} have sd √(2/3), where E[x²] − mean² would have none."""
+    """Values 1e15 + {0, 1, 2} have sd √(2/3), though E[x²] − mean² would lose all digits."""
     found = measured([1e15, 1e15 + 1, 1e15 + 2]).units(common=False)
 
     assert found.center[0] == 1e15 + 1
@@ -70,7 +70,7 @@ def test_one_pass_at_an_offset_of_1e15_keeps_every_digit():
 @given(values=st.lists(finite, min_size=2, max_size=20), cut=st.integers(1, 19))
 @settings(max_examples=60, deadline=None)
 def test_merging_is_commutative_to_rounding(values, cut):
-    """Which part comes first does not matter."""
+    """The order of the parts does not matter."""
     X = np.array(values)[None]
     cut = min(cut, X.shape[1] - 1)
     a, b = units.Spread.of(Rows(X[:, :cut])), units.Spread.of(Rows(X[:, cut:]))
@@ -85,7 +85,7 @@ def test_merging_is_commutative_to_rounding(values, cut):
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e300, 1e-300, 3.7e15])
 @pytest.mark.parametrize("cuts", [(), (1, 2), (3,)])
 def test_a_constant_column_has_its_value_as_centre_and_scale_exactly_one(value, cuts):
-    """Standardised, it is exactly 0, in however many blocks it comes."""
+    """Standardised it is exactly 0, in any number of blocks."""
     spread = measured([value] * 7, cuts)
     found = spread.units(common=False)
 
@@ -95,7 +95,7 @@ def test_a_constant_column_has_its_value_as_centre_and_scale_exactly_one(value, 
 
 
 def test_columns_constant_within_blocks_but_not_between_are_not_constant():
-    """Two blocks of one value each still have a spread."""
+    """Two blocks, each of one value, have a spread."""
     spread = measured([1.0, 1.0, 3.0, 3.0], (2,))
 
     assert spread.is_constant.tolist() == [False]
@@ -115,7 +115,7 @@ EXTREME = {
 @pytest.mark.parametrize("cuts", [(), (1,), (1, 2)])
 @pytest.mark.parametrize("case", EXTREME)
 def test_a_column_that_leaves_the_doubles_is_found(case, cuts):
-    """Neither overflow nor underflow hides it, and neither warns."""
+    """Overflow and underflow are both found, without a warning."""
     ordinary = [[1.0, 2.0, 4.0]] * 3
     X = np.array([*ordinary[:2], EXTREME[case], *ordinary[2:]])
 
@@ -126,7 +126,7 @@ def test_a_column_that_leaves_the_doubles_is_found(case, cuts):
 
 @pytest.mark.parametrize("common", [False, True])
 def test_a_spread_below_the_smallest_double_is_no_constant(common):
-    """Its sd rounds to 0, which is no scale to divide by; a constant column beside it has scale 1."""
+    """Its sd rounds to 0, which cannot be a scale; a constant column has scale 1."""
     found = units.measure([Rows(np.array([[7.0, 7.0], [-1e-323, -5e-324]]))]).units(common=common)
 
     assert found.scale.tolist() == ([0.0, 0.0] if common else [1.0, 0.0])
@@ -138,7 +138,7 @@ def test_a_spread_below_the_smallest_double_is_no_constant(common):
     [([1e99, 1e99], 1.0, None), ([1.0, 1e101], 1e-9, 1), ([1e4, 1e2], 1e147, 0), ([np.nan, 1.0], 1.0, 0)],
 )
 def test_what_is_too_far_to_be_squared_is_found(distances, scale, expected):
-    """By standard deviations and by the table's units, whichever leaves the doubles first."""
+    """In standard deviations or in the table's units, whichever overflows first."""
     found = units.find_far_column(np.array(distances), units.Units(np.zeros(2), np.full(2, scale)))
 
     assert found == expected
@@ -155,13 +155,13 @@ def test_what_is_too_far_to_be_squared_is_found(distances, scale, expected):
     ],
 )
 def test_a_variance_that_no_row_can_be_told_in_is_found(covariance_type, covariances, expected):
-    """Squares of distances in such a component's sd would leave the doubles."""
+    """Squared distances over such a variance would overflow."""
     assert units.find_extreme_variance(np.array(covariances), covariance_type) == expected
 
 
 @pytest.mark.parametrize("exponent", [-149, 149])
 def test_scales_within_150_orders_of_magnitude_are_accepted(exponent):
-    """10^±149 is as good as 1."""
+    """10^±149 is accepted like 1."""
     found = measured([0.0, 10.0**exponent, 2 * 10.0**exponent]).units(common=False)
 
     assert units.find_extreme_column(found) is None
@@ -177,7 +177,7 @@ def test_a_huge_column_spoils_the_common_scale_and_is_found(case):
 
 
 def test_the_common_scale_is_the_root_of_the_mean_variance():
-    """All columns get it, constant ones too."""
+    """All columns get it, constant columns too."""
     X = np.array([[0.0, 2.0], [0.0, 4.0], [5.0, 5.0]])
 
     found = units.measure([Rows(X)]).units(common=True)
@@ -187,7 +187,7 @@ def test_the_common_scale_is_the_root_of_the_mean_variance():
 
 
 def test_a_table_of_constants_has_common_scale_one():
-    """There is no variance to take the root of."""
+    """The mean variance is 0."""
     found = units.measure([Rows(np.array([[3.0, 3.0], [1.0, 1.0]]))]).units(common=True)
 
     assert found.scale.tolist() == [1.0, 1.0]
@@ -195,7 +195,7 @@ def test_a_table_of_constants_has_common_scale_one():
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_there_and_back_is_the_same_mixture(covariance_type):
-    """to_table undoes to_standard, and densities differ by the Jacobian alone."""
+    """to_table inverts to_standard, and densities differ by the Jacobian alone."""
     rng = np.random.default_rng(1)
     mixture = random_mixture(rng, covariance_type, 3, 2)
     common = units.uses_common_scale(covariance_type)
@@ -211,7 +211,7 @@ def test_there_and_back_is_the_same_mixture(covariance_type):
 
 
 def labels_and_likelihood(X, covariance_type):
-    """Return both in the table's units, after twenty steps from k-means."""
+    """Return labels and the likelihood in the table's units, after twenty steps from k-means."""
     u = units.measure([Rows(X)]).units(common=units.uses_common_scale(covariance_type))
     Z = u.standardise(X.copy())
     rows = OneTable([[Z]])
@@ -233,7 +233,7 @@ def three_clusters():
 @pytest.mark.parametrize("factor", [1e5, 1e-5])
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_multiplying_a_column_changes_neither_labels_nor_likelihood(three_clusters, covariance_type, factor):
-    """For spherical, the whole table; the likelihood moves by the Jacobian."""
+    """For spherical, the whole table; the likelihood changes by the Jacobian."""
     factors = np.full(2, factor) if covariance_type == "spherical" else np.array([1.0, factor])
 
     labels, likelihood = labels_and_likelihood(three_clusters, covariance_type)
@@ -245,7 +245,7 @@ def test_multiplying_a_column_changes_neither_labels_nor_likelihood(three_cluste
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_adding_ten_million_changes_neither_labels_nor_likelihood(three_clusters, covariance_type):
-    """Beyond what the addition itself rounds off: 1e-9 of a row."""
+    """Up to the rounding error of the addition, 1e-9 of a row."""
     labels, likelihood = labels_and_likelihood(three_clusters, covariance_type)
     moved_labels, moved = labels_and_likelihood(three_clusters + np.array([[0.0], [1e7]]), covariance_type)
 

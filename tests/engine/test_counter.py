@@ -1,4 +1,4 @@
-"""Numbers that processes take: each once, and none of a pass that is over."""
+"""Processes take each number of a pass once, and no number of a pass that is over."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ from gmmcli.engine.processes.counter import Counter
 
 
 def take_all(counter, of_pass, end, writer):
-    """Be a process that takes what it can, and says what."""
+    """Take numbers until none is left, and write them to a pipe; run in a child."""
     try:
         with os.fdopen(writer, "wb") as file:
             file.write(np.array([*iter(lambda: counter.take(of_pass, end), None)]).tobytes())
@@ -18,7 +18,7 @@ def take_all(counter, of_pass, end, writer):
 
 
 def test_processes_take_every_number_once():
-    """Several at a time, and none beyond the end."""
+    """Several processes take numbers at a time, none beyond the end."""
     counter, n_processes, end = Counter(), 4, 500_000
     pipes, pids = [os.pipe() for _ in range(n_processes)], []
     begin = multiprocessing.get_context("fork").Event()
@@ -43,7 +43,7 @@ def test_processes_take_every_number_once():
 
 
 def test_a_process_that_is_late_keeps_a_number_of_a_later_pass_until_it_is_there():
-    """None is lost, and none is taken for one of a pass that is over."""
+    """No number is lost, and none counts for a pass that is over."""
     late, others = Counter(), Counter()
     os.dup2(others.descriptor, late.descriptor)  # as after a fork
     others.start(1)

@@ -1,4 +1,4 @@
-"""Worker processes: they leave nothing behind, and keep nothing of the parent's."""
+"""Worker processes leave nothing behind, and keep nothing of the parent's."""
 
 import dataclasses
 import fcntl
@@ -20,7 +20,7 @@ from gmmcli.engine.processes.crew import Crew
 from gmmcli.errors import CovarianceNotPositive
 
 pytestmark = [
-    pytest.mark.skipif(not process.can_fork(), reason="no workers without fork"),
+    pytest.mark.skipif(not process.CAN_FORK, reason="no workers without fork"),
     pytest.mark.usefixtures("every_pass_is_handed_out"),
 ]
 
@@ -37,7 +37,7 @@ def test_workers_stay_between_passes_and_end_with_the_engine(engine, mixture):
 
 
 def test_workers_that_have_ended_are_reaped_when_the_next_ones_are_made(engine, mixture):
-    """The end of a process is not waited for; sooner or later the system may forget it."""
+    """The parent does not wait for their end, but collects their status later."""
     engine.expectation(mixture)
     first = pids_of(engine)
     engine.close()
@@ -49,7 +49,7 @@ def test_workers_that_have_ended_are_reaped_when_the_next_ones_are_made(engine, 
 
 
 def test_an_engine_that_is_forgotten_takes_its_workers_along(mixture):
-    """Without a call of close: when the object goes, they go."""
+    """Without a call of close: they end when the object is freed."""
     X = random_rows(np.random.default_rng(2), mixture, 50_000)
     engine = OneTable([[X]], 2)
     engine.expectation(mixture)
@@ -61,7 +61,7 @@ def test_an_engine_that_is_forgotten_takes_its_workers_along(mixture):
 
 
 def test_a_mixture_with_more_components_gets_new_workers_with_room_for_its_sums(engine, mixture):
-    """What a block's sums need is set aside before the fork."""
+    """The memory for sums is allocated before the fork."""
     engine.expectation(mixture)
     before = pids_of(engine)
     larger = random_mixture(np.random.default_rng(3), "full", 9, 4)
@@ -74,7 +74,7 @@ def test_a_mixture_with_more_components_gets_new_workers_with_room_for_its_sums(
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_workers_leave_signals_to_the_parent(engine, mixture, signum):
-    """Ctrl-C reaches the whole group of processes; the parent alone decides what it means."""
+    """Ctrl-C reaches all processes of the group; only the parent handles it."""
     expected = engine.expectation(mixture).statistics
     for pid in pids_of(engine):
         os.kill(pid, signum)
@@ -85,7 +85,7 @@ def test_workers_leave_signals_to_the_parent(engine, mixture, signum):
 
 
 def test_a_system_without_processes_to_give_is_served_by_this_one(engine, mixture, monkeypatch):
-    """Where fork fails the pass is made all the same, to the same bytes."""
+    """If fork fails, this process makes the pass, with the same bytes."""
     expected = engine.expectation(mixture).statistics
     engine.close()
 
@@ -98,7 +98,7 @@ def test_a_system_without_processes_to_give_is_served_by_this_one(engine, mixtur
 
 
 def interrupt_at(moment):
-    """Raise where Python might call the handler of a signal while a worker is started: at one moment."""
+    """Raise at one moment where Python may call a signal handler while a worker is started."""
     parent, code, passed = os.getpid(), Crew._start.__code__, 0
 
     def look(frame, event, _):
@@ -115,7 +115,7 @@ def interrupt_at(moment):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets that nobody had yet
 def test_a_signal_at_any_moment_of_the_fork_leaves_no_worker_and_none_blocked(engine, mixture, monkeypatch):
-    """Ctrl-C in a program that goes on after it, where a thread lets signals in that this one has blocked."""
+    """Ctrl-C in a program that continues, while a thread lets in signals that this thread blocks."""
     before, pids, fork = signal.pthread_sigmask(signal.SIG_BLOCK, ()), [], os.fork
 
     def fork_and_note():
@@ -141,7 +141,7 @@ def test_a_signal_at_any_moment_of_the_fork_leaves_no_worker_and_none_blocked(en
 
 
 def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_path):
-    """A lock taken before the fork is free as soon as the parent lets go of it."""
+    """A lock taken before the fork is free as soon as the parent releases it."""
     with (tmp_path / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         engine.expectation(mixture)
@@ -154,7 +154,7 @@ def test_workers_hold_none_of_the_parents_locks_and_files(engine, mixture, tmp_p
 
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mixture, k):
-    """Whoever finds it, the parent names it, and all wait for the next mixture."""
+    """Any process may find it; the parent reports it, and all wait for the next mixture."""
     expected = engine.expectation(mixture).statistics
     before = pids_of(engine)
     covariances = mixture.covariances.copy()
@@ -170,7 +170,7 @@ def test_a_covariance_that_is_none_leaves_the_workers_where_they_are(engine, mix
 
 
 def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
-    """Workers that are ahead by as many sums as there is room for lose none of them."""
+    """Workers with all slots full lose no sums."""
     expected = engine.expectation(mixture).statistics
     sum_block = engine.attached.sums.sum_block
 
@@ -185,7 +185,7 @@ def test_a_parent_that_is_slow_is_waited_for(engine, mixture, monkeypatch):
 
 
 def test_wide_mixtures_give_the_same_bytes_for_any_number_of_processes():
-    """Their constants are found in as many parts as there are processes."""
+    """Their constants are computed in as many parts as there are processes."""
     mixture = random_mixture(np.random.default_rng(1), "full", 9, 110)
     X = random_rows(np.random.default_rng(2), mixture, 3_000)
     assert preparation.is_worth_sharing(mixture)
@@ -200,7 +200,7 @@ def test_wide_mixtures_give_the_same_bytes_for_any_number_of_processes():
 
 
 def test_workers_may_run_wherever_the_parent_may(engine, mixture):
-    """They are sent to another processor at first, and not bound to it."""
+    """They start on another processor, but are not bound to it."""
     engine.expectation(mixture)
 
     assert {frozenset(os.sched_getaffinity(pid)) for pid in pids_of(engine)} == {
@@ -210,7 +210,7 @@ def test_workers_may_run_wherever_the_parent_may(engine, mixture):
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) == 1, reason="one processor")
 def test_workers_are_sent_to_another_processor_at_first(engine, mixture, monkeypatch):
-    """Than the one that the parent runs on."""
+    """Not to the processor that the parent runs on."""
     allowed, masks = os.sched_getaffinity(0), []
     monkeypatch.setattr(process, "processor", lambda: min(allowed))
     monkeypatch.setattr(os, "sched_setaffinity", lambda pid, mask: masks.append((pid, mask)))
@@ -225,7 +225,7 @@ def test_the_processor_is_one_of_those_that_may_be_used():
 
 
 def test_a_process_that_the_user_forks_does_not_end_the_workers(engine, mixture):
-    """Its own end closes what it has a copy of."""
+    """Its end closes only its own copies of their sockets."""
     engine.expectation(mixture)
     child = os.fork()
     if child == 0:

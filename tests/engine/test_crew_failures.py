@@ -1,4 +1,4 @@
-"""Worker processes that are killed, stopped, late or wrong: the parent goes on, or says so."""
+"""Worker processes that are killed, stopped, late or faulty: the parent continues, or reports it."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from gmmcli.errors import OutOfMemory
 from gmmcli.remedies import Set
 
 pytestmark = [
-    pytest.mark.skipif(not process.can_fork(), reason="no workers without fork"),
+    pytest.mark.skipif(not process.CAN_FORK, reason="no workers without fork"),
     pytest.mark.usefixtures("every_pass_is_handed_out"),
 ]
 
@@ -29,7 +29,7 @@ pytestmark = [
 def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(
     engine, mixture, children, request
 ):
-    """Nothing hangs; the message says what may be done. A caller that ignores its children is no trouble."""
+    """Nothing hangs, the message has a hint, and a caller may ignore SIGCHLD."""
     request.addfinalizer(functools.partial(signal.signal, signal.SIGCHLD, signal.getsignal(signal.SIGCHLD)))
     signal.signal(signal.SIGCHLD, children)
     expected = engine.expectation(mixture).statistics
@@ -46,7 +46,7 @@ def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(
 
 @contextlib.contextmanager
 def finding(engine, mixture, monkeypatch, find):
-    """Lend workers one of whom takes a part of the constants before the parent, and what it does with it."""
+    """Let a worker take a part of the constants before the parent, and call `find` for it."""
     monkeypatch.setattr(preparation, "LEAST_WORK", 0.0)
     took, find_part = Flag(), preparation.find_part
 
@@ -68,7 +68,7 @@ def finding(engine, mixture, monkeypatch, find):
 
 
 def test_constants_that_a_worker_has_found_are_those_that_the_parent_would_have(mixture, monkeypatch):
-    """The parent waits for a part that is taken."""
+    """The parent waits for a part that a worker has taken."""
     X = random_rows(np.random.default_rng(2), mixture, 50_000)
     with OneTable([[X]], 1) as alone, OneTable([[X]], 2) as engine:
         expected = alone.expectation(mixture).statistics.squares.tobytes()
@@ -85,7 +85,7 @@ def test_constants_that_a_worker_has_found_are_those_that_the_parent_would_have(
     ],
 )
 def test_a_worker_that_ends_while_it_finds_constants_is_reported(engine, mixture, monkeypatch, do, error):
-    """As one that sums a block; the next pass has new ones."""
+    """As for a worker that sums a block; the next pass has new workers."""
     with finding(engine, mixture, monkeypatch, do), pytest.raises(error):
         engine.expectation(mixture)
 
@@ -96,7 +96,7 @@ def test_a_worker_that_ends_while_it_finds_constants_is_reported(engine, mixture
 def test_a_worker_that_is_stopped_while_it_finds_constants_does_not_keep_a_run_from_ending(
     engine, mixture, monkeypatch
 ):
-    """What is asked before each wait may end the run."""
+    """The check before each wait may end the run."""
     asked = []
 
     def end():
@@ -112,7 +112,7 @@ def test_a_worker_that_is_stopped_while_it_finds_constants_does_not_keep_a_run_f
 
 @contextlib.contextmanager
 def held_up(engine, mixture, monkeypatch, hold):
-    """Lend workers that hold a block each, what to do then, and a flag that tells of the first."""
+    """Let each worker take a block and call `hold`; yield a flag that the first one sets."""
     holds, sum_block = Flag(), engine.attached.sums.sum_block
 
     def hold_one(i):
@@ -137,7 +137,7 @@ def fail():
 
 
 def test_a_worker_that_fails_is_not_taken_for_one_without_memory(engine, mixture, monkeypatch):
-    """An error in its own code is a bug, and said to be one."""
+    """An exception in a worker is reported as a failure of the program."""
     with (
         held_up(engine, mixture, monkeypatch, fail),
         pytest.raises(RuntimeError, match="failed"),
@@ -163,7 +163,7 @@ def stop():
 
 
 def test_a_worker_that_is_stopped_does_not_keep_a_run_from_ending(engine, mixture, monkeypatch):
-    """It holds a block for which the parent waits; what that is asked before each wait may end the run."""
+    """The parent waits for its block; the check before each wait may end the run."""
     asked = []
 
     def end():
@@ -178,7 +178,7 @@ def test_a_worker_that_is_stopped_does_not_keep_a_run_from_ending(engine, mixtur
 
 
 def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixture):
-    """What it was told and has not read fills the way to it, after some hundred passes."""
+    """After some hundred passes, unread messages fill the socket to it."""
     X = random_rows(np.random.default_rng(2), mixture, 300)
     with OneTable([[X]], 2) as engine:
         engine.expectation(mixture)
@@ -202,7 +202,7 @@ def test_a_worker_that_was_stopped_does_not_keep_the_next_pass_from_ending(mixtu
 
 @pytest.mark.parametrize("n_components", [1, 9])
 def test_a_worker_that_is_late_takes_no_part_in_a_pass_that_is_over(mixture, n_components):
-    """Its mixture has been overwritten meanwhile, by one of another size."""
+    """Its mixture was overwritten meanwhile, by one of another size."""
     X = random_rows(np.random.default_rng(2), mixture, 50_000)
     other = random_mixture(np.random.default_rng(4), "full", n_components, 4)
     with OneTable([[X]], 1) as alone, OneTable([[X]], 2) as engine:
@@ -238,7 +238,7 @@ with blas.one_blas_thread(), engine.attached(table):
 
 
 def test_workers_end_when_the_parent_is_killed(tmp_path):
-    """A parent that is killed with -9 leaves no process behind."""
+    """Even if it is killed with -9."""
     parent = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert len(pids) == 2

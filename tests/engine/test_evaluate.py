@@ -1,4 +1,4 @@
-"""A mixture applied to rows as they arrive: a row's bytes depend on nothing but the row and its number."""
+"""A mixture applied to rows as they arrive: a row's bytes depend only on the row and its number."""
 
 import concurrent.futures
 import os
@@ -49,7 +49,7 @@ def rows_of(mixture, n_rows=N_ROWS):
 )
 @settings(max_examples=40, deadline=None)
 def test_a_row_has_the_same_bytes_however_rows_are_batched(covariance_type, cuts, n_threads, first_row):
-    """Any cuts, any threads, starting anywhere in the operand."""
+    """For any batches, any number of threads, and any first row."""
     evaluator, mixture = evaluator_of(covariance_type)
     X, _ = rows_of(mixture)
     whole = evaluator.evaluate(X, first_row)
@@ -81,7 +81,7 @@ def test_rows_in_the_tables_units_get_the_answers_of_standard_units(covariance_t
 
 
 def test_the_callers_rows_are_left_as_they_were():
-    """Standardising happens in the evaluator's own block."""
+    """The evaluator standardises a copy."""
     evaluator, mixture = evaluator_of("full")
     X, _ = rows_of(mixture)
     before = X.tobytes()
@@ -94,7 +94,7 @@ def test_the_callers_rows_are_left_as_they_were():
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e200, 1e160])
 def test_rows_that_are_missing_or_unbelievably_far_give_finite_numbers(covariance_type, value):
-    """And their neighbours in the block do not notice."""
+    """Other rows of their block are not affected."""
     evaluator, mixture = evaluator_of(covariance_type)
     X, _ = rows_of(mixture, 10)
     expected = evaluator.evaluate(X, 0)
@@ -109,7 +109,7 @@ def test_rows_that_are_missing_or_unbelievably_far_give_finite_numbers(covarianc
 
 
 def test_no_rows_give_no_answers():
-    """An empty batch has every wanted quantity, with no row in it."""
+    """An empty batch gives every wanted quantity, empty."""
     evaluator, _ = evaluator_of("diag")
 
     found = evaluator.evaluate(np.empty((N_FEATURES, 0)), 77)
@@ -122,7 +122,7 @@ def test_no_rows_give_no_answers():
 
 @pytest.mark.parametrize("wanted", [("log_density",), ("assignment", "distance"), ("probabilities",)])
 def test_what_else_is_wanted_changes_no_byte(wanted):
-    """A quantity alone is the quantity among all."""
+    """A quantity is the same alone and among all."""
     evaluator, mixture = evaluator_of("full")
     few, _ = evaluator_of("full", wanted=wanted)
     X, _ = rows_of(mixture)
@@ -134,7 +134,7 @@ def test_what_else_is_wanted_changes_no_byte(wanted):
 
 
 def test_one_column_and_one_component_are_enough():
-    """The smallest mixture there is."""
+    """The smallest possible mixture."""
     mixture = Mixture(np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1)), "full")
     evaluator = Evaluator(mixture, Units(np.zeros(1), np.ones(1)), EVERYTHING, 2)
 
@@ -149,7 +149,7 @@ N_TILES, PATIENCE_S = 40, 120.0
 
 
 class Interruption(BaseException):
-    """What a signal handler raises: not an Exception."""
+    """Raised by a signal handler: not an Exception."""
 
 
 class Tiles:
@@ -184,14 +184,14 @@ class Tiles:
 
 @pytest.fixture
 def tiles(monkeypatch):
-    """Return what looks at tiles."""
+    """Return an observer of tiles."""
     tiles, evaluate_rows = Tiles(), Evaluator._evaluate_rows
     monkeypatch.setattr(Evaluator, "_evaluate_rows", lambda *arguments: tiles.look(evaluate_rows, *arguments))
     return tiles
 
 
 class Pool(concurrent.futures.ThreadPoolExecutor):
-    """A pool of threads that says when it has been given all tiles, and when it begins no further one."""
+    """A thread pool that records when it has all tiles, and when it stops starting tiles."""
 
     has_all, is_dismissed = threading.Event(), threading.Event()
     n_given = 0
@@ -213,7 +213,7 @@ class Pool(concurrent.futures.ThreadPoolExecutor):
 
 @pytest.fixture
 def pool(monkeypatch):
-    """Return the kind of pool that evaluators make."""
+    """Return the class of pool that evaluators use."""
     Pool.has_all.clear()
     Pool.is_dismissed.clear()
     monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", Pool)
@@ -226,7 +226,7 @@ def many_rows(mixture):
 
 @pytest.mark.parametrize("n_threads", [2, 5])
 def test_threads_keep_their_arrays_from_batch_to_batch_and_never_share_them(tiles, monkeypatch, n_threads):
-    """As many workspaces as threads, however many tiles: making one costs more than a tile."""
+    """There are as many workspaces as threads: making one takes longer than a tile."""
     made, in_use, all_there = [], [], threading.Barrier(n_threads, timeout=PATIENCE_S)
     workspace, apply = evaluate.Workspace, evaluate.evaluate
 
@@ -256,7 +256,7 @@ def test_threads_keep_their_arrays_from_batch_to_batch_and_never_share_them(tile
 
 
 def test_leaving_an_evaluator_ends_its_threads(tiles):
-    """They serve every batch until then."""
+    """They serve all batches before."""
     before = set(threading.enumerate())
     evaluator, mixture = evaluator_of("full", 3)
 
@@ -272,7 +272,7 @@ def test_leaving_an_evaluator_ends_its_threads(tiles):
 
 @pytest.mark.parametrize(("n_threads", "n_rows"), [(1, N_TILES * SHORT.tile_rows), (3, SHORT.tile_rows)])
 def test_one_thread_or_one_tile_needs_no_other_thread(tiles, n_threads, n_rows):
-    """A small table is evaluated sooner than a thread is made."""
+    """Starting a thread takes longer than a small table."""
     evaluator, mixture = evaluator_of("full", n_threads)
 
     with evaluator:
@@ -287,7 +287,7 @@ def test_one_thread_or_one_tile_needs_no_other_thread(tiles, n_threads, n_rows):
 def test_whatever_is_raised_in_a_thread_surfaces_and_no_thread_is_left(
     tiles, pool, monkeypatch, place, n_threads, kind
 ):
-    """In a tile, or in the making of arrays; tiles that no thread has begun are not begun behind it."""
+    """From a tile or from an allocation; tiles that have not begun are cancelled."""
     before = set(threading.enumerate())
 
     def fail(*_):
@@ -309,7 +309,7 @@ def test_whatever_is_raised_in_a_thread_surfaces_and_no_thread_is_left(
 
 @pytest.fixture
 def interrupted_by_sigusr1():
-    """Let SIGUSR1 raise in the main thread, once, as the command line lets SIGTERM."""
+    """Let SIGUSR1 raise once in the main thread, as SIGTERM does in the command."""
     seen = []
 
     def handler(*_):
@@ -325,7 +325,7 @@ def interrupted_by_sigusr1():
 @pytest.mark.usefixtures("interrupted_by_sigusr1")
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 def test_a_signal_ends_the_evaluation_and_no_tile_goes_on_behind_it(tiles, pool, n_threads):
-    """What the handler raises leaves after the tiles in hand, not after all of them."""
+    """The exception leaves after the tiles that have begun, not after all tiles."""
     before = set(threading.enumerate())
 
     def interrupt(number):

@@ -1,4 +1,4 @@
-"""One pass over a table in memory: the same bytes whatever the threads, and nothing lost at the seams."""
+"""One pass over a table in memory: the same bytes for any number of processes, and no row lost."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ SHORT_BLOCK = 64
 
 
 def use_short_blocks(patch, rows):
-    """Make blocks of one tile of four slabs, and hand out even the shortest pass."""
+    """Make blocks of one tile of four slabs, and hand even the shortest pass to workers."""
     layout = Layout(rows, rows, rows, rows // 4, 2, 24, row_ns=1.0, most_sums=1000)
     for module in (kernel_module, local):
         patch.setattr(module, "choose_layout", lambda *_: layout)
@@ -40,7 +40,7 @@ def use_short_blocks(patch, rows):
 
 @pytest.fixture(autouse=True)
 def short_blocks(monkeypatch):
-    """Let a few hundred rows be many blocks, and BLAS leave the threads to the engine."""
+    """Let a few hundred rows be many blocks, and limit BLAS to one thread."""
     use_short_blocks(monkeypatch, SHORT_BLOCK)
     with one_blas_thread():
         yield
@@ -75,7 +75,7 @@ def cut(X, *places):
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
 def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard, least_work, monkeypatch):
-    """Sums are folded in the order of the blocks, whoever is done first; who found constants is no matter."""
+    """Sums are added in the order of the blocks, whichever process sums them or finds constants."""
     monkeypatch.setattr(preparation, "LEAST_WORK", least_work)
     chunks = [cut(X, 130), cut(X, 64, 640)]
 
@@ -86,7 +86,7 @@ def test_any_number_of_threads_gives_the_same_bytes(mixture, X, n_threads, hard,
 
 
 def test_one_pass_is_the_e_of_all_rows(mixture, X):
-    """Over uneven chunks, with an empty one between, it is the slow reference."""
+    """Over uneven pieces, one of them empty, it agrees with the slow reference."""
     chunks = [[X[:, :130], X[:, 130:130]], [X[:, 130:131], X[:, 131:]]]
 
     found = OneTable(chunks, 2).expectation(mixture)
@@ -104,7 +104,7 @@ def test_one_pass_is_the_e_of_all_rows(mixture, X):
 
 
 def test_how_an_operand_is_cut_into_whole_blocks_leaves_no_trace(mixture, X):
-    """One array of 1,000 rows, or pieces of whole blocks with their own memory: the same bytes."""
+    """One array of 1,000 rows and pieces of whole blocks give the same bytes."""
     whole = OneTable([[X]], 2).expectation(mixture)
     pieces = OneTable([cut(X, 64, 320, 960)], 2).expectation(mixture)
 
@@ -112,7 +112,7 @@ def test_how_an_operand_is_cut_into_whole_blocks_leaves_no_trace(mixture, X):
 
 
 def test_blocks_never_span_operands(mixture, X, monkeypatch):
-    """Each operand starts a block of its own, so its sums do not depend on what came before."""
+    """Each operand starts a new block, so its sums do not depend on the operands before it."""
     lengths = []
     original = Kernel.expectation
 
@@ -138,7 +138,7 @@ def test_blocks_never_span_operands(mixture, X, monkeypatch):
     ],
 )
 def test_the_last_blocks_of_a_table_are_shorter_and_shorter(lengths, expected):
-    """Half as long as soon as no more than two would follow, whatever the chunks are; no row is lost."""
+    """Half as long as soon as at most two would follow, for any pieces; no row is lost."""
     X = np.arange(sum(lengths), dtype=float)[None]
     table = InMemoryTable([list(map(Rows, cut(X, *np.cumsum(lengths)[:-1])))])
 
@@ -150,7 +150,7 @@ def test_the_last_blocks_of_a_table_are_shorter_and_shorter(lengths, expected):
 
 
 def test_sums_are_added_block_after_block_and_operand_after_operand(mixture, X):
-    """Adding the blocks' sums by hand, in that order, gives the same bytes."""
+    """Adding the sums of blocks by hand, in that order, gives the same bytes."""
     parts = [X[:, :64], X[:, 64:100], X[:, 100:130]]
     kernel = Kernel(mixture)
     total, *rest = [kernel.expectation(Rows(part), workspace_of(kernel))[0] for part in parts]
@@ -179,7 +179,7 @@ def test_log_densities_are_sampled_at_evenly_spaced_rows(mixture, X, m, n_thread
 @given(lengths=st.lists(st.integers(0, 150), min_size=1, max_size=5).filter(any), m=st.integers(1, 400))
 @settings(max_examples=40, deadline=None)
 def test_the_sample_fills_whatever_the_operands_lengths(lengths, m):
-    """No position of the sample is missed or written twice from another row."""
+    """Every place of the sample is written once, for operands of any length."""
     n = sum(lengths)
     table = np.arange(float(n))[None]
     chunks = [[part] for part in np.split(table, np.cumsum(lengths)[:-1], axis=1)]
@@ -197,7 +197,7 @@ def test_the_sample_fills_whatever_the_operands_lengths(lengths, m):
 
 
 def test_take_finds_rows_across_chunks_and_operands(X):
-    """In the order asked for, repeated where asked twice, next to every seam."""
+    """In the given order, with repetitions, on both sides of every border."""
     engine = OneTable([[X[:, :10], X[:, 10:10], X[:, 10:11]], [X[:, 11:]]], 1)
     indices = np.array([999, 0, 9, 10, 11, 10, 500])
 
@@ -209,12 +209,12 @@ def test_take_finds_rows_across_chunks_and_operands(X):
 
 
 class Abandoned(Exception):
-    """What a check may raise."""
+    """Raised by a check."""
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_check_is_called_before_blocks_and_may_abandon_the_pass(mixture, X, n_threads):
-    """One process calls it for each of sixteen blocks, several for those of the parent."""
+    """One process calls it for each of sixteen blocks; of several, the parent for its own blocks."""
     calls, limit = [], 1000
 
     def check():
@@ -234,7 +234,7 @@ def test_check_is_called_before_blocks_and_may_abandon_the_pass(mixture, X, n_th
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_covariance_that_is_none_is_refused_before_the_pass(X, n_threads):
-    """The kernel's error arrives in the caller's thread."""
+    """The caller gets the kernel's error."""
     mixture = Mixture(np.ones(1), np.zeros((1, 4)), np.zeros((1, 4, 4)), "full")
 
     with pytest.raises(CovarianceNotPositive):
@@ -276,7 +276,7 @@ state()
     ],
 )
 def test_a_thread_is_made_to_limit_blas_only_where_it_has_threads(n_threads, expected):
-    """Numbers of threads of BLAS and of the interpreter: before, within, twice within, within, after."""
+    """Threads of BLAS and of Python: before, within, nested, within, after."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(n_threads)}
 
     run = subprocess.run(
@@ -287,7 +287,7 @@ def test_a_thread_is_made_to_limit_blas_only_where_it_has_threads(n_threads, exp
 
 
 def test_a_table_of_one_row_is_a_table(mixture):
-    """One block of one row; more threads than blocks."""
+    """It is one block of one row; there are more processes than blocks."""
     X = np.ones((4, 1))
 
     found = OneTable([[X]], 4).expectation(mixture)
@@ -297,7 +297,7 @@ def test_a_table_of_one_row_is_a_table(mixture):
 
 
 def test_distinct_rows_are_counted_no_further_than_asked():
-    """Over several chunks; zeros of either sign are one."""
+    """Over several pieces; zeros of either sign are equal."""
     X = np.array([[0.0, -0.0, 1.0, 1.0, 2.0], [5.0, 5.0, 5.0, 6.0, 5.0]])
     table = OneTable([[X[:, :2]], [X[:, 2:], X]]).table
 
@@ -306,7 +306,7 @@ def test_distinct_rows_are_counted_no_further_than_asked():
 
 @pytest.mark.parametrize("n_workers", [2, 5])
 def test_passes_in_any_order_give_the_bytes_of_one_process(n_workers):
-    """Passes that are over before a worker has heard of them, of mixtures of any size, some of them none."""
+    """Passes of any size, some with singular covariances, some over before a worker starts."""
     rng = np.random.default_rng(9)
     X = rng.normal(size=(3, 5 * SHORT_BLOCK))
     mixtures = [random_mixture(rng, COVARIANCE_TYPES[i % 4], 1 + i % 5, 3) for i in range(12)]

@@ -1,4 +1,4 @@
-"""Samples of log densities: lent without a copy, and never changed while somebody holds them."""
+"""Samples of log densities are lent without a copy, and never change while they are held."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from gmmcli.engine.processes.memory import SharedArrays
 
 
 def test_an_array_is_lent_again_when_no_part_of_it_is_held():
-    """A slice of a slice, reshaped, holds it as well; where all are lent, what is filled is copied."""
+    """A reshaped slice of a slice holds it too; if all are lent, a copy is returned."""
     arrays = SharedArrays(6, 3)
     first, second = arrays.lend(1), arrays.lend(arrays.find_free())
     assert arrays.find_free() == 0
@@ -32,7 +32,7 @@ def test_an_array_is_lent_again_when_no_part_of_it_is_held():
 
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_log_densities_stay_what_they_were_however_many_are_held(n_workers):
-    """Those of ten steps of one run, which are all held, and of one more run that holds none."""
+    """Ten steps of one run are all held; another run holds none."""
     rng = np.random.default_rng(3)
     mixture = random_mixture(rng, "full", 3, 2)
     X = random_rows(rng, mixture, 40_000)

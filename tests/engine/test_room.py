@@ -1,4 +1,4 @@
-"""What does not fit into memory is refused with numbers, before the system ends the process."""
+"""A table that does not fit into memory is refused with numbers, before the system kills the process."""
 
 import re
 import resource
@@ -17,7 +17,7 @@ from gmmcli.errors import OutOfMemory
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """Return a folder in place of /proc and /sys/fs/cgroup, with a GiB available."""
+    """Return a folder that replaces /proc and /sys/fs/cgroup, with 1 GiB available."""
     monkeypatch.setattr(room, "_PROC", tmp_path)
     monkeypatch.setattr(room, "_CGROUPS", tmp_path / "groups")
     monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -27,7 +27,7 @@ def system(tmp_path, monkeypatch):
 
 
 def add_group(folder, limit, usage, *, names=("memory.max", "memory.current", "inactive_file"), cache=0):
-    """Write what a control group says."""
+    """Write the files of a control group."""
     folder.mkdir(parents=True)
     (folder / names[0]).write_text(f"{limit}\n")
     (folder / names[1]).write_text(f"{usage}\n")
@@ -35,19 +35,19 @@ def add_group(folder, limit, usage, *, names=("memory.max", "memory.current", "i
 
 
 def test_without_limits_the_room_is_that_of_the_machine(system):
-    """As the kernel estimates it."""
+    """By the kernel's estimate."""
     assert find_room() == Room(1024 * MIB, "the machine")
 
 
 def test_a_system_that_tells_nothing_has_no_bound(system):
-    """As one that is not Linux."""
+    """A system other than Linux reports nothing."""
     (system / "meminfo").unlink()
     assert find_room() is None
     check_room("t.csv", 10**12, 100)
 
 
 def test_the_tightest_control_group_counts(system):
-    """Version 2: of the process's and of those above; cache that is not in use is room."""
+    """Version 2: the process's own and its parents; inactive cache counts as free."""
     (system / "self/cgroup").write_text("0::/a/b\n")
     add_group(system / "groups/a", 300 * MIB, 200 * MIB, cache=50 * MIB)
     add_group(system / "groups/a/b", "max", 190 * MIB)
@@ -55,7 +55,7 @@ def test_the_tightest_control_group_counts(system):
 
 
 def test_control_groups_of_version_1_count(system):
-    """Also where the process's own is not to be seen, as in a container."""
+    """Even if the process's own group is not visible, as in a container."""
     names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     (system / "self/cgroup").write_text("5:cpu:/x\n4:memory:/docker/0123\n0::/\n")
     add_group(system / "groups/memory", 500 * MIB, 100 * MIB, names=names)
@@ -63,14 +63,14 @@ def test_control_groups_of_version_1_count(system):
 
 
 def test_the_address_space_counts(system, monkeypatch):
-    """Less what is taken of it."""
+    """Without the part that is in use."""
     monkeypatch.setattr(resource, "getrlimit", lambda which: (400 * MIB, 400 * MIB))
     (system / "self/statm").write_text(f"{100 * MIB // resource.getpagesize()} 1 1 1 0 1 0\n")
     assert find_room() == Room(300 * MIB, "the 400 MiB of ulimit -v")
 
 
 def test_rows_that_are_held_need_no_room(system):
-    """Only those to come, and some for the rest."""
+    """Only later rows, and a reserve."""
     check_room("t.csv", 8 * MIB, 8)
     with pytest.raises(OutOfMemory) as caught:
         check_room("t.csv", 12 * MIB, 8)
@@ -86,7 +86,7 @@ def test_rows_that_are_held_need_no_room(system):
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("limit_mib", [400, 600, 1000])
 def test_a_fit_below_a_limit_is_refused_with_numbers(kind, limit_mib, tmp_path):
-    """Never a signal, never a library's own last words."""
+    """There is no signal, and no message of a library."""
     table = pa.table({f"x{j}": np.arange(1_000_000) % 1000 / 7 for j in range(12)})
     path = tmp_path / f"t.{kind}"
     if kind == "csv":

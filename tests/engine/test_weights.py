@@ -1,4 +1,4 @@
-"""Weights travel with their rows: a row of weight 3 counts as the row three times, wherever it goes."""
+"""Weights stay with their rows: a row of weight 3 counts as the row three times, everywhere."""
 
 from dataclasses import replace
 from itertools import accumulate, islice
@@ -31,7 +31,7 @@ types = st.sampled_from(COVARIANCE_TYPES)
 
 
 def problem(seed, covariance_type, n_rows, has_tight=False):
-    """Return a mixture of three components and rows about it; one may be too tight for the expanded form."""
+    """Return a mixture of three components and rows from it; one may be too narrow for the expanded form."""
     rng = np.random.default_rng(seed)
     mixture = random_mixture(rng, covariance_type, 3, 2)
     X = random_rows(rng, mixture, n_rows)
@@ -43,7 +43,7 @@ def problem(seed, covariance_type, n_rows, has_tight=False):
 
 
 def in_pieces(X, weights, *places):
-    """Return two operands, the second in two pieces."""
+    """Return two operands, the second one in two pieces."""
     n = X.shape[1]
     first, second = places or (n // 3, n // 2)
     cuts = (slice(0, first), slice(first, second), slice(second, n))
@@ -52,13 +52,13 @@ def in_pieces(X, weights, *places):
 
 
 def both(X, weights):
-    """Return a table with weights, and one with every row as often as its weight says."""
+    """Return a table with weights, and one with every row repeated as often as its weight."""
     weights = np.array(weights)
     return OneTable(in_pieces(X, weights.astype(float))), OneTable([[np.repeat(X, weights, axis=1)]])
 
 
 def assert_near(found, expected, names, rtol=ROUNDING):
-    """Compare attributes to a share of their largest number."""
+    """Compare attributes, relative to their largest number."""
     for name in names:
         exact = np.asarray(getattr(expected, name))
         atol = rtol * max(1.0, np.abs(exact).max())
@@ -74,7 +74,7 @@ MIXTURE = ("weights", "means", "covariances")
 def test_statistics_of_integer_weights_are_those_of_repeated_rows(
     seed, covariance_type, weights, hard, has_tight
 ):
-    """In the expanded form and in the centred one; rows of weight 0 are not counted as rows."""
+    """In both forms; rows of weight 0 are not counted."""
     mixture, X = problem(seed, covariance_type, len(weights), has_tight)
     weighted, repeated = both(X, weights)
 
@@ -92,7 +92,7 @@ def test_statistics_of_integer_weights_are_those_of_repeated_rows(
 @given(seed=seeds, weights=counts, cut=st.integers(0, 60))
 @settings(max_examples=80, deadline=None)
 def test_units_of_integer_weights_are_those_of_repeated_rows(seed, weights, cut):
-    """In however many blocks, and where one of them weighs nothing."""
+    """In any number of blocks, one of them of weight 0."""
     X = np.random.default_rng(seed).normal(size=(3, len(weights))) * [[1.0], [1e6], [1e-3]] + [
         [0],
         [1e6],
@@ -116,7 +116,7 @@ def test_units_of_integer_weights_are_those_of_repeated_rows(seed, weights, cut)
 @given(seed=seeds, weights=counts)
 @settings(max_examples=100, deadline=None)
 def test_quantiles_of_integer_weights_are_those_of_repeated_rows(seed, weights):
-    """To the share of two rows: between two of them nobody knows where a third would be."""
+    """To the share of two rows: a third one between them has no known place."""
     w = np.array(weights)
     densities = np.random.default_rng(seed).normal(size=len(w))
 
@@ -142,7 +142,7 @@ def test_quantiles_of_equal_weights_are_those_without_weights(n, factor):
 
 
 def test_a_row_of_half_of_the_weight_has_half_of_the_quantiles():
-    """Every quantile up to one half, less the way to the next value."""
+    """All quantiles up to one half, apart from the step to the next value."""
     found = quantiles.summarise(np.arange(101.0), np.array([100.0] + [1.0] * 100))
 
     p = quantiles.probabilities()
@@ -170,7 +170,7 @@ def test_a_partition_of_integer_weights_is_that_of_repeated_rows(seed, covarianc
 @given(seed=seeds, covariance_type=types, factor=st.floats(1e-3, 1e3))
 @settings(max_examples=60, deadline=None)
 def test_scaling_all_weights_leaves_the_mixture_that_m_makes(seed, covariance_type, factor):
-    """To the last bit for a power of two, which rounds nothing."""
+    """Exactly, for a power of two."""
     mixture, X = problem(seed, covariance_type, 50)
     weights = np.random.default_rng(seed).uniform(0.0, 2.0, 50)
     made = []
@@ -186,7 +186,7 @@ def test_scaling_all_weights_leaves_the_mixture_that_m_makes(seed, covariance_ty
 
 @KINDS
 def test_scaling_all_weights_leaves_starts_and_which_components_starve(covariance_type):
-    """What counts rows counts them by weights whose mean is 1."""
+    """Counts of rows use weights whose mean is 1."""
     mixture, X = problem(5, covariance_type, 50)
     means = mixture.means.copy()
     means[2] = 1e3
@@ -211,7 +211,7 @@ def test_scaling_all_weights_leaves_starts_and_which_components_starve(covarianc
 @KINDS
 @pytest.mark.parametrize("algorithm", ["plain", "accelerated", "by batches"])
 def test_steps_of_integer_weights_are_those_of_repeated_rows(covariance_type, algorithm):
-    """Of batches: where each holds the same rows as before, once or as often as they weigh."""
+    """For batches that hold the same rows in both tables."""
     mixture, X = problem(7, covariance_type, 60)
     # Six batches of ten rows, which weigh twenty, are six batches of twenty repeated rows.
     tables, sizes = both(X, np.tile([1, 2, 3, 2, 2, 2, 1, 3, 2, 2], 6)), (10, 20)
@@ -234,7 +234,7 @@ def test_steps_of_integer_weights_are_those_of_repeated_rows(covariance_type, al
 
 @KINDS
 def test_a_batch_counts_by_its_weight(covariance_type):
-    """S ← (1 − γ) S + γ s with γ as large as the batch is heavy, beside one of the same number of rows."""
+    """S ← (1 − γ) S + γ s, with γ in proportion to the weight of the batch."""
     mixture, X = problem(8, covariance_type, 60)
     weights = np.random.default_rng(8).uniform(0.5, 2.0, 60) * np.repeat([0.5, 2.0, 1.0], 20)
     rows = OneTable(in_pieces(X, weights))
@@ -259,7 +259,7 @@ def test_a_batch_counts_by_its_weight(covariance_type):
 @pytest.mark.usefixtures("every_pass_is_handed_out")
 @KINDS
 def test_any_number_of_processes_gives_the_same_bytes_with_weights(covariance_type):
-    """Also where some pieces have none."""
+    """Also if some pieces have no weights."""
     mixture, X = problem(3, covariance_type, 50_000)
     weights = np.random.default_rng(4).uniform(0.0, 3.0, 50_000) * (np.arange(50_000) % 7 > 0)
     (one,), (two, three) = in_pieces(X, weights, 20_000, 31_111)
@@ -283,7 +283,7 @@ pieces = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_
 
 
 def numbered(pieces):
-    """Return a table whose rows are their own numbers, and the weights that they should have."""
+    """Return a table whose rows are their own numbers, and the expected weights."""
     firsts = [0, *accumulate(length for length, _ in pieces)]
     expected, operands = np.ones(firsts[-1]), []
     for first, (length, has_weights) in zip(firsts, pieces, strict=False):
@@ -296,7 +296,7 @@ def numbered(pieces):
 
 
 def assert_own_weights(rows, expected):
-    """Each row has the weight that it came with; rows without weights weigh 1."""
+    """Check that each row has the weight that it came with; 1 in pieces without weights."""
     weights = np.ones(rows.n_rows) if rows.weights is None else rows.weights
     assert weights.tolist() == expected[rows.X[0].astype(int)].tolist()
 
@@ -304,7 +304,7 @@ def assert_own_weights(rows, expected):
 @given(pieces=pieces, data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_table_in_memory_keeps_weights_with_their_rows(pieces, data):
-    """Taken, in part, sampled, in blocks; whichever of its pieces have weights."""
+    """In take, part, sample and blocks, whichever pieces have weights."""
     table, expected = numbered(pieces)
     n = table.n_rows
     indices = np.array(data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=20)))
@@ -333,7 +333,7 @@ def test_a_table_in_memory_keeps_weights_with_their_rows(pieces, data):
 @given(pieces=pieces, m=st.integers(1, 30))
 @settings(max_examples=60, deadline=None)
 def test_weights_of_sampled_rows_are_those_of_the_densities_that_a_pass_samples(pieces, m):
-    """Both of rows ⌊i·n/m⌋; none where all rows weigh 1."""
+    """Both are of rows ⌊i·n/m⌋; there are none if all rows weigh 1."""
     table, expected = numbered(pieces)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantiles, "SAMPLE_ROWS", m)
@@ -349,7 +349,7 @@ def test_weights_of_sampled_rows_are_those_of_the_densities_that_a_pass_samples(
 
 @given(begin=st.integers(0, 10), length=st.integers(0, 10), first=st.integers(0, 5))
 def test_a_slice_of_rows_shares_their_values_and_weights(begin, length, first):
-    """And knows the number of its first row."""
+    """It also knows the number of its first row."""
     rows = Rows(np.arange(40.0).reshape(2, 20), np.arange(20.0), first)
 
     part = rows[begin : begin + length]

@@ -1,4 +1,4 @@
-"""Processes seen from outside, and waited for."""
+"""Tests' view of processes from outside, and waiting for them."""
 
 import os
 import signal
@@ -24,11 +24,11 @@ class Flag:
         self._memory = shared_array(1)
 
     def set(self):
-        """Let all see it from now on."""
+        """Set the flag for all processes."""
         self._memory[0] = 1.0
 
     def wait(self):
-        """Return when it is seen."""
+        """Wait until the flag is set."""
         wait_until(lambda: self._memory[0])
 
 
@@ -44,7 +44,7 @@ def files_of(pid):
 
 
 def pids_of(engine):
-    """Return the workers, once they have let go of what is the parent's."""
+    """Return the ids of the workers, once they have closed the parent's descriptors."""
     pids = [worker.pid for worker in engine.attached._crew._workers.values()]
     wait_until(lambda: all(is_gone(pid) or len(files_of(pid)) == 5 for pid in pids))
     return pids

@@ -1,4 +1,4 @@
-"""A checkpoint and its bytes: nothing is lost, nothing depends on chance, and the digest sees what counts."""
+"""A checkpoint and its bytes: nothing is lost, nothing is random, and the digest covers the right items."""
 
 import hashlib
 import struct
@@ -42,18 +42,31 @@ def assert_same(first, second, path="checkpoint"):
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 doubles = st.floats(allow_nan=False, allow_infinity=False, width=64)
+nats = st.floats(-1e290, 1e290)  # what a mean log-likelihood or a log density may be
 counts = st.integers(-1, 2**53)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
-operands = st.builds(OperandRecord, names, st.integers(-1, 2**62), st.integers(0, 2**62), digests)
+operands = st.builds(OperandRecord, names, counts, counts, digests)
 arrays = st.lists(doubles, max_size=5).map(np.array)
-cycles = st.builds(Cycle, counts, counts, counts, doubles, doubles, counts, st.booleans(), doubles, arrays)
+naturals = st.integers(0, 2**53)
+cycles = st.builds(
+    Cycle,
+    naturals,
+    counts,
+    naturals,
+    st.floats(0, 1e100),
+    doubles,
+    naturals,
+    st.booleans(),
+    doubles,
+    arrays,
+)
 standings = st.builds(
     Standing, st.none() | doubles, counts, counts, counts, st.binary(min_size=6, max_size=6).map(bytes.hex)
 )
 
 
 def memories(statistics):
-    """Return a strategy of what a run may remember beside some statistics."""
+    """Return a strategy of the memory of a run that has the given statistics."""
     own = {name: st.just(getattr(statistics, name)) for name in ("counts", "sums", "squares", "reference")}
     return st.builds(
         Memory,
@@ -61,7 +74,7 @@ def memories(statistics):
         st.booleans(),
         st.none() | st.integers(0, 2**53),
         st.none() | cycles,
-        st.none() | st.builds(Batches, counts, counts, **own, likelihoods=arrays),
+        st.none() | st.builds(Batches, counts, counts, **own, likelihoods=st.lists(nats).map(np.array)),
         st.none() | standings,
         st.none() | st.builds(Converged, doubles, counts),
     )
@@ -73,7 +86,7 @@ json_values = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floa
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_every_checkpoint_comes_back_bit_for_bit(build, provenance, data):
-    """Whatever the type, the shape and the texts, decode(encode(c)) is c."""
+    """For any type, shape and texts, decode(encode(c)) is c."""
     n_features = data.draw(st.integers(1, 4))
     checkpoint = build(
         data.draw(st.sampled_from(COVARIANCE_TYPES)),
@@ -82,15 +95,17 @@ def test_every_checkpoint_comes_back_bit_for_bit(build, provenance, data):
         seed=data.draw(st.integers(0, 99)),
         features=tuple(data.draw(st.lists(names, min_size=n_features, max_size=n_features))),
         weights_column=data.draw(st.none() | names),
-        global_step=data.draw(st.integers(0, 2**62)),
+        global_step=data.draw(st.integers(0, 2**53)),
         converged=data.draw(st.booleans()),
         settings=data.draw(st.dictionaries(names, json_values, max_size=4)),
-        log_likelihoods=np.array(data.draw(st.lists(doubles, max_size=5))),
-        stopping=np.array(data.draw(st.lists(doubles, max_size=3))),
+        log_likelihoods=np.array(data.draw(st.lists(nats, max_size=5))),
+        stopping=np.array(data.draw(st.lists(nats, max_size=3))),
         random_state=data.draw(names),
         operands=tuple(data.draw(st.lists(operands, max_size=3))),
         absorbed_digests=tuple(data.draw(st.lists(digests, max_size=3))),
-        quantiles=data.draw(st.sampled_from([np.empty(0), np.linspace(-1, 1, 1001)])),
+        quantiles=np.sort(
+            data.draw(st.lists(nats, min_size=1, max_size=5).map(lambda x: np.resize(x, 1001)))
+        ),
         provenance=provenance,
     )
     checkpoint = replace(checkpoint, memory=data.draw(memories(checkpoint.statistics)))
@@ -104,7 +119,7 @@ def test_every_checkpoint_comes_back_bit_for_bit(build, provenance, data):
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_the_memory_of_a_run_comes_back_from_the_numbers_of_format_1_0(build, data):
-    """Flags, counts and a digest among them."""
+    """Flags, counts and a digest included."""
     memory = data.draw(memories(build().statistics))
 
     assert_same(memory, run_state.from_arrays(run_state.to_arrays(memory)))
@@ -117,19 +132,20 @@ def test_the_memory_of_a_run_comes_back_from_the_numbers_of_format_1_0(build, da
         ({"began": np.ones((1, 1))}, r"'began' has shape"),
         ({"began": np.array([0.5])}, "0.5 where a whole number belongs"),
         ({"began": np.array([np.nan])}, "nan where a whole number belongs"),
+        ({"began": np.array([1e300])}, r"1e\+300 where a whole number belongs"),
         ({"stepwise": np.ones(2)}, "'stepwise' lacks an array"),
         ({"patience": np.ones(1)}, "unknown part 'patience'"),
     ],
 )
 def test_numbers_of_format_1_0_that_are_no_memory_are_damage(arrays, fact):
-    """Whatever their shape."""
+    """A wrong shape, a wrong number, or an unknown name."""
     with pytest.raises(layout.Damage, match=fact):
         run_state.from_arrays(arrays)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_the_same_checkpoint_gives_the_same_bytes(build, provenance, covariance_type):
-    """Neither the order of settings nor a passage through a file changes a byte."""
+    """Neither the order of settings nor writing and reading changes a byte."""
     first = build(covariance_type, provenance=provenance, memory=Memory(cycle=Cycle(base=np.ones(3))))
     second = build(
         covariance_type,
@@ -145,7 +161,7 @@ def test_the_same_checkpoint_gives_the_same_bytes(build, provenance, covariance_
 
 
 def test_the_user_block_says_what_follows_it(build, provenance):
-    """Magic, length and SHA-256 stand in the first 48 bytes; the other 464 are zero."""
+    """The first 48 bytes hold magic, length and SHA-256; the other 464 are zero."""
     data = encode(build(provenance=provenance))
 
     magic, length, digest = struct.unpack_from("<8sQ32s", data)
@@ -173,7 +189,7 @@ def test_other_hdf5_tools_open_the_file(build, provenance, tmp_path):
 
 
 def test_only_the_last_thousand_log_likelihoods_are_kept(build, provenance):
-    """A longer history loses its beginning."""
+    """The beginning of a longer history is dropped."""
     history = np.arange(MAX_HISTORY + 5.0)
 
     back = decode(encode(build(provenance=provenance, log_likelihoods=history)), SUBJECT)
@@ -193,7 +209,7 @@ def test_large_texts_and_arrays_take_more_than_one_chunk(build, provenance):
 
 
 def test_a_file_name_that_is_not_unicode_is_kept_as_backslashes(build, provenance):
-    """Operands' names are for people; their bytes need not survive."""
+    """Names of operands are for people, so they need not come back byte for byte."""
     operand = OperandRecord("caf\udce9.csv", 1, 1, "0" * 64)
 
     back = decode(encode(build(provenance=provenance, operands=(operand,))), SUBJECT)
@@ -320,7 +336,7 @@ for name, task in whole.items():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems do not limit addresses")
 def test_where_memory_ends_it_is_said_before_hdf5_finds_out():
-    """However little there is: a file that HDF5 cannot go on with would end the process."""
+    """A lack of memory is reported before HDF5 begins a file, since HDF5 would end the process."""
     run = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=True)
 
     assert set(run.stdout.splitlines()) == {"write 0", "write 71", "read 0", "read 71"}

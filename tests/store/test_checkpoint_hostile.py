@@ -1,4 +1,4 @@
-"""Bytes that are not a checkpoint: damaged by chance, or made by somebody who knows the format."""
+"""Bytes that are not a checkpoint: damaged by chance, or forged by somebody who knows the format."""
 
 import hashlib
 import io
@@ -37,7 +37,7 @@ def forged(whole, change, **options):
 
 
 def test_every_flipped_bit_is_refused(whole):
-    """A sample of positions over the whole file, the user block densely, one bit each."""
+    """One bit at a sample of positions over the whole file, and at every position of the user block."""
     positions = [*range(512), *range(512, len(whole), 97), len(whole) - 1]
     for position in positions:
         data = bytearray(whole)
@@ -48,19 +48,19 @@ def test_every_flipped_bit_is_refused(whole):
 
 @pytest.mark.parametrize("kept", [0, 1, 47, 48, 511, 512, 513, 4096, -1])
 def test_a_truncated_file_is_refused(whole, kept):
-    """Whatever the length that is left."""
+    """The length of the rest does not matter."""
     with pytest.raises(CheckpointCorrupt, match=r"m/checkpoints/ckpt-000000001.h5: \d+ bytes"):
         decode(whole[:kept], SUBJECT)
 
 
 def test_bytes_behind_the_end_are_refused(whole):
-    """The length counts, too."""
+    """The length of the file is checked too."""
     with pytest.raises(CheckpointCorrupt, match="bytes after the user block, recorded are"):
         decode(whole + b"\0", SUBJECT)
 
 
 def test_a_zeroed_page_is_refused(whole):
-    """As a lost write leaves behind, wherever the page is."""
+    """A lost write leaves a page of zeros; its place does not matter."""
     pages = [start for start in range(0, len(whole), 4096) if any(whole[start : start + 4096])]
     assert len(pages) >= 4
     for start in pages:
@@ -106,7 +106,7 @@ def set_attribute(group, name, value, **options):
 
 
 def put_virtual(file):
-    """Replace the means by a window into another file."""
+    """Replace the means by a virtual dataset that reads another file."""
     del file["state/means"]
     window = h5py.VirtualLayout((3, 2), "<f8")
     window[:] = h5py.VirtualSource("/etc/passwd", "x", (3, 2))
@@ -126,7 +126,7 @@ def put_group_loop(file):
 
 
 def put_committed_type(file):
-    """Store the weights with a type that is an object of its own."""
+    """Store the weights with a committed type, an HDF5 object of its own."""
     del file["state/weights"]
     file["named"] = np.dtype("<f8")
     file.create_dataset("state/weights", (3,), dtype=file["named"], chunks=(3,))
@@ -233,7 +233,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_sealed_file_with_anything_else_than_a_checkpoint_is_refused(whole, case):
-    """Every kind of object that HDF5 has and a checkpoint has not."""
+    """Every kind of HDF5 object that a checkpoint must not contain."""
     change, fact = HOSTILE[case]
 
     with pytest.raises(CheckpointCorrupt, match=fact) as caught:
@@ -278,7 +278,7 @@ INCONSISTENT = {
 
 @pytest.mark.parametrize("case", INCONSISTENT)
 def test_a_sealed_file_whose_parts_do_not_fit_is_refused(whole, case):
-    """Shapes and values are checked against each other before anybody computes with them."""
+    """Shapes and values are checked before anything computes with them."""
     path, alter, fact = INCONSISTENT[case]
 
     def change(file):
@@ -309,7 +309,7 @@ def test_an_unknown_format_is_told_from_damage(whole, change):
 
 
 def test_a_later_minor_is_read_without_what_is_unknown(build, provenance, whole):
-    """Unknown datasets, groups and attributes of format 1.7 are skipped, unread."""
+    """Unknown datasets, groups and attributes of format 1.7 are skipped without reading them."""
 
     def change(file):
         file.attrs["format_version"] = np.bytes_(b"1.7")
@@ -323,7 +323,7 @@ def test_a_later_minor_is_read_without_what_is_unknown(build, provenance, whole)
 
 
 def test_a_later_minor_may_not_link_elsewhere_either(whole):
-    """Skipping is for what HDF5 stores in this file."""
+    """Only objects of this file are skipped; links to other files are refused."""
 
     def change(file):
         file.attrs["format_version"] = np.bytes_(b"1.7")
@@ -334,14 +334,14 @@ def test_a_later_minor_may_not_link_elsewhere_either(whole):
 
 
 def test_unknown_attributes_are_ignored(whole):
-    """Also those of types that no checkpoint has."""
+    """Attributes of types that a checkpoint does not have are ignored too."""
     data = forged(whole, set_attribute("training", "comment", ["by", "hand"], dtype=h5py.string_dtype()))
 
     assert decode(data, SUBJECT).global_step == 41
 
 
 def test_compressed_datasets_are_read(build, provenance, whole):
-    """Both gzip and shuffle are allowed, though nothing here writes them."""
+    """Reading knows gzip and shuffle, though writing does not use them."""
     means = build(provenance=provenance).state.means
     change = replace_dataset(
         "state/means", data=means, chunks=means.shape, compression="gzip", shuffle=True, fletcher32=True
@@ -351,7 +351,7 @@ def test_compressed_datasets_are_read(build, provenance, whole):
 
 
 def test_reading_opens_no_other_file(whole, tmp_path):
-    """Not even to learn the shape of a virtual dataset whose source is a pipe that would block."""
+    """Reading does not open the source of a virtual dataset, here a pipe that would block."""
     pipe = tmp_path / "source0"
     os.mkfifo(pipe)
 
@@ -382,7 +382,7 @@ def test_reading_opens_no_other_file(whole, tmp_path):
 
 
 def test_altered_bytes_under_a_right_digest_end_in_a_report(whole):
-    """Bytes changed at random behind a recomputed digest are read or refused; nothing else leaves."""
+    """Random changes with a recomputed digest are read or refused; no other exception is raised."""
     rng = np.random.default_rng(7)
     payload = np.frombuffer(whole, np.uint8)[user_block.SIZE :]
     outcomes = {"read": 0, "refused": 0}
@@ -400,7 +400,7 @@ def test_altered_bytes_under_a_right_digest_end_in_a_report(whole):
 
 
 def test_the_budget_covers_what_gmmcli_writes(whole):
-    """The largest honest file is far from being refused."""
+    """The largest checkpoint that gmmcli writes is well within the limits."""
     items = container.read(whole, rules_of_minor)
 
     assert sum(item.nbytes for item in items.values()) < len(whole)

@@ -1,4 +1,4 @@
-"""Writing: numbers only grow, damage is set aside on demand, and what a crash left behind is cleared."""
+"""Writing: numbers only grow, a rollback renames damaged files, and leftovers of a crash are removed."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ from gmmcli.store.verify import check
 
 @pytest.fixture
 def model(tmp_path):
-    """Return the path of a model directory that is still to be made."""
+    """Return the path of a model directory that does not exist yet."""
     return tmp_path / "models" / "geyser"
 
 
@@ -47,7 +47,7 @@ def publish(model, build, *steps, **options):
 
 
 def test_a_directory_is_made_with_everything_above_it(model, build):
-    """Nothing stands in it before the first checkpoint but the folder, the lock."""
+    """Before the first checkpoint the directory holds only the folder of checkpoints and the lock."""
     with Writer(model) as writer:
         assert writer.latest() is None
         assert names(model) == ["checkpoints", "lock"]
@@ -61,7 +61,7 @@ def test_a_directory_is_made_with_everything_above_it(model, build):
 
 
 def test_each_checkpoint_names_its_parent_and_keeps_the_lineage(model, build):
-    """Over several processes' writers; a fresh one starts a new lineage with the same chain of files."""
+    """A later process keeps the lineage; a fresh start begins a new one in the same chain of files."""
     first, second = publish(model, build, 1, 2)
     (third,) = publish(model, build, 3)
     with Writer(model) as writer:
@@ -77,7 +77,7 @@ def test_each_checkpoint_names_its_parent_and_keeps_the_lineage(model, build):
 
 
 def test_provenance_says_when_and_by_what(model, build):
-    """The time is SOURCE_DATE_EPOCH where the caller passes it."""
+    """The time is SOURCE_DATE_EPOCH if the caller passes it."""
     options = {"versions": {"numpy": "2.4"}, "blas_kernel": "Haswell", "source_date_epoch": 981173106}
 
     (stored,) = publish(model, build, 1, **options)
@@ -89,7 +89,7 @@ def test_provenance_says_when_and_by_what(model, build):
 
 
 def test_latest_points_to_the_newest_and_is_mended(model, build):
-    """Whether it is stale, gone, or was replaced by a copy."""
+    """latest.h5 may be stale, missing, or replaced by a copy."""
     publish(model, build, 1, 2)
     latest = model / "latest.h5"
     assert str(latest.readlink()) == "checkpoints/ckpt-000000002.h5"
@@ -107,7 +107,7 @@ def test_latest_points_to_the_newest_and_is_mended(model, build):
 
 
 def test_leftovers_of_a_crash_are_cleared_and_nothing_else(model, build):
-    """Temporaries of the own pattern go, a torn log line goes, other people's files stay."""
+    """Own temporaries and an incomplete log line are removed; other files stay."""
     publish(model, build, 1)
     torn = [
         model / "checkpoints" / ".ckpt-000000002.h5.4711-0123abcd.tmp",
@@ -131,7 +131,7 @@ def test_leftovers_of_a_crash_are_cleared_and_nothing_else(model, build):
 
 @pytest.mark.parametrize("torn", [b"x" * 200_000, b"\n" + b"x" * 200_000, b"\0" * 5000, b"\n"])
 def test_a_torn_line_of_any_length_is_cut_off(model, build, torn):
-    """Back to the last newline, however far it is; a log of one torn line becomes empty."""
+    """Everything after the last newline is removed, even if that is the whole log."""
     publish(model, build, 1)
     (model / "log.jsonl").write_bytes(torn)
 
@@ -142,7 +142,7 @@ def test_a_torn_line_of_any_length_is_cut_off(model, build, torn):
 
 
 def test_the_log_has_a_line_per_checkpoint(model, build):
-    """Enough for a history without opening a checkpoint."""
+    """The line is enough for a history without opening the checkpoint."""
     (stored,) = publish(model, build, 41, source_date_epoch=0)
 
     (event,) = ModelDir(model).iter_log()
@@ -155,7 +155,7 @@ def test_the_log_has_a_line_per_checkpoint(model, build):
 
 
 def test_retention_keeps_the_newest_and_the_multiples(model, build):
-    """And no file of another name; keep may be changed while the directory is open."""
+    """Files of other names stay; keep may change while the directory is open."""
     (model / "checkpoints").mkdir(parents=True)
     with Writer(model, keep=0) as writer:
         stranger = model / "checkpoints" / "ckpt-1.h5"
@@ -171,7 +171,7 @@ def test_retention_keeps_the_newest_and_the_multiples(model, build):
 
 
 def test_a_truncated_checkpoint_does_not_push_out_a_good_one(model, build):
-    """Only those count whose user block and size are right."""
+    """Only checkpoints with a right user block and size count as kept."""
     publish(model, build, 1, 2, 3)
     os.truncate(file_of(model, 2), 5000)
 
@@ -181,7 +181,7 @@ def test_a_truncated_checkpoint_does_not_push_out_a_good_one(model, build):
 
 
 def test_what_cannot_be_removed_is_a_warning(model, build):
-    """A folder under a checkpoint's name costs no checkpoint."""
+    """Here a folder has the name of a checkpoint."""
     publish(model, build, 2, 3)
     file_of(model, 1).unlink()
     file_of(model, 1).mkdir()
@@ -195,7 +195,7 @@ def test_what_cannot_be_removed_is_a_warning(model, build):
 
 
 def test_a_rollback_sets_damaged_checkpoints_aside_and_numbers_grow(model, build):
-    """The next one follows the newest good one and leaves the damaged numbers unused."""
+    """The next checkpoint continues the newest good one; damaged numbers are not used again."""
     publish(model, build, 1, 2, 3)
     flip(file_of(model, 3))
     flip(file_of(model, 2))
@@ -221,7 +221,7 @@ def test_a_rollback_sets_damaged_checkpoints_aside_and_numbers_grow(model, build
 
 
 def test_a_rollback_without_damage_is_the_newest(model, build):
-    """And nothing is renamed; an empty directory has nothing to go back to."""
+    """No file is renamed; in an empty directory there is nothing to roll back to."""
     with Writer(model) as writer:
         assert writer.rollback() is None
     publish(model, build, 1, 2)
@@ -233,7 +233,7 @@ def test_a_rollback_without_damage_is_the_newest(model, build):
 
 
 def test_a_rollback_to_nothing_renames_nothing(model, build):
-    """Damage never restarts from scratch."""
+    """Damage must never lead to a new model without a request."""
     publish(model, build, 1, 2)
     for generation in (1, 2):
         flip(file_of(model, generation))
@@ -249,7 +249,7 @@ def test_a_rollback_to_nothing_renames_nothing(model, build):
 
 
 def test_a_rollback_does_not_touch_a_newer_format(model, build, monkeypatch):
-    """A whole file is not damaged because this version is old."""
+    """A file of a newer format is not damaged."""
     publish(model, build, 1)
     with Writer(model) as writer, monkeypatch.context() as patch:
         patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build())
@@ -263,7 +263,7 @@ def test_a_rollback_does_not_touch_a_newer_format(model, build, monkeypatch):
 
 
 def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
-    """The log knows of it; a rollback, which has to be asked for, goes on from what is left."""
+    """The log records it. A rollback, on request, continues from the checkpoints that remain."""
     publish(model, build, 1, 2, 3)
     file_of(model, 3).unlink()
 
@@ -287,7 +287,7 @@ def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
 
 @pytest.mark.parametrize("n_events", [0, 3, 2000])
 def test_the_last_checkpoint_of_a_log_is_found_however_long_it_is(model, build, n_events):
-    """Among the last lines, or before them; what is no event is passed over."""
+    """It is found before many other lines; lines that are not events are skipped."""
     publish(model, build, 1, 2)
     with Writer(model) as writer:
         for step in range(n_events):
@@ -300,7 +300,7 @@ def test_the_last_checkpoint_of_a_log_is_found_however_long_it_is(model, build, 
 
 @pytest.mark.parametrize("method", ["latest", "rollback"])
 def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, method):
-    """The log knows of them; a fresh start, which has to be asked for, goes on from their number."""
+    """The log records them. A fresh start, on request, continues their numbers."""
     publish(model, build, 1, 2)
     for generation in (1, 2):
         file_of(model, generation).unlink()
@@ -320,7 +320,7 @@ def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, met
 
 
 def test_a_rollback_stands_before_anything_is_published(model, build):
-    """Readers and later fits go on from what it left; its number is not given out again."""
+    """Readers and later fits continue from it; given-up numbers are not used again."""
     publish(model, build, 1, 2)
     with Writer(model) as writer:
         writer.log({"event": "start", "run": "aa", "tables": ["night.csv", "morning.csv"]})
@@ -342,7 +342,7 @@ def test_a_rollback_stands_before_anything_is_published(model, build):
 
 
 def test_only_what_comes_after_the_good_checkpoint_is_given_up(model, build):
-    """Damaged ones and those that are gone, not what an earlier rollback has given up."""
+    """Damaged and missing checkpoints are, but not those that an earlier rollback gave up."""
     publish(model, build, 1, 2, 3, 4)
     flip(file_of(model, 2))
     flip(file_of(model, 3))
@@ -358,7 +358,7 @@ def test_only_what_comes_after_the_good_checkpoint_is_given_up(model, build):
 
 
 def test_where_only_latest_is_left_nothing_starts_anew(model, build):
-    """A fit that refuses leaves the witness alone; numbers go on after it."""
+    """A fit that refuses does not change latest.h5; a fresh start continues its number."""
     publish(model, build, 1, 2)
     for name in ("checkpoints/ckpt-000000001.h5", "checkpoints/ckpt-000000002.h5", "log.jsonl"):
         (model / name).unlink()
@@ -374,7 +374,7 @@ def test_where_only_latest_is_left_nothing_starts_anew(model, build):
 
 
 def test_a_fresh_start_works_over_damage(model, build):
-    """It was asked for; the parent is the damaged file as it is."""
+    """Its parent is the damaged file, unread."""
     publish(model, build, 1, 2)
     flip(file_of(model, 2))
 
@@ -388,7 +388,7 @@ def test_a_fresh_start_works_over_damage(model, build):
 
 
 def test_a_checkpoint_that_does_not_read_back_is_not_written(model, build):
-    """Nothing is acknowledged that the next run could not load."""
+    """A checkpoint that the next run could not load must not be acknowledged."""
     publish(model, build, 1)
 
     with Writer(model) as writer, pytest.raises(CheckpointCorrupt, match="7 quantiles, not 1001"):
@@ -398,7 +398,7 @@ def test_a_checkpoint_that_does_not_read_back_is_not_written(model, build):
 
 
 def test_nothing_to_do_touches_the_newest_file(model, build):
-    """So that make sees a target newer than its tables."""
+    """So make sees a target newer than its tables."""
     publish(model, build, 1, 2)
     for path in (file_of(model, 1), file_of(model, 2), model):
         os.utime(path, (1000, 1000))
@@ -412,7 +412,7 @@ def test_nothing_to_do_touches_the_newest_file(model, build):
 
 
 def test_a_checkpoint_sets_the_time_of_the_directory(model, build, monkeypatch):
-    """Also where the file system has no symbolic links."""
+    """It does so even if the file system has no symbolic links."""
     publish(model, build, 1)
     monkeypatch.setattr(Folder, "name_latest", lambda *_: None)
     os.utime(model, (1000, 1000))
@@ -424,7 +424,7 @@ def test_a_checkpoint_sets_the_time_of_the_directory(model, build, monkeypatch):
 
 @pytest.mark.parametrize("content", ["paper.tex", "checkpoints/epoch3.pt"])
 def test_a_folder_that_holds_something_else_is_refused(tmp_path, content):
-    """A mistyped -m must not litter a home directory."""
+    """A mistyped -m must not put files into a home directory."""
     (tmp_path / content).parent.mkdir(exist_ok=True)
     (tmp_path / content).touch()
     before = names(tmp_path)
@@ -446,7 +446,7 @@ def test_an_empty_folder_becomes_a_model_directory(tmp_path, build):
 
 @pytest.mark.parametrize("in_the_way", ["model", "model/checkpoints", "model/lock"])
 def test_a_file_of_another_kind_in_the_way_is_refused(tmp_path, in_the_way):
-    """A file for a folder, a pipe for the lock; nothing hangs."""
+    """A file for a folder, or a pipe for the lock; the writer does not hang."""
     path = tmp_path / in_the_way
     path.parent.mkdir(exist_ok=True)
     os.mkfifo(path)
@@ -470,7 +470,7 @@ def test_no_link_inside_leads_a_write_out_of_the_directory(model, build, tmp_pat
 
 
 def test_the_umask_decides_who_may_read(model, build):
-    """Files 0666 and folders 0777, less the umask."""
+    """Files have mode 0666 and folders 0777, both less the umask."""
     before = os.umask(0o027)
     try:
         publish(model, build, 1)
@@ -484,7 +484,7 @@ def test_the_umask_decides_who_may_read(model, build):
 
 
 def test_a_directory_made_for_a_run_that_published_nothing_is_gone(tmp_path):
-    """A failed first fit leaves no directory behind, nor those above it; one that was there stays, empty."""
+    """A failed first fit removes the folders that it made; a folder that existed stays, empty."""
     path = tmp_path / "a" / "m"
     with Writer(path) as writer:
         writer.log({"event": "start"})

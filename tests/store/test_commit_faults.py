@@ -40,7 +40,7 @@ def names(folder):
 
 
 def wrap_calls(patch, around):
-    """Let `around(name, call)` decide what becomes of every system call."""
+    """Pass every system call of the store to `around(name, call)`, which decides its outcome."""
     for module, names in ((os, CALLS), (fcntl, ["flock"])):
         for name in names:
             real = getattr(module, name)
@@ -59,7 +59,7 @@ def commit(model, checkpoint):
 
 
 def run_and_die(model, checkpoint, n_calls):
-    """Commit in a child that dies when it makes its n-th system call; return how it ended."""
+    """Commit in a child that dies at its n-th system call; return how it ended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # fork beside idle BLAS threads
         child = os.fork()
@@ -86,7 +86,7 @@ def run_and_die(model, checkpoint, n_calls):
 def test_a_death_between_any_two_system_calls_leaves_the_old_or_the_new_checkpoint(
     model, build, tmp_path, new
 ):
-    """Afterwards the directory opens, the next writer goes on, and nothing is left lying about."""
+    """Afterwards the directory opens, the next writer continues, and no leftover stays."""
     checkpoint, following = build(global_step=3), build(global_step=4)
     steps_found = set()
     for n_calls in range(1, 200):
@@ -125,7 +125,7 @@ def copy(model, path):
 def test_a_refusal_at_any_system_call_is_reported_and_the_old_checkpoint_survives(
     model, build, tmp_path, monkeypatch, code
 ):
-    """Every call in turn fails once; the outcome is a success (with or without a warning) or a GmmError."""
+    """Each call in turn fails once; the result is a success, with or without warning, or a GmmError."""
     checkpoint = build(global_step=3)
     outcomes = set()
     for n_calls in range(1, 200):
@@ -180,7 +180,7 @@ def record_calls(patch, names):
 
 
 def test_the_calls_come_in_the_order_that_survives_power_loss(model, build, monkeypatch):
-    """Content is synced before it has a name, the name before it is acknowledged, retention is last."""
+    """Content is synced before its name, the name before the acknowledgement; retention is last."""
     checkpoint = build(global_step=3)
     with Writer(model, keep=2) as writer:
         writer.latest()
@@ -199,7 +199,7 @@ def test_the_calls_come_in_the_order_that_survives_power_loss(model, build, monk
 
 
 def failing(patch, call_name, code, times=1):
-    """Let the first calls of one name fail."""
+    """Make the first calls of one name fail."""
     left = [None] * times
 
     def around(name, call):
@@ -214,7 +214,7 @@ def failing(patch, call_name, code, times=1):
 @pytest.mark.parametrize("call", ["posix_fallocate", "write", "fsync", "link"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_reported_with_the_bytes_needed_and_free(model, build, monkeypatch, call, code):
-    """Wherever the file system notices; the old checkpoint stays, no temporary does."""
+    """Any call may fail with it; the old checkpoint stays, and no temporary does."""
     with Writer(model, keep=2) as writer:
         writer.latest()
         with monkeypatch.context() as patch:
@@ -230,7 +230,7 @@ def test_a_full_disk_is_reported_with_the_bytes_needed_and_free(model, build, mo
 
 
 def test_a_failed_sync_is_never_tried_again(model, build, monkeypatch):
-    """After EIO the kernel may call the next fsync a success, though the data is gone."""
+    """After EIO the kernel may report the next fsync as a success although the data are lost."""
     with Writer(model) as writer:
         writer.latest()
         with monkeypatch.context() as patch:
@@ -266,7 +266,7 @@ def test_a_refused_commit_says_why(model, build, monkeypatch, call, code, error,
 
 
 def test_a_file_system_without_allocation_or_folder_sync_is_used_with_a_warning(model, build, monkeypatch):
-    """posix_fallocate and fsync of a folder are not everywhere."""
+    """Some systems lack posix_fallocate or fsync of a folder."""
     real_sync = os.fsync
 
     def sync_files_only(descriptor):
@@ -287,7 +287,7 @@ def test_a_file_system_without_allocation_or_folder_sync_is_used_with_a_warning(
 
 @pytest.mark.parametrize("call", ["symlink", "replace"])
 def test_a_file_system_without_symbolic_links_is_used_with_a_warning(model, build, monkeypatch, call):
-    """latest.h5 is for people; no checkpoint fails for it."""
+    """latest.h5 is for people; a checkpoint must not fail because of it."""
     with Writer(model) as writer, monkeypatch.context() as patch:
         writer.latest()
         failing(patch, call, errno.EPERM)
@@ -298,7 +298,7 @@ def test_a_file_system_without_symbolic_links_is_used_with_a_warning(model, buil
 
 
 def test_a_file_system_without_locks_is_used_with_a_warning(model, build, monkeypatch):
-    """The hard link decides anyway; without the lock nobody's temporaries are cleared."""
+    """The hard link decides between writers. Without a lock no temporaries are removed."""
     leftover = model / "checkpoints" / ".ckpt-000000003.h5.1-01234567.tmp"
     leftover.touch()
     failing(monkeypatch, "flock", errno.ENOLCK)
@@ -312,7 +312,7 @@ def test_a_file_system_without_locks_is_used_with_a_warning(model, build, monkey
 
 
 def test_short_writes_are_completed(model, build, monkeypatch):
-    """A write may take less than it is given."""
+    """A write may accept fewer bytes than it is given."""
     real_write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real_write(descriptor, bytes(data)[:4096]))
 
@@ -322,7 +322,7 @@ def test_short_writes_are_completed(model, build, monkeypatch):
 
 
 def test_a_log_line_that_was_cut_short_is_an_error_after_the_fact(model, build, monkeypatch):
-    """The checkpoint stands; the next writer removes the torn line."""
+    """The checkpoint is published; the next writer removes the incomplete line."""
     real_write = os.write
 
     def write_half_a_line(descriptor, data):

@@ -18,7 +18,7 @@ from gmmcli.store.verify import check
 
 @pytest.fixture
 def model(tmp_path):
-    """Return the path of a model directory that is still to be made."""
+    """Return the path of a model directory that does not exist yet."""
     return tmp_path / "geyser"
 
 
@@ -49,7 +49,7 @@ def test_a_second_writer_is_told_who_holds_the_lock(model, build):
 
 @pytest.mark.parametrize("note", [b"", b"\xff", b"{}", b'{"pid": "x"}', b"[" * 5000])
 def test_the_lock_holds_whatever_its_file_says(model, note):
-    """What stands in it is for the message only."""
+    """The content of the lock file is for messages only."""
     with Writer(model):
         (model / "lock").write_bytes(note)
         with pytest.raises(ModelDirBusy, match="busy: another process writes to it"), Writer(model):
@@ -57,7 +57,7 @@ def test_the_lock_holds_whatever_its_file_says(model, note):
 
 
 def test_a_killed_writer_leaves_no_lock(model):
-    """The kernel frees it; the file that stays behind means nothing."""
+    """The kernel frees the lock; the file that remains has no effect."""
     program = (
         "import os, pathlib, sys\nfrom gmmcli.store.commit import Writer\n"
         "with Writer(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
@@ -72,7 +72,7 @@ def test_a_killed_writer_leaves_no_lock(model):
 
 
 def without_lock(monkeypatch):
-    """Let every flock succeed, as on a file system where it means nothing."""
+    """Let every flock succeed, as on a file system where it has no effect."""
     monkeypatch.setattr("fcntl.flock", lambda *_: None)
 
 
@@ -93,7 +93,7 @@ def test_of_two_writers_without_a_lock_the_second_loses(model, build, monkeypatc
 
 
 def test_a_number_that_another_writers_retention_freed_is_not_taken(model, build, monkeypatch):
-    """The slow writer's link succeeds, but the others have gone on without it."""
+    """The slow writer's link succeeds, but others have continued without it."""
     publish(model, build, 1)
     without_lock(monkeypatch)
     with Writer(model) as slow:
@@ -106,7 +106,7 @@ def test_a_number_that_another_writers_retention_freed_is_not_taken(model, build
 
 
 def test_a_checkpoint_that_others_have_continued_at_once_stands(model, build, monkeypatch):
-    """Between the link and the second look somebody may have read it and published the next one."""
+    """Between the link and the check, another writer read it and published the next one."""
     publish(model, build, 1)
     without_lock(monkeypatch)
     real_link, pending = os.link, [True]
@@ -127,7 +127,7 @@ def test_a_checkpoint_that_others_have_continued_at_once_stands(model, build, mo
 
 
 def test_a_link_whose_answer_was_lost_has_succeeded(model, build, monkeypatch):
-    """NFS may say that the name exists because the first copy of the request made it."""
+    """NFS may report that the name exists because a repeated request made it."""
     real_link = os.link
 
     def link_twice(*names, **options):
@@ -143,7 +143,7 @@ def test_a_link_whose_answer_was_lost_has_succeeded(model, build, monkeypatch):
 
 @pytest.mark.parametrize("before", ["lock", "checkpoints"])
 def test_a_run_whose_folders_another_removes_is_told_to_try_again(model, monkeypatch, before):
-    """One that had made them and published nothing: not after hours, and not with "no such file"."""
+    """The other run made them and published nothing. The error comes at once, and is not "no such file"."""
     module, name = {"lock": (lock, "take"), "checkpoints": (creation, "make")}[before]
     original = getattr(module, name)
 
@@ -164,7 +164,7 @@ def test_a_run_whose_folders_another_removes_is_told_to_try_again(model, monkeyp
 
 
 def test_a_folder_above_that_another_run_removes_is_made_again(tmp_path, monkeypatch):
-    """As two first runs side by side do, one of which fails."""
+    """Two first runs may start together, and one of them may fail."""
     mkdir, n_made = Path.mkdir, 0
 
     def make_after_a_removal(path):
@@ -181,14 +181,14 @@ def test_a_folder_above_that_another_run_removes_is_made_again(tmp_path, monkeyp
 
 
 def test_a_path_that_leads_back_up_leaves_nothing_behind(tmp_path):
-    """What was made for it goes, whatever it was for."""
+    """The folders that were made for such a path are removed again."""
     with Writer(tmp_path / "a" / ".." / "m"):
         pass
     assert names(tmp_path) == []
 
 
 def test_a_folder_with_hidden_names_is_left_as_it_was(tmp_path):
-    """They do not count."""
+    """Hidden names do not count."""
     (tmp_path / ".gitkeep").touch()
     with Writer(tmp_path):
         pass

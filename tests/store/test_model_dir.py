@@ -1,4 +1,4 @@
-"""Reading a model directory: the newest, or the one asked for, or an error that names the way out."""
+"""Reading a model directory: the newest checkpoint or a given one, or an error that says what to type."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def test_every_file_is_listed_with_its_size(model):
 
 @pytest.mark.parametrize(("generation", "step"), [(None, 30), (3, 30), (1, 10)])
 def test_the_newest_is_loaded_unless_another_is_asked_for(model, generation, step):
-    """latest.h5 has no part in it."""
+    """latest.h5 is not read."""
     (model / "latest.h5").unlink()
 
     stored = ModelDir(model).load(generation)
@@ -60,7 +60,7 @@ def test_the_newest_is_loaded_unless_another_is_asked_for(model, generation, ste
 
 @pytest.mark.parametrize("method", ["list", "load", "iter_log"])
 def test_a_missing_directory_is_not_found(tmp_path, method):
-    """The hint is how one comes into being."""
+    """The hint is the command that makes one."""
     with pytest.raises(NotFound, match="no such model directory") as caught:
         list(getattr(ModelDir(tmp_path / "a b"), method)())
 
@@ -69,7 +69,7 @@ def test_a_missing_directory_is_not_found(tmp_path, method):
 
 @pytest.mark.parametrize("method", ["list", "load"])
 def test_a_directory_without_a_checkpoint_is_not_found(tmp_path, method):
-    """An interrupted first run leaves one."""
+    """An interrupted first run leaves such a directory."""
     (tmp_path / "checkpoints").mkdir()
 
     with pytest.raises(NotFound, match="holds no checkpoint"):
@@ -77,19 +77,19 @@ def test_a_directory_without_a_checkpoint_is_not_found(tmp_path, method):
 
 
 def test_a_file_is_not_a_model_directory(model):
-    """Nor is a checkpoint."""
+    """A checkpoint is not one either."""
     with pytest.raises(NotFound, match="no such model directory"):
         ModelDir(file_of(model, 1)).load()
 
 
 def test_a_generation_that_is_not_there_is_not_found(model):
-    """The fact names what is."""
+    """The message names those that exist."""
     with pytest.raises(NotFound, match="no checkpoint 9; it holds 1, 2, 3"):
         ModelDir(model).load(9)
 
 
 def test_a_damaged_newest_checkpoint_is_an_error_that_names_the_way_out(model):
-    """Never a silent step back."""
+    """There is no silent step back."""
     flip(file_of(model, 3))
     flip(file_of(model, 2))
 
@@ -104,7 +104,7 @@ def test_a_damaged_newest_checkpoint_is_an_error_that_names_the_way_out(model):
 
 
 def test_a_damaged_older_checkpoint_needs_no_rollback(model):
-    """Another one can be read instead."""
+    """The hint names another checkpoint to read."""
     flip(file_of(model, 2))
 
     with pytest.raises(CheckpointCorrupt) as caught:
@@ -114,7 +114,7 @@ def test_a_damaged_older_checkpoint_needs_no_rollback(model):
 
 
 def test_where_nothing_is_good_only_a_fresh_start_is_left(model):
-    """And only the user can ask for it."""
+    """Only the user can ask for it."""
     for generation in (1, 2, 3):
         flip(file_of(model, generation))
 
@@ -125,7 +125,7 @@ def test_where_nothing_is_good_only_a_fresh_start_is_left(model):
 
 
 def test_a_swapped_file_is_refused(model):
-    """A whole checkpoint under another one's name is damage."""
+    """A whole checkpoint under the name of another one is damage."""
     shutil.copy(file_of(model, 1), file_of(model, 3))
 
     with pytest.raises(CheckpointCorrupt, match="another checkpoint than its name"):
@@ -134,7 +134,7 @@ def test_a_swapped_file_is_refused(model):
 
 @pytest.mark.parametrize("make", ["link", "folder", "pipe", "empty", "large"])
 def test_only_a_regular_file_of_bearable_size_is_read(model, make, monkeypatch):
-    """Anything else under a checkpoint's name is refused, without following it or waiting for it."""
+    """Any other kind of file is refused, without following it or waiting for it."""
     path = file_of(model, 4)
     monkeypatch.setattr(model_dir, "MAX_FILE_BYTES", 1 << 20)
     match make:
@@ -158,7 +158,7 @@ def test_only_a_regular_file_of_bearable_size_is_read(model, make, monkeypatch):
 
 @pytest.mark.parametrize("head", [bytes(512), user_block.pack(b"short")])
 def test_a_huge_file_is_refused_by_its_first_bytes(model, head):
-    """3 GiB of nothing, most of it a hole, are not read to see that."""
+    """A sparse file of 3 GiB is refused without reading it."""
     file_of(model, 4).write_bytes(head)
     os.truncate(file_of(model, 4), 3 << 30)
     tracemalloc.start()
@@ -171,7 +171,7 @@ def test_a_huge_file_is_refused_by_its_first_bytes(model, head):
 
 
 def test_a_newest_checkpoint_that_is_gone_is_an_error_to_a_reader(model):
-    """By the log, or by latest.h5 where that is gone; the older ones are there for those who ask."""
+    """The log, or else latest.h5, shows the loss; older checkpoints are read on request."""
     file_of(model, 3).unlink()
     ways = f"gmmcli fit -m {model} --rollback, or --checkpoint 2 to read that one"
     for spoil in (lambda: None, (model / "log.jsonl").unlink):
@@ -186,7 +186,7 @@ def test_a_newest_checkpoint_that_is_gone_is_an_error_to_a_reader(model):
 
 @pytest.mark.parametrize("gone", [("log.jsonl",), ("latest.h5",), ("latest.h5", "lock")])
 def test_checkpoints_that_are_gone_are_not_called_a_new_model(model, gone):
-    """Their folder may be gone as well."""
+    """Even if their folder is gone too."""
     for name in gone:
         (model / name).unlink()
     for remove in (*(file_of(model, g).unlink for g in (3, 2, 1)), (model / "checkpoints").rmdir):
@@ -196,7 +196,7 @@ def test_checkpoints_that_are_gone_are_not_called_a_new_model(model, gone):
 
 
 def test_checkpoints_behind_a_link_are_not_read(model, tmp_path):
-    """The model directory may be a link that the user made; what is inside may not."""
+    """The model directory may be a link; its folder of checkpoints may not."""
     (tmp_path / "alias").symlink_to(model)
     assert ModelDir(tmp_path / "alias").load().generation == 3
 
@@ -207,7 +207,7 @@ def test_checkpoints_behind_a_link_are_not_read(model, tmp_path):
 
 
 def test_a_newer_format_is_not_called_damage(model, build, monkeypatch):
-    """No rollback is offered: the way out is a newer version."""
+    """The hint is to install a newer version, not a rollback."""
     with Writer(model) as writer, monkeypatch.context() as patch:
         patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build())
         patch.setattr(layout, "FORMAT_VERSION", "2.0")
@@ -220,7 +220,7 @@ def test_a_newer_format_is_not_called_damage(model, build, monkeypatch):
 
 
 def test_a_checkpoint_that_retention_takes_while_it_is_opened_is_no_error(model, build, monkeypatch):
-    """The list is taken again, and the newest is another one by then."""
+    """The folder is listed again, and the new newest checkpoint is read."""
     real_open, pending = os.open, [True]
 
     def open_slowly(path, *rest, **options):
@@ -236,7 +236,7 @@ def test_a_checkpoint_that_retention_takes_while_it_is_opened_is_no_error(model,
 
 
 def test_a_torn_last_line_of_the_log_is_left_out(model):
-    """It is not damage."""
+    """An incomplete last line is not damage."""
     whole = list(ModelDir(model).iter_log())
     with (model / "log.jsonl").open("a") as log:
         log.write('{"event": "chec')
@@ -246,7 +246,7 @@ def test_a_torn_last_line_of_the_log_is_left_out(model):
 
 
 def test_a_model_directory_without_a_log_has_no_events(model):
-    """The log is for people."""
+    """The log is for people: it may be missing."""
     (model / "log.jsonl").unlink()
 
     assert list(ModelDir(model).iter_log()) == []
@@ -264,5 +264,5 @@ def test_reading_a_model_loads_neither_scipy_nor_pyarrow():
 
 
 def test_what_is_read_is_what_was_published(model, build):
-    """The digest of the content survives the disk."""
+    """The content digest is the same before and after the disk."""
     assert content_digest(ModelDir(model).load(2).checkpoint) == content_digest(build(global_step=20))

@@ -1,4 +1,4 @@
-"""Which generations retention lets go of."""
+"""Which generations retention removes."""
 
 import pytest
 from hypothesis import given
@@ -35,7 +35,7 @@ def test_the_newest_good_ones_and_the_multiples_stay(generations, damaged, keep,
     st.none() | st.integers(1, 9),
 )
 def test_the_newest_good_one_always_stays(generations, damaged, keep, keep_every):
-    """Whatever is damaged: as many good ones as asked for stay, the newest of them among them."""
+    """For any damage, the wanted number of good generations stays, the newest included."""
     doomed = set(choose_doomed(generations, damaged, keep=keep, keep_every=keep_every))
 
     good = [generation for generation in generations if generation not in damaged]
@@ -46,6 +46,6 @@ def test_the_newest_good_one_always_stays(generations, damaged, keep, keep_every
 
 
 def test_the_best_one_stays_beside_the_newest():
-    """As long as it is said to be the best."""
+    """It stays while it is passed as the best."""
     assert choose_doomed([1, 2, 3, 4, 5], (), keep=2, keep_every=None, best=2) == [1, 3]
     assert choose_doomed([1, 2, 3, 4, 5], (), keep=2, keep_every=None) == [1, 2, 3]

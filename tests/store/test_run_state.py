@@ -1,4 +1,4 @@
-"""The memory of a run as arrays: nothing is lost, and what is none is damage."""
+"""The memory of a run as arrays: nothing is lost, and other arrays are damage."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ WHOLE = Memory(
 @settings(max_examples=150, deadline=None)
 @given(memory=memories)
 def test_every_memory_comes_back_bit_for_bit(memory):
-    """By way of arrays of doubles, which is all that a checkpoint holds of it."""
+    """Through arrays of float64, the only type that format 1.0 stores for it."""
     arrays = to_arrays(memory)
 
     assert all(array.dtype == np.float64 and array.size for array in arrays.values())
@@ -32,7 +32,7 @@ def test_every_memory_comes_back_bit_for_bit(memory):
 
 
 def test_what_a_memory_is_stored_as():
-    """Format 1.0: a part is its numbers in order of definition, and an array for each of its arrays."""
+    """Format 1.0: a part is one array of its numbers, in order of definition, and each of its arrays."""
     arrays = to_arrays(WHOLE)
 
     assert {name: array.tolist() for name, array in arrays.items() if not name.startswith("stepwise_")} == {
@@ -50,7 +50,7 @@ def test_what_a_memory_is_stored_as():
 
 
 def test_a_memory_of_nothing_takes_no_array():
-    """As in a run that learns from all rows at each step and was told how many steps to make."""
+    """A plain counted run has such a memory."""
     assert to_arrays(Memory()) == {}
     assert_same(from_arrays({}), Memory())
 
@@ -84,7 +84,7 @@ ODD = {
 
 @pytest.mark.parametrize("case", ODD)
 def test_what_is_no_memory_is_damage(case):
-    """A name that there is not, or numbers that cannot be meant."""
+    """An unknown name, or numbers that cannot be right."""
     arrays, fact = ODD[case]
 
     with pytest.raises(Damage, match=fact):

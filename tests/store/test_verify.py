@@ -1,4 +1,4 @@
-"""Findings: everything that is wrong is found, and nothing else."""
+"""Findings: every fault is found, and nothing else is."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def file_of(model, generation):
 
 @pytest.mark.parametrize("level", ["quick", "full"])
 def test_what_is_not_damage_is_not_found(model, level):
-    """Leftovers, files set aside, hidden names, a stale or missing latest.h5, a torn log line, events/."""
+    """Leftovers, `.bad` files, hidden names, a stale latest.h5, an incomplete log line, events/."""
     (model / "checkpoints" / ".ckpt-000000004.h5.1-01234567.tmp").touch()
     (model / "checkpoints" / "ckpt-000000009.h5.bad").touch()
     (model / ".DS_Store").touch()
@@ -109,7 +109,7 @@ QUICK = [
 @pytest.mark.parametrize("level", ["quick", "full"])
 @pytest.mark.parametrize(("spoil", "file", "text"), QUICK, ids=[case[0].__name__ for case in QUICK])
 def test_what_a_quick_look_shows_is_found(model, spoil, file, text, level):
-    """Each by the name of its file; both levels see it."""
+    """Both levels report each fault with the name of its file."""
     spoil(model)
 
     findings = check(model, level)
@@ -119,7 +119,7 @@ def test_what_a_quick_look_shows_is_found(model, spoil, file, text, level):
 
 
 def test_a_flipped_bit_takes_a_full_check(model):
-    """The user block and the size are right; the digest is not."""
+    """User block and size are right, but the digest is wrong."""
     data = bytearray(file_of(model, 2).read_bytes())
     data[5000] ^= 4
     file_of(model, 2).write_bytes(data)
@@ -131,7 +131,7 @@ def test_a_flipped_bit_takes_a_full_check(model):
 
 
 def test_a_checkpoint_of_another_run_breaks_the_chain(model, build, tmp_path):
-    """Whole, of the right number, but not made from the one before it."""
+    """It is whole and has the right number, but another parent."""
     with Writer(tmp_path / "other") as writer:
         for step in (7, 8):
             writer.publish(build(global_step=step))
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_run_breaks_the_chain(model, build, tmp_path):
 
 
 def test_a_gap_in_the_chain_is_not_a_finding(model):
-    """Retention leaves gaps; across them no parent can be compared."""
+    """Retention leaves gaps; a parent that is gone cannot be compared."""
     file_of(model, 2).unlink()
 
     assert check(model, "full") == []
@@ -162,7 +162,7 @@ def test_a_missing_or_empty_directory_is_not_found(tmp_path, level):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_consistent_checkpoint_of_any_type_has_no_contradictions(build, covariance_type):
-    """Also far from the origin, where rounding of the table's units shows."""
+    """Far from the origin too, where the table's units have rounding errors."""
     checkpoint = build(covariance_type)
     units = replace(checkpoint.units, center=checkpoint.units.center + 1e9)
 
@@ -190,8 +190,20 @@ CONTRADICTIONS = [
         "the covariances of /mixture and /state differ by",
     ),
     (altered("mixture", weights=lambda x: x[::-1]), "the weights of /mixture and /state differ by"),
-    (altered("state", weights=lambda x: x * (1 + 1e-7)), "the weights of /state sum to"),
+    (altered("state", weights=lambda x: x * (1 + 1e-7)), "the weights of /mixture and /state differ by"),
+    (
+        altered("mixture", covariances=lambda x: x - 2 * x * np.eye(2)),
+        "a variance of /mixture is negative",
+    ),
     (altered("statistics", total_weight=lambda x: x + 1), "the counts sum to 150"),
+    (
+        altered("statistics", squares=lambda x: x - 2 * x * np.eye(2)),
+        "counts, sums and squares of the statistics are not those of rows",
+    ),
+    (
+        altered("statistics", sums=lambda x: x + 100),
+        "counts, sums and squares of the statistics are not those of rows",
+    ),
     (
         altered("statistics", counts=lambda x: x + np.array([-200, 100, 100])),
         "a count of the statistics is negative",
@@ -206,7 +218,7 @@ CONTRADICTIONS = [
 
 @pytest.mark.parametrize(("change", "text"), CONTRADICTIONS)
 def test_parts_that_contradict_each_other_are_found(build, change, text):
-    """One part in a million is far above any rounding."""
+    """A relative difference of 1e-6 is far greater than rounding errors."""
     findings = find_contradictions(change(build("full")))
 
     assert any(text in finding for finding in findings), findings
@@ -214,7 +226,7 @@ def test_parts_that_contradict_each_other_are_found(build, change, text):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_a_covariance_that_is_not_positive_definite_is_found(build, covariance_type):
-    """With the component."""
+    """The finding names the component."""
     checkpoint = build(covariance_type)
     state = replace(checkpoint.state, covariances=-checkpoint.state.covariances)
     spoilt = replace(checkpoint, state=state, mixture=checkpoint.units.to_table(state))
@@ -240,7 +252,7 @@ def near_singular(rng, covariance_type, K, d):
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 def test_what_is_found_indefinite_is_what_the_kernel_refuses(build, covariance_type):
-    """Ten thousand near-singular covariances in all: `--check full` and `predict` agree about each."""
+    """10,000 near-singular covariances: decode and the kernel agree about each."""
     rng = np.random.default_rng(7)
     verdicts = []
     for _ in range(2500):
@@ -263,7 +275,7 @@ def test_what_is_found_indefinite_is_what_the_kernel_refuses(build, covariance_t
     [("full", [[[1, 1], [1, 1 + 6e-16]]]), ("tied", [[1, 1], [1, 1 + 6e-16]]), ("diag", [[1, 1e-100]])],
 )
 def test_a_pivot_of_rounding_alone_is_found(build, covariance_type, covariance):
-    """Though it has a Cholesky factor."""
+    """Although numpy finds a Cholesky factor."""
     checkpoint = build(covariance_type, 1, 2)
     state = replace(checkpoint.state, covariances=np.array(covariance, dtype=float))
     findings = find_contradictions(replace(checkpoint, state=state))
@@ -279,7 +291,7 @@ def test_a_finding_is_comparable(model):
 
 @pytest.mark.parametrize("level", ["quick", "full"])
 def test_a_newest_checkpoint_that_is_gone_is_found(model, level):
-    """By the log, and where that is gone too by latest.h5; the hint leads on."""
+    """By the log, or else by latest.h5; the hint is a rollback."""
     file_of(model, 3).unlink()
     text, hint = "names checkpoint 3, the newest is 2", Rollback(str(model))
 
@@ -294,7 +306,7 @@ def put_folder(path):
 
 @pytest.mark.parametrize("make", [put_folder, os.mkfifo])
 def test_a_log_that_is_no_file_is_found_and_not_waited_for(model, make):
-    """The hint takes it away; a fit says the same."""
+    """The hint moves it away; a fit gives the same hint."""
     log = model / "log.jsonl"
     log.unlink()
     make(log)
@@ -313,7 +325,7 @@ def test_a_log_that_is_no_file_is_found_and_not_waited_for(model, make):
 
 @pytest.mark.parametrize("number", ["null", "0", "-1", "true", "1000000000", "2.5", '"3"', "[]"])
 def test_a_line_with_a_number_that_no_checkpoint_has_is_not_an_event(model, number):
-    """It does not hide the last one either; the hint takes the log away."""
+    """It does not hide the last checkpoint; the hint moves the log away."""
     with (model / "log.jsonl").open("a") as log:
         log.write(f'{{"time": "2026-01-01T00:00:00Z", "event": "checkpoint", "checkpoint": {number}}}\n')
 
@@ -330,7 +342,7 @@ def test_a_line_with_a_number_that_no_checkpoint_has_is_not_an_event(model, numb
 
 
 def test_a_log_that_names_the_last_number_there_can_be_is_found_and_given_up(model, build):
-    """The rollback that the finding asks for has a number to give out."""
+    """A rollback gives it up, and there are numbers left to publish."""
     with (model / "log.jsonl").open("a") as log:
         log.write('{"time": "2026-01-01T00:00:00Z", "event": "checkpoint", "checkpoint": 999999999}\n')
 
@@ -345,7 +357,7 @@ def test_a_log_that_names_the_last_number_there_can_be_is_found_and_given_up(mod
 
 
 def test_a_huge_log_takes_little_memory(model):
-    """Lines are read one at a time, however long; a hole is no event."""
+    """Lines are read one by one, of any length; a hole is not an event."""
     with (model / "log.jsonl").open("r+b") as log:
         log.truncate(1 << 28)
     tracemalloc.start()

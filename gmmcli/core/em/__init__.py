@@ -1,1 +1,1 @@
-"""The EM algorithm: its loop, when it has converged, and variants that need fewer rows or fewer passes."""
+"""The EM algorithm: the loop, the convergence test, and variants that need fewer rows or fewer passes."""

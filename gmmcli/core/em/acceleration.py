@@ -1,8 +1,8 @@
-"""Fewer passes to the same optimum: squared extrapolation of EM, held to a likelihood that never falls.
+"""Accelerated EM: fewer passes to the same optimum, by squared extrapolation. The likelihood never falls.
 
-Where EM is slow, its steps shrink by nearly the same factor each time, in nearly the same direction. Two of
-them tell both, and one extrapolation does the work of many. Varadhan and Roland (2008), scheme S3, with a
-bound on the length of a jump, and with a judgement that asks whether a jump has paid, not only what it costs.
+Where EM is slow, each step is nearly the last step times a constant factor. Two steps give the direction and
+the factor, and one extrapolation, a jump, replaces many steps. Varadhan and Roland (2008), scheme S3, with a
+bound on the length of a jump and a test of whether the jump was worth its passes.
 """
 
 from collections.abc import Iterator
@@ -20,23 +20,25 @@ from gmmcli.core.passes import Engine, Table
 from gmmcli.core.statistics import Statistics
 from gmmcli.errors import CovarianceNotPositive
 
-# Plain EM that is expected to end within so many passes is left alone.
+# If plain EM is expected to end within this many passes, there are no jumps.
 FEW_PASSES = 10
-# By what the bound on a jump is multiplied after one that reached it, and divided after one that failed.
+# The bound on the length of a jump is multiplied by this after a jump that reached it, divided by it after a
+# jump that failed.
 GROWTH = 4.0
-# Plain steps after a jump until their gains are those of the slow direction again; then those that judge.
+# Plain steps after a jump until gains come from the slow direction again, then plain steps that judge
+# convergence.
 SETTLING = 3
 JUDGING = 2
-# Cycles in a row that gain less than the tolerance before a run may end: a jump is the best judge of what is
-# left in the slow direction.
+# A run may converge after this many cycles in a row that gain less than the tolerance: a jump shows best how
+# much gain remains in the slow direction.
 CALM = 2
-# After so many plain steps since a jump they are like those of a run without jumps.
+# After this many plain steps since a jump, their likelihoods judge as those of a run without jumps do.
 LONG = 32
-# A measured length below this is that of steps that more than halve, or turn: nothing to jump along.
+# A measured length below this means that steps more than halve, or turn: a jump would not pay.
 FAST = 2.0
-# What a jump measures of the slowest direction is less than the truth where faster ones are mixed in.
+# Jumps underestimate how slow the slowest direction is, since faster directions are mixed in.
 MARGIN = 10.0
-# Slower than this only rounding is.
+# A measured length above this is rounding error.
 SLOWEST = 1e4
 
 
@@ -48,30 +50,30 @@ def iterate(
     mend: Mend = leave_alone,
     last_step: int | None = None,
 ) -> Iterator[Step]:
-    """Yield the steps of a run, without end, plain ones and jumps.
+    """Yield the plain steps and jumps of a run, without end.
 
     Parameters
     ----------
     origin : Origin
-        Its memory may be that of a step yielded here.
+        With the memory of a step yielded here, the run continues as if it had not stopped.
     engine : Engine
     table : Table
     rules : Rules
-        Plain steps follow cycles that gain less than `tol` per unit weight, and decide on convergence
+        After a cycle that gains less than `tol` per unit weight, plain steps decide on convergence
         (docs/decisions/0008).
     mend : callable
-        As in `loop.iterate`; after it the run begins anew with plain steps.
+        As in `loop.iterate`. After a mend the run starts again with plain steps.
     last_step : int, optional
-        The last step of the run: a jump, which may take two steps, does not pass it.
+        The last step of the run. A jump may count as two steps; no jump goes past this step.
 
     Raises
     ------
     CovarianceNotPositive
-        From a plain step, while the next step is asked for.
+        From a plain step, when the caller asks for the next step.
     """
     step, cycle = origin.step(engine, table), origin.memory.cycle or Cycle()
     while True:
-        step = step.remembering(cycle=cycle)
+        step = replace(step, memory=replace(step.memory, cycle=cycle))
         yield step
         stepped = maximise(step.expectation.statistics, step.mixture, rules)
         mended = mend(step, stepped)
@@ -79,13 +81,15 @@ def iterate(
             step, cycle = mended.step(engine, table), Cycle()
             continue
         landing, bound = None, cycle.longest
-        if not cycle.plain and not cycle.base.size:
-            cycle = replace(cycle, base=pack(step.mixture, rules.params), likelihood=step.likelihoods[-1])
-        elif not cycle.plain and step.number + 1 == last_step:
-            cycle = replace(cycle, base=np.empty(0))
-        elif not cycle.plain:
-            cycle, target = _aim(step, cycle, stepped, rules)
-            landing = None if target is None else _land(step, target, engine, table, rules)
+        if not cycle.plain:
+            here = pack(step.mixture, rules.params)
+            if cycle.base.size != here.size:  # a new cycle begins
+                cycle = replace(cycle, base=here, likelihood=step.likelihoods[-1])
+            elif step.number + 1 == last_step:
+                cycle = replace(cycle, base=np.empty(0))
+            else:
+                cycle, target = _aim(step, cycle, here, stepped, rules)
+                landing = None if target is None else _land(step, target, engine, table, rules)
         if landing is not None and landing.step is not None:
             step = landing.step
         else:
@@ -98,16 +102,16 @@ def iterate(
 
 @dataclass(frozen=True, eq=False)
 class _Landing:
-    """Where a jump led.
+    """The outcome of a jump.
 
     Parameters
     ----------
     step : Step or None
-        None where the jump did not reach the likelihood before it.
+        None if the jump did not reach the likelihood before it.
     base : ndarray
-        Parameters before a plain step that was needed after the jump: the next jump is half prepared.
+        If a plain step followed the jump: the parameters before it, where the next cycle begins.
     n_lost : int
-        M-steps made in vain.
+        M-steps whose result was discarded.
     """
 
     step: Step | None = None
@@ -115,15 +119,16 @@ class _Landing:
     n_lost: int = 0
 
 
-def _aim(step: Step, cycle: Cycle, stepped: Mixture, rules: Rules) -> tuple[Cycle, Array | None]:
-    """Extrapolate the last two steps; return the target, None where there is nothing to jump along."""
-    second, third = pack(step.mixture, rules.params), pack(stepped, rules.params)
+def _aim(
+    step: Step, cycle: Cycle, second: Array, stepped: Mixture, rules: Rules
+) -> tuple[Cycle, Array | None]:
+    """Extrapolate the last two steps; return the target, or None if a jump would not pay."""
     bound = cycle.longest
-    measured, length, target = _extrapolate(cycle.base, second, third, bound)
+    measured, length, target = _extrapolate(cycle.base, second, pack(stepped, rules.params), bound)
     cycle = replace(
         cycle,
         longest=bound * GROWTH if length == bound else bound,
-        slowest=max(min(measured, SLOWEST), cycle.slowest),
+        slowest=min(max(cycle.slowest, measured), SLOWEST),
         is_fast=measured < FAST,
         base=np.empty(0),
     )
@@ -133,9 +138,9 @@ def _aim(step: Step, cycle: Cycle, stepped: Mixture, rules: Rules) -> tuple[Cycl
 
 
 def _land(step: Step, target: Array, engine: Engine, table: Table, rules: Rules) -> _Landing:
-    """Accept a jump that reaches the likelihood before it, at once or after one more plain step.
+    """Make a jump; accept it if it reaches the likelihood before it, at once or after one plain step.
 
-    A long jump often lands beside the ridge that it follows: its gain shows after a plain step.
+    A long jump often lands beside the ridge of the likelihood; a plain step leads back to it.
     """
     mixture = unpack(target, step.mixture, rules.params)
     if mixture is None:
@@ -159,7 +164,7 @@ def _land(step: Step, target: Array, engine: Engine, table: Table, rules: Rules)
 
 
 def _after_plain(step: Step, cycle: Cycle, tol: float) -> tuple[Step, Cycle]:
-    """Count a plain step; keep the likelihoods before it where they may judge convergence."""
+    """Count a plain step. Keep the earlier likelihoods only if they may judge convergence."""
     if cycle.since >= 0:
         cycle = replace(cycle, since=cycle.since + 1)
         if not _may_judge(step, cycle, tol):
@@ -171,7 +176,7 @@ def _after_plain(step: Step, cycle: Cycle, tol: float) -> tuple[Step, Cycle]:
 
 
 def _after_jump(step: Step, cycle: Cycle, landing: _Landing, bound: float, tol: float) -> tuple[Step, Cycle]:
-    """Judge a jump, or the plain step in its place; `bound` limited its length."""
+    """Judge a jump of length at most `bound`, or the plain step that replaced it."""
     likelihood = step.expectation.mean_log_likelihood
     failures, longest, number = 0, cycle.longest, step.number
     if landing.step is None:
@@ -192,24 +197,24 @@ def _after_jump(step: Step, cycle: Cycle, landing: _Landing, bound: float, tol: 
 
 
 def _may_judge(step: Step, cycle: Cycle, tol: float) -> bool:
-    """Tell whether the likelihoods of plain steps after a jump may say that the run has converged."""
+    """Return whether the likelihoods of the plain steps since a jump may judge convergence."""
     if cycle.since < SETTLING + JUDGING:
         return cycle.since > SETTLING
     last_gain = step.likelihoods[-1] - step.likelihoods[-2]
-    # What the slowest direction might still bring, were all of the last gain its own: gains shrink with the
-    # square of the rate, so that gain / (2 (1 − rate)) is left.
-    left_over = MARGIN * 0.5 * last_gain * cycle.slowest
-    return left_over <= tol and (cycle.calm >= CALM or cycle.since >= LONG or cycle.is_fast)
+    # The gain that may remain if all of the last gain came from the slowest direction: gains shrink with the
+    # square of the rate, so gain / (2 (1 − rate)) remains.
+    remaining = MARGIN * 0.5 * last_gain * cycle.slowest
+    return remaining <= tol and (cycle.calm >= CALM or cycle.since >= LONG or cycle.is_fast)
 
 
 def _starves(found: Statistics, before: Statistics) -> bool:
-    """Tell whether a jump leaves a component fewer rows than it needs, which had them before."""
+    """Return whether a jump starves a component that had enough rows before."""
     least = least_count(found.covariance_type, found.sums.shape[1]) * found.total_weight / found.rows
     return bool(((found.counts < least) & (before.counts >= least)).any())
 
 
 def _is_slow(step: Step, tol: float) -> bool:
-    """Tell whether plain EM would need many more passes, as far as three likelihoods tell."""
+    """Estimate from three likelihoods whether plain EM would need more than `FEW_PASSES` passes."""
     gain = step.remaining_gain
     if gain is None:
         return True
@@ -222,8 +227,9 @@ def _is_slow(step: Step, tol: float) -> bool:
     return tol == 0 or (ratio > 0 and bool(np.log(tol / gain) / np.log(ratio) > FEW_PASSES))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # `unpack` refuses a target that overflows
 def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> tuple[float, float, Array]:
-    """Return the length that was measured, that of the jump (1 leads to the third), and where it leads."""
+    """Return the measured length, the bounded length and the target of a jump; length 1 leads to `third`."""
     r = second - first
     v = (third - second) - r
     norm = float(np.linalg.norm(v))
@@ -233,10 +239,10 @@ def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> t
 
 
 def pack(mixture: Mixture, params: str) -> Array:
-    """Return the free parameters as a vector without constraints.
+    """Return the free parameters as an unconstrained vector.
 
-    Log weights, means, and of each covariance its Cholesky factor with the diagonal in logs (of diag and
-    spherical: the log of its root).
+    It holds log weights, means, and for each covariance its Cholesky factor with the log of the diagonal; for
+    diag and spherical the log of the standard deviations.
 
     Raises
     ------
@@ -259,7 +265,7 @@ def pack(mixture: Mixture, params: str) -> Array:
 
 
 def unpack(vector: Array, like: Mixture, params: str) -> Mixture | None:
-    """Return the mixture of a vector, its frozen blocks those of `like`; None where it leaves the doubles."""
+    """Return the mixture of a vector, with the frozen blocks of `like`; None if a parameter overflows."""
     weights, means, covariances = like.weights, like.means, like.covariances
     K = like.n_components
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):

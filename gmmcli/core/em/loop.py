@@ -1,7 +1,7 @@
-"""The loop: E, (M, E)*. A run is a stream of steps, each a mixture with its own E."""
+"""The EM loop: E, (M, E)*. A run is a stream of steps; a step is a mixture with its own E."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gmmcli.core.em.maximisation import Rules, maximise
@@ -13,7 +13,7 @@ from gmmcli.core.passes import Engine, Expectation, Table
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A mixture and the E that judges it: what a checkpoint holds.
+    """A mixture with its own E: the content of a checkpoint.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ class Step:
     number : int
         M-steps in the life of the model.
     likelihoods : tuple of float
-        The stopping state: mean log-likelihoods of this table, newest last, three at most, of consecutive
-        plain steps.
+        The stopping state: mean log-likelihoods of this table at up to three consecutive plain steps, newest
+        last.
     memory : Memory
-        What else a later run needs to continue from here.
+        The other data that a later run needs to continue from this step.
     """
 
     mixture: Mixture
@@ -40,32 +40,28 @@ class Step:
         likelihoods = (*self.likelihoods, expectation.mean_log_likelihood)[-3:]
         return Step(mixture, expectation, self.number + 1, likelihoods, self.memory)
 
-    def remembering(self, **changes: object) -> "Step":
-        """Return the step with some fields of its memory replaced."""
-        return replace(self, memory=replace(self.memory, **changes))  # type: ignore[arg-type]
-
     @property
     def remaining_gain(self) -> float | None:
-        """Estimated gain per unit weight, in nats, that further steps would bring; None where unknown."""
+        """Estimated gain of further steps per unit weight, in nats: see `stopping.remaining_gain`."""
         return remaining_gain(self.likelihoods)
 
     def has_converged(self, tol: float) -> bool:
-        """Whether further steps would bring less than `tol` per unit weight: see `stopping.has_converged`."""
+        """Return whether further steps would gain less than `tol`: see `stopping.has_converged`."""
         return has_converged(self.likelihoods, tol)
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """Where a stream of steps begins: a mixture whose E is still to be made.
+    """The start of a stream of steps: a mixture without its E.
 
     Parameters
     ----------
     mixture : Mixture
         In standard units.
     number : int
-        M-steps made before.
+        M-steps in the life of the model.
     likelihoods : tuple of float
-        Stopping state before the mixture's own E, newest last.
+        The stopping state before the mixture's own E, newest last.
     memory : Memory
     """
 
@@ -86,18 +82,18 @@ class Origin:
         return Step(self.mixture, found, self.number, likelihoods, self.memory)
 
 
-# Given a step and the mixture that M makes of it, may return another origin to continue from.
+# Called with a step and the mixture that the M-step makes of it; may return another origin to continue from.
 Mend: TypeAlias = Callable[[Step, Mixture], Origin | None]
 
 
 def leave_alone(step: Step, stepped: Mixture) -> None:
-    """Mend nothing: a `Mend`."""
+    """Never mend: a `Mend`."""
 
 
 def iterate(
     origin: Origin, engine: Engine, table: Table, rules: Rules, mend: Mend = leave_alone
 ) -> Iterator[Step]:
-    """Yield the steps of a run, without end: the first, then (M, E)*.
+    """Yield the steps of a run, without end: the first one, then one for each (M, E).
 
     Parameters
     ----------
@@ -110,7 +106,7 @@ def iterate(
     Raises
     ------
     CovarianceNotPositive
-        From the kernel, while the next step is asked for.
+        From the kernel, when the caller asks for the next step.
     """
     step = origin.step(engine, table)
     while True:

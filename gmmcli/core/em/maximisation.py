@@ -1,4 +1,4 @@
-"""The M-step: the mixture that makes statistics most likely."""
+"""The M-step: the mixture of maximum likelihood, given statistics."""
 
 from dataclasses import dataclass
 
@@ -14,16 +14,17 @@ PARAMS = "wmc"
 
 @dataclass(frozen=True)
 class Rules:
-    """How a run makes steps, and when it has converged.
+    """The rules of a run: how it makes steps, and when it has converged.
 
     Parameters
     ----------
     params : str
-        Which of weights, means, covariances are updated. With frozen means, covariances are taken about them.
+        The letters of the blocks to update: w for weights, m for means, c for covariances. Covariances are
+        taken about frozen means.
     reg_covar : float
         Added to every updated variance, in standard units.
     tol : float
-        Estimated remaining gain per unit weight, nats, below which a run has converged.
+        A run has converged if the estimated remaining gain per unit weight, in nats, is below this.
     """
 
     params: str = PARAMS
@@ -32,25 +33,25 @@ class Rules:
 
 
 def empty_components(statistics: Statistics) -> list[int]:
-    """Return the components whose count is rounding alone: below 64·eps of the total weight."""
+    """Return the components whose count is rounding error: below 64·eps of the total weight."""
     return [int(k) for k in np.flatnonzero(statistics.counts < 64 * EPS * statistics.total_weight)]
 
 
 def maximise(statistics: Statistics, previous: Mixture, rules: Rules) -> Mixture:
-    """Return the mixture that makes the statistics most likely.
+    """Return the mixture of maximum likelihood for the statistics.
 
     Parameters
     ----------
     statistics : Statistics
         Gathered under `previous`.
     previous : Mixture
-        Source of what is frozen. An empty component keeps its mean and covariance and gets weight 0.
+        Source of the frozen blocks. An empty component keeps its mean and covariance and gets weight 0.
     rules : Rules
 
     Returns
     -------
     Mixture
-        In standard units. Positive definiteness is checked by the kernel that uses it.
+        In standard units. The kernel that uses it checks that it is positive definite.
     """
     weights, means, covariances = previous.weights, previous.means, previous.covariances
     covariance_type = previous.covariance_type

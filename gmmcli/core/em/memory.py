@@ -1,6 +1,6 @@
-"""What a run must know beside mixture and statistics to continue as if it had never stopped.
+"""The memory of a run: the data beside mixture and statistics that it needs to continue exactly.
 
-Each algorithm that has such a memory defines it here as a type; a checkpoint stores what these types hold.
+Each algorithm that has such data defines a type for it here. A checkpoint stores the fields of these types.
 """
 
 from dataclasses import dataclass, field
@@ -9,35 +9,35 @@ import numpy as np
 
 from gmmcli.core.mixture import Array, Covariances, PerComponent, PerComponentAndFeature
 
-# Plain steps before the first jump: far from an optimum EM is fast, and extrapolation is blind.
+# Plain steps before the first jump: far from an optimum EM is fast and extrapolation is unreliable.
 FIRST_PLAIN = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Cycle:
-    """Where an accelerated run stands between two steps.
+    """The state of an accelerated run between two steps.
 
     Parameters
     ----------
     plain : int
-        Plain steps to make before the next jump is considered.
+        Plain steps before the next jump is considered.
     since : int
-        Plain steps since the last jump; −1 before the first.
+        Plain steps since the last jump; −1 before the first jump.
     calm : int
         Cycles in a row that gained less than the tolerance.
     longest : float
-        Bound on the length of a jump; 1 is the length of two plain steps.
+        Bound on the length of a jump. The length of two plain steps is 1.
     slowest : float
-        The greatest length measured so far, at most `acceleration.SLOWEST`: about 1 / (1 − rate) of the
-        slowest direction.
+        The greatest length measured so far, at most `acceleration.SLOWEST`. About 1 / (1 − rate) for the rate
+        of the slowest direction.
     failures : int
-        Jumps in a row that did not pay.
+        Jumps in a row that failed.
     is_fast : bool
         Whether the last measured length was below `acceleration.FAST`.
     likelihood : float
         Mean log-likelihood at the start of the cycle.
     base : ndarray of shape (n,), float64
-        Parameters (`acceleration.pack`) before the latest step; empty while no jump is being prepared.
+        Parameters (`acceleration.pack`) before the latest step; empty if no jump is being prepared.
     """
 
     plain: int = FIRST_PLAIN
@@ -53,19 +53,19 @@ class Cycle:
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Where a run with `--batch-size` stands between two batches.
+    """The state of a run with `--batch-size` between two batches.
 
     Parameters
     ----------
     batches : int
-        Batches seen so far: t.
+        Number of batches seen, t.
     first : int
         First row of the next batch.
     counts, sums, squares, reference : ndarray, float64
         The running statistics, scaled to the weight of the whole table.
     likelihoods : ndarray of shape (n,), float64
-        Within a pass: mean log-likelihoods at the ends of the last passes. Empty at the end of a pass, where
-        the stopping state holds them.
+        Within a pass: mean log-likelihoods at the ends of the last passes. At the end of a pass it is empty,
+        because the stopping state holds them.
     """
 
     batches: int
@@ -79,20 +79,21 @@ class Batches:
 
 @dataclass(frozen=True)
 class Standing:
-    """The checks against a validation table so far.
+    """The results of the checks against a validation table so far.
 
     Parameters
     ----------
     best : float or None
-        Greatest mean log-likelihood of that table, nats, the table's units; None before the first check.
+        Greatest mean log-likelihood of the validation table, in nats and the table's units; None before the
+        first check.
     best_step : int
         The step that reached it; −1 before the first check.
     misses : int
-        Checks since then.
+        Checks since that step.
     checked_step : int
         Step of the last check; −1 before the first.
     table : str
-        First 12 hexadecimal digits of a digest of the table. Another table starts a new count.
+        The first 12 hexadecimal digits of a digest of the table. With another table the count starts again.
     """
 
     best: float | None = None
@@ -104,7 +105,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Converged:
-    """The settings of a run that continued from a best checkpoint, converged, and found nothing better.
+    """The settings of a run that continued from a best checkpoint and converged without finding a better one.
 
     Parameters
     ----------
@@ -126,17 +127,17 @@ class Memory:
     reseeded : int
         How often starved components were re-seeded in the life of the model.
     approximate : bool
-        Whether the statistics were gathered under several mixtures, as partial fits do.
+        Whether the statistics were gathered under several mixtures, as in a partial fit.
     began : int or None
-        The step that a run to convergence began with; None once it has ended, and in counted runs.
+        The first step of a run to convergence; None once the run has ended, and in counted runs.
     cycle : Cycle or None
-        Of an accelerated run.
+        Set in accelerated runs.
     stepwise : Batches or None
-        Of a run with `--batch-size`.
+        Set in runs with `--batch-size`.
     validation : Standing or None
-        Of a run with `--validation`.
+        Set in runs with `--validation`.
     converged : Converged or None
-        In the best checkpoint of a run that converged after it.
+        Set in the best checkpoint of a run that converged after it.
     """
 
     reseeded: int = 0

@@ -1,4 +1,4 @@
-"""Components that hardly any row belongs to are moved to where the mixture explains rows worst."""
+"""Re-seeding: a starved component moves to a row that the mixture explains badly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture
 from gmmcli.core.passes import Table
 from gmmcli.core.quantiles import sampled_rows
 
-# How often in the life of a model: a component that starves again and again is one too many.
+# Re-seedings in the life of a model. If components starve again after that, the model has too many.
 MOST_TIMES = 3
 
 
 def least_count(covariance_type: CovarianceType, n_features: int) -> int:
-    """Return how many rows a component needs for a covariance of its own."""
+    """Return the number of rows that a component needs for its covariance."""
     return {"full": n_features + 1, "diag": 2, "spherical": 2, "tied": 1}[covariance_type]
 
 
@@ -27,32 +27,32 @@ class Reseeding:
     ----------
     table : Table
     tell : callable
-        Called with the components and the step that moves them.
+        Called with the starved components and the number of the step that moves them.
     """
 
     table: Table
     tell: Callable[[list[int], int], None]
 
     def __call__(self, step: Step, stepped: Mixture) -> Origin | None:
-        """Move the starved components of a step to another place in the mixture that follows it.
+        """Return the mixture that follows a step with its starved components moved, as a new origin.
 
         Parameters
         ----------
         step : Step
         stepped : Mixture
-            The mixture that M makes of the step.
+            The mixture that the M-step makes of the step.
 
         Returns
         -------
         Origin or None
-            None where no component starves, the model was re-seeded `MOST_TIMES` times, or the table has too
-            few rows for every component.
+            None if no component starves, the model was re-seeded `MOST_TIMES` times, or the table has too few
+            rows for all components.
 
         Notes
         -----
-        Rows in ascending order of log density, r of them a component's least count and t the number of
-        re-seedings so far: the i-th starved component moves to row r (t K + 1 + i), beyond rows that may be
-        outliers. It takes the weighted mean of the other covariances, and weight 1/K.
+        Sort the rows by log density, ascending. Let r be the least count of a component and t the number of
+        earlier re-seedings. The i-th starved component moves to row r (t K + 1 + i), which skips the rows
+        that may be outliers. It gets the weighted mean of the other covariances, and weight 1/K.
         """
         K, d = step.mixture.means.shape
         least = least_count(step.mixture.covariance_type, d)
@@ -71,7 +71,7 @@ class Reseeding:
 
 
 def _replaced(mixture: Mixture, components: Integers, rows: Array) -> Mixture:
-    """Return the mixture with some of its components moved to rows."""
+    """Return the mixture with the given components moved to the given rows."""
     K = mixture.n_components
     others = np.setdiff1d(np.arange(K), components)
     weights, means, covariances = mixture.weights.copy(), mixture.means.copy(), mixture.covariances

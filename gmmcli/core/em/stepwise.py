@@ -1,6 +1,6 @@
-"""Learning from a batch of rows at a time: running statistics that forget slowly, and an M after each batch.
+"""Stepwise EM: an M-step after each batch of rows, on running statistics that forget old batches slowly.
 
-Cappé and Moulines (2009), stepwise EM: S ← (1 − γ_t) S + γ_t s(batch), with γ_t = (t + 10)^−0.7.
+S ← (1 − γ_t) S + γ_t s(batch), with γ_t = (t + 10)^−0.7; Cappé and Moulines (2009).
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from gmmcli.core.em.memory import Batches
 from gmmcli.core.passes import Engine, Table
 from gmmcli.core.statistics import Statistics
 
-# Of the step sizes: the larger the offset, the slower the first ones; the exponent is between 1/2 and 1.
+# Of the step sizes: a larger offset makes the first ones smaller; the exponent is between 1/2 and 1.
 OFFSET, EXPONENT = 10.0, 0.7
 _ARRAYS = ("counts", "sums", "squares", "reference")
 
@@ -26,9 +26,9 @@ class _Running:
     Parameters
     ----------
     statistics : Statistics
-        Scaled to the weight of the whole table; their likelihood has no meaning.
+        Scaled to the weight of the whole table. Their likelihood has no meaning.
     batches : int
-        Batches seen so far: t.
+        Number of batches seen, t.
     first : int
         First row of the next batch.
     """
@@ -38,9 +38,9 @@ class _Running:
     first: int = 0
 
     @classmethod
-    def of(cls, memory: Batches | None, whole: Statistics) -> "_Running":
-        """Return what a run remembers; the statistics of the whole table where that does not fit."""
-        if memory is None:
+    def of(cls, memory: Batches | None, whole: Statistics, n_rows: int) -> "_Running":
+        """Return the statistics that a run remembers, or those of the whole table if these do not fit."""
+        if memory is None or not 0 <= memory.first < n_rows:
             return cls(whole)
         stored = {name: getattr(memory, name) for name in _ARRAYS}
         if any(array.shape != getattr(whole, name).shape for name, array in stored.items()):
@@ -48,7 +48,7 @@ class _Running:
         return cls(replace(whole, **stored), memory.batches, memory.first)
 
     def remembered(self, likelihoods: tuple[float, ...]) -> Batches:
-        """Return the memory of a run at this place."""
+        """Return the memory of a run that stops here."""
         arrays = {name: getattr(self.statistics, name) for name in _ARRAYS}
         return Batches(self.batches, self.first, **arrays, likelihoods=np.array(likelihoods, float))
 
@@ -63,7 +63,7 @@ class _Running:
 
 
 def n_batches(n_rows: int, batch_rows: int) -> int:
-    """Return how many batches make a pass."""
+    """Return the number of batches in a pass."""
     return -(-n_rows // min(batch_rows, n_rows))
 
 
@@ -75,39 +75,40 @@ def iterate(
     batch_rows: int,
     last_step: int | None = None,
 ) -> Iterator[Step]:
-    """Yield a step after every pass, without end; the M after one batch counts as one step.
+    """Yield a step after every pass, without end. The M-step after each batch counts as one step.
 
     Parameters
     ----------
     origin : Origin
-        Its memory may be that of a step yielded here.
+        With the memory of a step yielded here, the run continues as if it had not stopped.
     engine : Engine
     table : Table
     rules : Rules
     batch_rows : int
-        Rows of a batch; the whole table where it has fewer.
+        Rows of a batch, at most those of the table.
     last_step : int, optional
-        Yielded as well, in the middle of a pass.
+        This step is yielded as well, even in the middle of a pass.
 
     Raises
     ------
     CovarianceNotPositive
-        While the next step is asked for.
+        When the caller asks for the next step.
 
     Notes
     -----
-    Every yielded step costs one E over the whole table beside its batches.
+    Every yielded step costs one E over the whole table in addition to its batches.
     """
     n_rows = table.n_rows
     batch_rows, of_pass = min(batch_rows, n_rows), n_batches(n_rows, batch_rows)
     step, memory = origin.step(engine, table), origin.memory.stepwise
-    known = _Running.of(memory, step.expectation.statistics)
+    known = _Running.of(memory, step.expectation.statistics, n_rows)
     is_end = known.batches % of_pass == 0
-    # Convergence is judged by the likelihoods at the ends of passes; those within a pass do not count.
+    # Only the likelihoods at the ends of passes judge convergence.
     within = () if memory is None else tuple(memory.likelihoods.tolist())
     likelihoods = step.likelihoods if is_end else within
     while True:
-        step = step.remembering(stepwise=known.remembered(() if is_end else likelihoods))
+        remembered = known.remembered(() if is_end else likelihoods)
+        step = replace(step, memory=replace(step.memory, stepwise=remembered))
         yield step
         mixture, number = step.mixture, step.number
         while True:

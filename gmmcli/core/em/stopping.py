@@ -1,4 +1,4 @@
-"""When a run to convergence may stop."""
+"""The convergence test."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from gmmcli.core.kernel.constants import EPS
 
 
 def remaining_gain(likelihoods: Sequence[float]) -> float | None:
-    """Estimate how far three consecutive mean log-likelihoods are from their limit.
+    """Estimate the distance of the last three mean log-likelihoods from their limit.
 
     Returns
     -------
     float or None
-        None with fewer than three values, or where the gains grow.
+        In nats per unit weight; None if there are fewer than three values or the gains grow.
 
     Notes
     -----
-    Aitken's extrapolation of a linearly converging sequence; Böhning et al. (1994). "The gain is small"
-    alone would stop early wherever EM is slow.
+    Aitken's extrapolation of a linearly converging sequence; Böhning et al. (1994). A bound on the last gain
+    alone would stop too early where EM is slow.
     """
     if len(likelihoods) < 3:
         return None
@@ -33,13 +33,13 @@ def remaining_gain(likelihoods: Sequence[float]) -> float | None:
 
 
 def has_converged(likelihoods: Sequence[float], tol: float) -> bool:
-    """Tell whether three consecutive mean log-likelihoods are within `tol` of their limit.
+    """Return whether the last three mean log-likelihoods are within `tol` of their limit.
 
     Notes
     -----
-    The last gain has to be below `tol` as well as what is estimated to remain. A rate below ½ says that less
-    remains than was gained last; where the first of the two gains is that of a first step, which is out of
-    proportion, it says nothing at all (docs/decisions/0011).
+    Both the last gain and the estimated remaining gain must be below `tol`. The estimate alone is not enough:
+    the gain of a first step is disproportionately large, and makes the remaining gain look small
+    (docs/decisions/0011).
     """
     gain = remaining_gain(likelihoods)
     return gain is not None and gain < tol and (gain == 0 or abs(likelihoods[-1] - likelihoods[-2]) < tol)

@@ -1,1 +1,1 @@
-"""One tile of rows in; log densities, responsibilities and sums out. numpy only: predict imports it."""
+"""Evaluates one tile of rows: log densities, responsibilities and sums. numpy only: predict imports it."""

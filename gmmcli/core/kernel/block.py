@@ -1,8 +1,8 @@
-"""How a block of rows lies in memory while it is evaluated, and the arrays that one thread works in.
+"""The layout of a block of rows in memory, and the arrays that one thread works in.
 
-A block is cut into slabs of a fixed number of rows: small matrices, of which one call of `matmul` multiplies
-many without a return to the interpreter. A row's results depend on its place in its slab, on nothing else.
-numpy only: predict pays for this import.
+A block is cut into slabs of a fixed number of rows. Slabs are small matrices: one call of `matmul` multiplies
+many of them without a return to the interpreter. The results of a row depend on its place in its slab, but
+not on the other rows. numpy only: predict pays for this import.
 """
 
 import math
@@ -17,51 +17,51 @@ from gmmcli.core import family
 from gmmcli.core.mixture import Array, CovarianceType, Mixture
 
 Value = TypeVar("Value", bound=np.generic)
-# What a block should take, so that it is worth handing out.
+# Target time of a block: long enough to be worth handing to a worker.
 BLOCK_NS = 2e6
-# How long it should compute for each number that it has to hand in.
+# Target time of a block for each number in its sums.
 SUM_NS = 75
-# What part of that one of the last should take, so that it is not waited for long.
+# Time of the last blocks of a table relative to the other blocks, so that workers do not wait for them long.
 LAST_PART = 0.25
 MAX_BLOCK_ROWS, MAX_TILE_ROWS = 65_536, 8_192
-# What a tile should take: the calls that it is made of are a tenth of it, and it stays near the caches.
+# Target time of a tile: the overhead of its calls is a tenth of it, and its arrays stay in the caches.
 TILE_NS = 3.3e5
 # Rows x features of a tile in centred form.
 CENTRED_TILE = 2**16
-# Rows of a slab: with fewer, numpy's inner loops cost more than their content.
+# Rows of a slab. With fewer rows the overhead of numpy's inner loops exceeds their work.
 SLAB_ROWS = 256
-# Rows x columns x depth of one product, up to which BLAS multiplies without packing its operands.
+# BLAS multiplies without packing its operands up to this product of rows, columns and depth.
 PRODUCT = 1_000_000
-# Shifts (`family.pairs`) that are expanded and multiplied at once, if slabs can be short enough for it.
+# Shifts (`family.pairs`) that are expanded and multiplied together, if slabs can be short enough.
 LEAST_SHIFTS = 4
-# Components that are multiplied at once: what the registers of a product's innermost loop hold.
+# Components that are multiplied together: as many as the registers of BLAS's innermost loop hold.
 BUNDLE, MAX_BUNDLE = 16, 24
-# Makes float64 arrays of zeros, given their shapes.
+# Returns float64 arrays of zeros, given their shapes.
 Allocate: TypeAlias = Callable[..., Iterable[Array]]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes of a block; decided by type, d and K alone (docs/blocks.md).
+    """Sizes of a block. They depend only on type, d and K (docs/blocks.md).
 
     Parameters
     ----------
     block_rows : int
-        What a worker takes at a time, and whose sums are added in order. All are powers of two.
+        Rows that a worker takes at a time. All four numbers of rows are powers of two.
     last_rows : int
-        What it takes at the very end of a table, so that the others do not wait for it.
+        Rows that a worker takes at the end of a table, so that the others do not wait for it.
     tile_rows : int
-        What is evaluated at a time.
+        Rows that are evaluated at a time.
     slab_rows : int
     n_bundles : int
-        Bundles of equally many components that are multiplied one after the other.
+        Bundles of components, which are multiplied one after the other.
     group_features : int
-        How many expanded features are multiplied at once; 0: none are, all components are in centred form.
+        Expanded features that are multiplied together; 0 if all components are in centred form.
     row_ns : float
-        About what a row costs, in nanoseconds.
+        Estimated time per row, in nanoseconds.
     most_sums : int
-        How many numbers the sums of a block hold at most, whichever form each component is in. A mixture of
-        this size and its constants hold no more each.
+        The greatest number of float64 values in the sums of a block, whichever form each component has. A
+        mixture of this size, and its constants, hold no more than that each.
     """
 
     block_rows: int
@@ -74,12 +74,12 @@ class Layout:
     most_sums: int
 
     def bundle_of(self, n_components: int) -> int:
-        """Return how many components make a bundle, the last one filled up."""
+        """Return the number of components in a bundle; the last bundle is padded to it."""
         return -(-n_components // self.n_bundles)
 
 
 def choose_layout(covariance_type: CovarianceType, n_features: int, n_components: int) -> Layout:
-    """Return how blocks are laid out for mixtures of a type and size."""
+    """Return the layout of blocks for mixtures of a type and size."""
     d, K = n_features, n_components
     D = family.expanded_length(covariance_type, d)
     row_ns = 5.0 + 3.0 * K
@@ -99,7 +99,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
             slab = next((n for n in lengths if LEAST_SHIFTS * bundle * d * n <= PRODUCT), lengths[-1])
             n_groups = -(-D * bundle * slab // PRODUCT)
         group = PRODUCT // (bundle * slab)
-        # Each group but the last is expanded and multiplied twice: about as many calls more.
+        # Each group except the last is expanded and multiplied twice.
         tile = _power_of_two((2 * n_groups - 1) * TILE_NS / row_ns, SLAB_ROWS, MAX_TILE_ROWS)
         sums = n_bundles * bundle * D
         most_sums = sums + sums_of_centred
@@ -112,7 +112,7 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
 def prefers_centred(
     covariance_type: CovarianceType, n_features: int, n_components: int, n_unsafe: int
 ) -> bool:
-    """Tell whether all components are evaluated sooner in centred form.
+    """Return whether it is faster to evaluate all components in centred form.
 
     Parameters
     ----------
@@ -126,25 +126,20 @@ def prefers_centred(
 
 
 def _expanded_ns(covariance_type: CovarianceType, n_features: int, n_components: int) -> float:
-    """Return what a row costs in expanded form, all components together: fitted to docs/blocks.md."""
+    """Return the time per row of all components in expanded form; fitted to docs/blocks.md."""
     D = family.expanded_length(covariance_type, n_features)
     return (0.5 + 0.045 * n_components) * D
 
 
 def _centred_ns(covariance_type: CovarianceType, n_features: int) -> float:
-    """Return what a row costs in centred form, for one component: fitted to docs/blocks.md."""
+    """Return the time per row of one component in centred form; fitted to docs/blocks.md."""
     d = n_features
     return 10 + 2.5 * d + (0.03 * d * d if covariance_type in ("full", "tied") else 0.0)
 
 
 def _power_of_two(rows: float, least: int, most: int) -> int:
-    """Return the power of two next to `rows`, within bounds."""
+    """Return the power of two nearest to `rows`, between `least` and `most`."""
     return int(min(max(2 ** round(math.log2(max(rows, 1))), least), most))
-
-
-def separate(*shapes: tuple[int, ...]) -> list[Array]:
-    """Return arrays of zeros, each in memory of its own: an `Allocate`."""
-    return [np.zeros(shape) for shape in shapes]
 
 
 class Workspace:
@@ -153,13 +148,18 @@ class Workspace:
     Parameters
     ----------
     mixture : Mixture
-        Any mixture of the shape and type that will be evaluated.
+        Any mixture of the shape and type to be evaluated.
     layout : Layout
     allocate : callable
-        An engine may know better memory than numpy does.
+        Returns the arrays: an engine may have better memory than numpy's.
     """
 
-    def __init__(self, mixture: Mixture, layout: Layout, allocate: Allocate = separate) -> None:
+    def __init__(
+        self,
+        mixture: Mixture,
+        layout: Layout,
+        allocate: Allocate = lambda *shapes: map(np.zeros, shapes),
+    ) -> None:
         K, d = mixture.means.shape
         self.layout = layout
         self.n_features = d
@@ -169,7 +169,7 @@ class Workspace:
         if mixture.covariance_type == "full":
             D, n_repeated = min(D, max(layout.group_features, 1 + d)), d // 2
         by_row = (n_slabs, n_bundles, s, bundle)
-        # What the centred form leaves alone lies at the end, in pages that are never touched.
+        # Arrays that the centred form does not use are at the end, so that their pages are never touched.
         (
             self.X,
             self.bundles,
@@ -193,19 +193,19 @@ class Workspace:
             (n_slabs, D, s),
             (n_slabs, n_bundles, D, bundle),
         )
-        # Components that only fill the last bundle are always 0 here.
+        # The padding of the last bundle is always 0 here.
         self.log_resp = self.bundles.reshape(n_slabs, -1, s)[:, :K]
         self._blocks: dict[int, Block] = {}
 
     def load(self, X: Array, offset: int = 0) -> "Block":
-        """Lay rows out in slabs.
+        """Copy rows into slabs, and return them as a block.
 
         Parameters
         ----------
         X : ndarray of shape (n_features, n_rows), float64
             Finite, in standard units. `offset` + n_rows is at most the rows of a tile.
         offset : int
-            Place of the first row in its slab. Places without a row are filled with zeros.
+            Place of the first row in its slab. Places without a row hold zeros.
         """
         n_slabs = -(-(offset + X.shape[1]) // self.layout.slab_rows)
         if n_slabs not in self._blocks:
@@ -216,27 +216,27 @@ class Workspace:
 
 
 class Block:
-    """Rows in slabs, and the part of a workspace that they need. Arrays are views.
+    """Rows in slabs, with views of the part of a workspace that they need.
 
     Attributes
     ----------
     features : ndarray of shape (n_slabs, n_features, slab_rows)
     shifted : ndarray of shape (n_slabs, n_shifts, n_features, slab_rows)
-        See `family.shifted`; n_shifts is 1 for types that know no products.
+        See `family.shifted`; n_shifts is 1 except for full.
     rows : ndarray of shape (n_features, n_rows)
-        As they were given.
+        The rows as they were loaded.
     log_resp : ndarray of shape (n_slabs, n_components, slab_rows)
     bundles : ndarray of shape (n_slabs, n_bundles, components of a bundle, slab_rows)
-        The same memory, and zeros where the last bundle is not full.
+        The memory of `log_resp`, with zeros in the padding of the last bundle.
     peak, total : ndarray of shape (n_slabs, 1, slab_rows)
     centred, whitened : ndarray of shape (n_slabs, n_features, slab_rows)
     by_row, by_row_of_group : ndarray of shape (n_slabs, n_bundles, slab_rows, components of a bundle)
-    phi : ndarray of shape (n_slabs, features that a group may have, slab_rows)
-    products : ndarray of shape (n_slabs, n_bundles, features that a group may have, components of a bundle)
+    phi : ndarray of shape (n_slabs, most features of a group, slab_rows)
+    products : ndarray of shape (n_slabs, n_bundles, most features of a group, components of a bundle)
     """
 
     def __init__(self, work: Workspace, n_slabs: int) -> None:
-        # Not the workspace itself: each would keep the other alive, and the arrays of both.
+        # No reference to the workspace itself: a cycle would keep the arrays of both alive.
         self._n_slabs, self._slab_rows = n_slabs, work.layout.slab_rows
         self._n_places = n_slabs * work.layout.slab_rows
         self._begin, self._end = 0, 0
@@ -251,17 +251,13 @@ class Block:
         self.phi, self.products = work.phi[:n_slabs], work.products[:n_slabs]
 
     def per_row(self, values: NDArray[Value]) -> NDArray[Value]:
-        """Return values of shape (n_slabs, 1, slab_rows) for the rows that were loaded, shape (n_rows,)."""
+        """Return the values of the loaded rows, shape (n_rows,), from shape (n_slabs, 1, slab_rows)."""
         return values.reshape(-1)[self._begin : self._end]
 
     def per_component(self, values: Array) -> Array:
-        """Return values of shape (n_slabs, m, slab_rows) for the rows that were loaded, shape (m, n_rows)."""
+        """Return the values of the loaded rows, shape (m, n_rows), from shape (n_slabs, m, slab_rows)."""
         flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
         return np.asarray(flat[:, self._begin : self._end])
-
-    def flat_like_rows(self) -> Array:
-        """Return the memory of `centred` as an array of shape (n_features, n_rows)."""
-        return self.centred.reshape(-1)[: self.rows.size].reshape(self.rows.shape)
 
     def weigh(self, row_weights: Array) -> None:
         """Multiply the responsibilities of each row by its weight."""
@@ -270,7 +266,7 @@ class Block:
         self.log_resp *= weights.reshape(self._n_slabs, 1, -1)
 
     def clear_places_without_row(self) -> None:
-        """Set the responsibilities of places that hold no row to zero."""
+        """Set the responsibilities of places without a row to zero."""
         s = self._slab_rows
         if self._begin:
             self.log_resp[: self._begin // s] = 0.0
@@ -291,7 +287,7 @@ class Block:
         self._X[:, d:] = self._X[:, : self._X.shape[1] - d]
 
     def _fill_in_part(self, X: Array, offset: int) -> None:
-        """Copy rows to their places, zeros elsewhere."""
+        """Copy rows to their places, and zeros to the other places."""
         s, begin = self._slab_rows, 0
         for i in range(self._n_slabs):
             slab, first = self.features[i], max(offset - i * s, 0)

@@ -1,6 +1,6 @@
-"""The centred form: some components, each about its own mean, where expansion would lose digits or time.
+"""The centred form: evaluates components about their own means, where the expanded form is inexact or slow.
 
-y = F (z − μ), the squared distance is ‖y‖²; second moments are summed about μ. numpy only.
+The squared distance is ‖F (z − μ)‖². Second moments are summed about μ. numpy only.
 """
 
 import numpy as np
@@ -11,14 +11,14 @@ from gmmcli.core.mixture import Array, Integers, Mixture, covariances_shape
 
 
 class Centred:
-    """Components made ready to be evaluated about their means.
+    """Components prepared for evaluation about their means.
 
     Parameters
     ----------
     mixture : Mixture
         In standard units.
     factors : ndarray
-        Of `family.precision_factors`.
+        From `family.precision_factors`.
     components : ndarray of int
     """
 
@@ -57,17 +57,17 @@ class Centred:
         np.einsum("sij,sij->sj", whitened, whitened, out=out)
 
     def sums(self, block: Block) -> tuple[Array, ...]:
-        """Return counts, sums and squares about the means, one of each per component; tied: one of squares.
+        """Return counts, sums and squares about the means, each per component; for tied the sum of squares.
 
         Notes
         -----
-        d² flops per row and component, as A Aᵀ with A = √r (z − μ) costs half of a general product.
+        d² flops per row and component: A Aᵀ with A = √r (z − μ) costs half of a general product.
         """
         X = block.rows
         n, d = len(self.components), len(X)
         counts, sums = np.empty(n), np.empty((n, d))
         squares = np.zeros(covariances_shape(self._covariance_type, n, d))
-        centred = block.flat_like_rows()
+        centred = block.centred.reshape(-1)[: X.size].reshape(X.shape)  # the memory, in another shape
         for i, k in enumerate(map(int, self.components)):
             resp = block.per_row(block.log_resp[:, k])
             np.subtract(X, self._means[k], out=centred)
@@ -87,7 +87,7 @@ class Centred:
 
 
 def _multiply_triangular(lower: Array, X: Array, out: Array) -> None:
-    """Write the product of a lower triangular matrix with each slab, most zeros of the matrix left out."""
+    """Write the product of a lower triangular matrix with each slab, without most zeros of the matrix."""
     d = len(lower)
     for first in range(0, d, family.TRIANGLE_ROWS):
         last = min(first + family.TRIANGLE_ROWS, d)

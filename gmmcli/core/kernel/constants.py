@@ -1,4 +1,4 @@
-"""What evaluating a mixture needs of each component, however many rows there are. numpy only."""
+"""The constants of each component that an evaluation needs, computed once per mixture. numpy only."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,24 +10,25 @@ from gmmcli.core.kernel.block import Layout
 from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, covariances_shape
 
 EPS = float(np.finfo(np.float64).eps)
-# Beyond this estimate a component is evaluated in centred form. The estimate is of one rounding and there are
-# several: at 4e-10 log densities keep the 1e-9 that is promised (docs/decisions/0005).
+# A component with a greater estimated error is evaluated in centred form. The estimate is of one rounding
+# error and there are several: with 4e-10, log densities are accurate to the promised 1e-9
+# (docs/decisions/0005).
 EXPANDED_ERROR = 4e-10
 
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """Factors and natural parameters of some components, and which of them lose digits in expanded form.
+    """Factors and natural parameters of some components, and whether they are unsafe in expanded form.
 
     Parameters
     ----------
     factors : ndarray
-        Of `family.factors_of`.
+        From `family.factors_of`.
     natural : ndarray of shape (K, D), float64
-        Of `family.natural`; zeros for those that are unsafe: the centred form overwrites what comes of them.
-        (K, 0) where the layout has all components in centred form.
+        From `family.natural`. Unsafe components have zeros, since the centred form overwrites their results.
+        Shape (K, 0) if the layout has all components in centred form.
     is_unsafe : ndarray of shape (K,), bool
-        Decided from the mixture alone.
+        Whether the expanded form would lose digits; depends on the mixture alone.
     """
 
     factors: Array
@@ -57,14 +58,14 @@ class Constants:
 
     @classmethod
     def of_components(cls, weights: Array, means: Array, covariances: Array, layout: Layout) -> Self:
-        """Return the constants of some components with full covariances: the same whatever the others are.
+        """Return the constants of some components with full covariances, independently of the others.
 
         Parameters
         ----------
         weights, means, covariances : ndarray
             As in a mixture.
         layout : Layout
-            That of the whole mixture.
+            Of the whole mixture.
 
         Raises
         ------
@@ -84,23 +85,23 @@ class Constants:
         covariance_type: CovarianceType,
         layout: Layout,
     ) -> Self:
-        """Return the constants of components whose factors are known."""
+        """Return the constants of components, given their factors."""
         is_unsafe = _are_unsafe(means, covariances, factors, covariance_type)
         if not is_unsafe.any() and layout.group_features:
             return cls(factors, family.natural(weights, means, factors, covariance_type), is_unsafe)
         K, d = means.shape
         natural = np.zeros(cls.shapes(covariance_type, K, d, layout)[1])
         safe = ~is_unsafe
-        if safe.any() and layout.group_features:  # of tied ones all are, or none
+        if safe.any() and layout.group_features:  # tied components are all safe or all unsafe
             natural[safe] = family.natural(weights[safe], means[safe], factors[safe], covariance_type)
         return cls(factors, natural, is_unsafe)
 
 
-@np.errstate(over="ignore", divide="ignore")  # what leaves the doubles is unsafe, and found to be
+@np.errstate(over="ignore", divide="ignore")  # a component whose values overflow counts as unsafe
 def _are_unsafe(
     means: Array, covariances: Array, factors: Array, covariance_type: CovarianceType
 ) -> Booleans:
-    """Return for which components ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > 4e-10 (numerics, section 3)."""
+    """Return whether ½·eps·(‖μ‖² + tr Σ)·λmax(Σ⁻¹) > 4e-10, for each component (numerics, section 3)."""
     K, d = means.shape
     norms = (means**2).sum(axis=1)
     match covariance_type:
@@ -121,12 +122,12 @@ def _are_unsafe(
 
 @np.errstate(over="ignore")
 def _sharper_than(factors: Array, limits: Array) -> Booleans:
-    """Return where λmax(FᵀF) exceeds a limit; eigenvalues are computed only where bounds do not settle it.
+    """Return whether λmax(FᵀF) exceeds its limit; computes eigenvalues only if bounds do not decide.
 
     Notes
     -----
-    For P = FᵀF of d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ (tr P)², in the Frobenius norm. The largest element
-    of F is taken out first: without it, squares of λ² would leave the doubles.
+    For P = FᵀF with d columns, ‖P²‖ / √d ≤ λmax² ≤ ‖P²‖ ≤ (tr P)² in the Frobenius norm. F is divided by its
+    largest element first, since P² might overflow.
     """
     d = factors.shape[-1]
     sharper = ~((factors**2).sum(axis=(1, 2)) <= limits)

@@ -8,39 +8,35 @@ from gmmcli.core import family
 from gmmcli.core.kernel.block import Block, Layout
 from gmmcli.core.mixture import Array, CovarianceType
 
-# Fewer features than this in a product lose more than packing costs.
+# A product of fewer features is slower, even if it saves packing.
 MIN_PART = 24
 
 
 @dataclass(frozen=True)
 class Group:
-    """Features that are expanded and multiplied at once: few enough to stay in the cache meanwhile.
+    """Features that are expanded and multiplied together: few enough to stay in the cache.
 
     Parameters
     ----------
-    features : slice
-        Of φ.
+    begin, end : int
+        Range of features of φ.
     first, last : int
-        Range of shifts (`family.pairs`) of the products among them, which are the group's last features.
+        Range of shifts (`family.pairs`) of the products in the group. Products are its last features.
     """
 
-    features: slice
+    begin: int
+    end: int
     first: int
     last: int
 
-    @property
-    def length(self) -> int:
-        """Number of features."""
-        return int(self.features.stop - self.features.start)
-
 
 class Expanded:
-    """All components of a mixture, made ready to be evaluated on expanded features.
+    """All components of a mixture, prepared for evaluation on expanded features.
 
     Parameters
     ----------
     W : ndarray of shape (K, D), float64
-        Of `family.natural`.
+        From `family.natural`.
     covariance_type : str
     n_features : int
     layout : Layout
@@ -63,43 +59,44 @@ class Expanded:
 
         Notes
         -----
-        2·K·D flops per row. The product has components side by side, as in this form both operands are read
-        in the order of memory; what follows wants rows side by side.
+        2·K·D flops per row. In the product the components of a row are contiguous, so that both operands are
+        read in memory order. The steps after it need the rows of a component contiguous, hence the copy.
         """
         for group in self._groups:
             phi, out = self._expand(group, block), block.by_row
-            if group.features.start:
+            if group.begin:
                 out = block.by_row_of_group
-            np.matmul(phi.transpose(0, 2, 1)[:, None], self._W[:, group.features], out=out)
+            np.matmul(phi.transpose(0, 2, 1)[:, None], self._W[:, group.begin : group.end], out=out)
             if out is not block.by_row:
                 block.by_row += out
         np.copyto(block.bundles, block.by_row.transpose(0, 1, 3, 2))
 
     def sums(self, block: Block) -> Array:
-        """Return Σ r φ(z) of the block that `log_joint` saw last, see `by_component`.
+        """Return Σ r φ(z) of the block that `log_joint` evaluated last; for the shape see `by_component`.
 
         Notes
         -----
-        2·K·D flops per row. All groups but the last are expanded once more, which costs less than fetching
-        them from memory that is farther away than the caches; the last is still there.
+        2·K·D flops per row. The last group is still in the cache. The others are expanded again, which is
+        faster than reading them from main memory.
         """
         np.copyto(block.by_row, block.bundles.transpose(0, 1, 3, 2))
         total = np.empty(self.shape_of_sums)
         for group in reversed(self._groups):
+            length = group.end - group.begin
             is_there = group is self._groups[-1]
-            phi = block.phi[:, : group.length] if is_there else self._expand(group, block)
-            for part in parts(group.length, self._part):
+            phi = block.phi[:, :length] if is_there else self._expand(group, block)
+            for part in parts(length, self._part):
                 products = block.products[:, :, : part.stop - part.start]
                 np.matmul(phi[:, None, part], block.by_row, out=products)
-                begin = group.features.start
+                begin = group.begin
                 np.add.reduce(products, axis=0, out=total[:, begin + part.start : begin + part.stop])
         return total
 
     def _expand(self, group: Group, block: Block) -> Array:
         """Write a group's features to the beginning of `phi`, and return them."""
-        phi = block.phi[:, : group.length]
+        phi = block.phi[:, : group.end - group.begin]
         n_others = 0
-        if not group.features.start:
+        if not group.begin:
             family.expand(block.features, self._covariance_type, out=phi)
             n_others = 1 + block.features.shape[1]
         if group.last > group.first:
@@ -107,28 +104,28 @@ class Expanded:
         return phi
 
     def by_component(self, sums: Array) -> Array:
-        """Return sums, shape (n_bundles, D, components of a bundle), in the shape of W, (K, D)."""
+        """Return sums of shape (n_bundles, D, components of a bundle) in the shape of W, (K, D)."""
         n_bundles, D, bundle = sums.shape
         return sums.transpose(0, 2, 1).reshape(n_bundles * bundle, D)[: self._n_components]
 
 
 def divide(covariance_type: CovarianceType, n_features: int, group_features: int) -> list[Group]:
-    """Return the groups of all features: whole shifts each, as many as fit."""
+    """Divide all features into groups of at most `group_features`, each with whole shifts."""
     d, D = n_features, family.expanded_length(covariance_type, n_features)
     if covariance_type != "full":
-        return [Group(slice(0, D), 0, 0)]
+        return [Group(0, D, 0, 0)]
     groups: list[Group] = []
-    begin, first, n_shifts = 0, 0, family.n_shifts(d)
+    begin, first, n_shifts = 0, 0, d // 2 + 1
     room = group_features - 1 - d
     while begin < D:
         last = min(first + max(room // d, 1 if groups else 0), n_shifts)
         end = min((0 if groups else 1 + d) + begin + (last - first) * d, D)
-        groups.append(Group(slice(begin, end), first, last))
+        groups.append(Group(begin, end, first, last))
         begin, first, room = end, last, group_features
     return groups
 
 
 def parts(length: int, longest: int) -> list[slice]:
-    """Return as few parts as there can be of so many features, of about the same length."""
+    """Cut `length` features into as few parts of at most `longest` as possible, of nearly equal length."""
     part = -(-length // -(-length // longest))
     return [slice(begin, min(begin + part, length)) for begin in range(0, length, part)]

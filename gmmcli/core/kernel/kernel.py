@@ -1,11 +1,11 @@
-"""The hot path: one block in, log densities, responsibilities and statistics out.
+"""The hot path: evaluates a block to log densities, responsibilities and statistics.
 
-The E-step is one matrix product W φ, the M-step one product R φᵀ. A component for which the expanded form
-would lose digits is evaluated in centred form instead, about its own mean. numpy only: predict pays for
-this import.
+The E-step is one matrix product W φ, and the sums for the M-step are one product R φᵀ. If the expanded form
+would lose digits of a component, the component is evaluated in centred form, about its own mean. numpy only:
+predict pays for this import.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -19,20 +19,20 @@ from gmmcli.core.mixture import Array, Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.statistics import Statistics
 
-# exp() of less would give subnormal numbers, on which many processors compute a hundred times slower.
+# exp() of a smaller number would be subnormal, and many processors are a hundred times slower on those.
 LOWEST_EXPONENT = -700.0
-_LOWEST_ROW = np.full(SLAB_ROWS, LOWEST_EXPONENT)  # numpy's maximum is slower with a number beside an array
-_LOWEST = float(np.exp(np.full(64, LOWEST_EXPONENT))[0])  # as the loop over an array rounds it
+_LOWEST_ROW = np.full(SLAB_ROWS, LOWEST_EXPONENT)  # np.maximum of two arrays is faster than with a scalar
+_LOWEST = float(np.exp(np.full(64, LOWEST_EXPONENT))[0])  # rounded as numpy's loop over an array rounds it
 
 
 @dataclass(eq=False)
 class Sums:
-    """Statistics of some blocks before they are named. They add in place.
+    """The sums of some blocks, in the kernel's own arrays. Sums add in place.
 
     Parameters
     ----------
     arrays : tuple of ndarray
-        Of the expanded form, then of the centred one; each may be absent.
+        One array of the expanded form, then three of the centred form. A form without components has none.
     log_likelihood, log_max_posterior, total_weight : float
     rows : int
     """
@@ -43,12 +43,8 @@ class Sums:
     rows: int
     total_weight: float
 
-    def copy(self) -> Self:
-        """Return the same sums in memory of their own."""
-        return replace(self, arrays=tuple(array.copy() for array in self.arrays))
-
     def __iadd__(self, other: Self) -> Self:
-        """Add the sums of further blocks."""
+        """Add the sums of other blocks."""
         for own, others in zip(self.arrays, other.arrays, strict=True):
             own += others
         self.log_likelihood += other.log_likelihood
@@ -59,16 +55,23 @@ class Sums:
 
 
 class Kernel:
-    """A mixture made ready to be evaluated on many blocks.
+    """A mixture prepared for evaluation on many blocks.
 
     Parameters
     ----------
     mixture : Mixture
         In standard units.
     layout : Layout, optional
-        Of the blocks; the one that suits the mixture if not given.
+        Of the blocks. Default: the layout for mixtures of this type and size.
     constants : Constants, optional
-        Of the mixture; found here if not given.
+        Of the mixture. Default: computed here.
+
+    Attributes
+    ----------
+    needs_scatter : bool
+        Whether `statistics` needs Σ w z zᵀ over the table, which does not depend on the mixture.
+    shapes_of_sums : list of tuple of int
+        The shapes of the arrays in the sums of a block.
 
     Raises
     ------
@@ -86,21 +89,15 @@ class Kernel:
         if prefers_centred(mixture.covariance_type, d, K, int(self.is_centred.sum())):
             self.is_centred = np.ones(K, dtype=bool)
         self._expanded, self._centred = None, None
+        self.needs_scatter = False
+        self.shapes_of_sums: list[tuple[int, ...]] = []
         if not self.is_centred.all():
             self._expanded = Expanded(constants.natural, mixture.covariance_type, d, self.layout)
+            self.needs_scatter = mixture.covariance_type == "tied"
+            self.shapes_of_sums.append(self._expanded.shape_of_sums)
         if self.is_centred.any():
             self._centred = Centred(mixture, self.factors, np.flatnonzero(self.is_centred))
-
-    @property
-    def needs_scatter(self) -> bool:
-        """Whether statistics need Σ w z zᵀ of the table, which no mixture changes."""
-        return self.mixture.covariance_type == "tied" and self._expanded is not None
-
-    @property
-    def shapes_of_sums(self) -> list[tuple[int, ...]]:
-        """Of the arrays in the sums of a block."""
-        expanded = [] if self._expanded is None else [self._expanded.shape_of_sums]
-        return expanded + ([] if self._centred is None else self._centred.shapes_of_sums)
+            self.shapes_of_sums += self._centred.shapes_of_sums
 
     def log_joint(self, block: Block) -> Array | None:
         """Write log w_k + log N(z | k) of every row into the block's `log_resp`, up to a shift per row.
@@ -108,7 +105,7 @@ class Kernel:
         Returns
         -------
         ndarray of shape (n_slabs, 1, slab_rows), float64, or None
-            What has to be added to every component of a row: the quadratic that tied components share.
+            The shift to add to every component of a row: the quadratic that tied components share.
         """
         shift = None
         if self._expanded is not None:
@@ -123,7 +120,7 @@ class Kernel:
     def distances(self, block: Block) -> Array:
         """Return the Mahalanobis distance of every row to every component, in sd.
 
-        Always in centred form: next to a mean the expanded form would leave nothing but rounding.
+        Uses the centred form, since near a mean the expanded form would give rounding error only.
 
         Returns
         -------
@@ -144,15 +141,15 @@ class Kernel:
             Finite, in standard units; no more than a tile. Finiteness is the caller's duty.
         work : Workspace
         hard : bool
-            Give a row to its most probable component alone, sharing it equally among ties, and let its log
-            density be that of this component: Lloyd's algorithm in the language of EM.
+            Assign each row to its most probable component alone, shared equally among ties, and return the
+            log joint density of that component as its log density: Lloyd's algorithm as EM.
 
         Returns
         -------
         sums : Sums
             `log_likelihood` in nats, summed over the block.
         log_density : ndarray of shape (n_rows,), float64
-            Of each row, not weighted.
+            Of each row, without row weights.
 
         Notes
         -----
@@ -183,13 +180,13 @@ class Kernel:
         return Sums(arrays, float(log_likelihood), float(certainty), n_rows, rows.total_weight), log_density
 
     def statistics(self, sums: Sums, scatter: Array | None = None) -> Statistics:
-        """Return the statistics that sums of this kernel's blocks stand for.
+        """Convert sums of this kernel's blocks to statistics.
 
         Parameters
         ----------
         sums : Sums
         scatter : ndarray of shape (n_features, n_features), optional
-            Σ w z zᵀ over the rows, where the kernel `needs_scatter`.
+            Σ w z zᵀ over the rows; required if the kernel `needs_scatter`.
         """
         covariance_type = self.mixture.covariance_type
         K, d = self.mixture.means.shape
@@ -220,10 +217,10 @@ class Kernel:
 
 
 def normalise(block: Block, shift: Array | None) -> None:
-    """Turn log joint densities into responsibilities, in place.
+    """Convert log joint densities to responsibilities, in place.
 
-    Leaves in `peak` the largest log joint density of each row, with the shift that `Kernel.log_joint` left
-    out, and in `total` minus the log of its largest responsibility; their sum is its log density.
+    Writes the largest log joint density of each row, shift included, to `peak`, and minus the log of its
+    largest responsibility to `total`. Their sum is the log density of the row.
     """
     resp, peak = block.log_resp, block.peak
     np.maximum.reduce(resp, axis=1, out=peak, keepdims=True)
@@ -235,7 +232,7 @@ def normalise(block: Block, shift: Array | None) -> None:
 
 
 def harden(block: Block, shift: Array | None) -> None:
-    """Give each row to its best component, in place, ties sharing; `peak` and `total` as in `normalise`."""
+    """Assign each row to its best component, shared among ties; `peak` and `total` as in `normalise`."""
     resp, peak = block.log_resp, block.peak
     np.maximum.reduce(resp, axis=1, out=peak, keepdims=True)
     np.equal(resp, peak, out=resp)
@@ -243,7 +240,7 @@ def harden(block: Block, shift: Array | None) -> None:
 
 
 def _share_out(block: Block, shift: Array | None) -> None:
-    """Divide what each component claims of a row by the sum of the claims; finish `total` and `peak`."""
+    """Divide the unnormalised responsibilities of each row by their sum; complete `total` and `peak`."""
     resp, total = block.log_resp, block.total
     np.add.reduce(resp, axis=1, out=total, keepdims=True)
     np.multiply(resp, 1.0 / total, out=resp)

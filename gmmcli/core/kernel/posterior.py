@@ -1,4 +1,4 @@
-"""What a mixture says about rows: the quantities that predict writes and score sums. numpy only."""
+"""The quantities of rows under a mixture that predict writes and score sums. numpy only."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from gmmcli.core.kernel.block import Block
 from gmmcli.core.kernel.kernel import Kernel, normalise
 from gmmcli.core.mixture import Array, Integers
 
-# Each quantity and its shape for a block of n rows: (n,) or, in PER_COMPONENT, (K, n).
+# The quantities: arrays of shape (n,), or of shape (K, n) in PER_COMPONENT, for a block of n rows.
 PER_ROW = ("assignment", "probability", "distance", "log_density", "log_max_posterior", "entropy")
 PER_COMPONENT = ("probabilities", "distances")
 
@@ -20,16 +20,16 @@ def evaluate(kernel: Kernel, block: Block, wanted: Collection[str]) -> dict[str,
     ----------
     kernel : Kernel
     block : Block
-        Of a workspace of the kernel's, with rows that are finite and in standard units.
+        From a workspace for the kernel, with finite rows in standard units.
     wanted : collection of str
-        Of PER_ROW and PER_COMPONENT.
+        Names from PER_ROW and PER_COMPONENT.
 
     Returns
     -------
     dict of ndarray
-        assignment : int64, 0-based, the most probable component (the first of equals).
-        probability : its posterior; probabilities : all of them.
-        distances : Mahalanobis, in sd; distance : to the assigned component.
+        assignment : the most probable component, 0-based, int64; the first one among ties.
+        probability : posterior of the assigned component; probabilities : of every component.
+        distances : Mahalanobis distance to every component, in sd; distance : to the assigned component.
         log_density : nats, standard units.
         log_max_posterior, entropy : nats.
     """

@@ -1,1 +1,1 @@
-"""Worker processes, forked once a table is in memory, so that they see it without a copy."""
+"""Worker processes. They are forked when a table is in memory, so that they share it without a copy."""

@@ -1,9 +1,9 @@
-"""Processes that sum blocks of a table: forked once it is in memory, so that they see it without a copy.
+"""The parent's side of worker processes that sum the blocks of a table.
 
-Parent and workers take the numbers of blocks from one counter, each as soon as it is done with the last; the
-parent adds all sums in block order. The constants of a large mixture are found in the same way before that.
-Mixtures, constants and sums lie in shared memory. A socket per worker says what is ready there, and its end
-tells either side that the other is gone.
+Parent and workers take the numbers of blocks from one counter, and the parent adds all sums in block order.
+Before that, the parts of the constants of a large mixture are computed in the same way. Mixtures, constants
+and sums are in shared memory. Each worker has a socket for short messages; its end of file says that the
+other side is gone.
 """
 
 import contextlib
@@ -27,15 +27,15 @@ from gmmcli.engine.processes.worker import SLOTS, Shared, Worker
 from gmmcli.errors import OutOfMemory
 from gmmcli.remedies import Set
 
-# Blocks that the parent sums before one that came earlier is ready.
+# The parent holds at most this many own sums while it waits for the sums of an earlier block.
 MOST_AHEAD = 16
-# How long the parent waits for a worker before it looks whether the run is to end: a worker may be stopped.
+# The parent waits this long for a worker, which may be stopped, before it calls `check` again.
 WAIT_MS = 200
 
 
 @dataclass(frozen=True, eq=False)
 class _Member:
-    """A process, the parent's end of its socket, and the memory for its sums, shape (SLOTS, …)."""
+    """A worker process, the parent's end of its socket, and the memory for its sums, shape (SLOTS, n)."""
 
     pid: int
     connection: socket.socket
@@ -44,14 +44,14 @@ class _Member:
 
 @dataclass(frozen=True, eq=False)
 class _Done:
-    """The sums of a block, and the worker that waits for their place, unless they are the parent's own."""
+    """The sums of a block, and the worker that needs their slot again; None for the parent's own sums."""
 
     sums: Sums
     worker: _Member | None = None
 
 
 class Crew:
-    """Worker processes of one table. The caller keeps BLAS to one thread, before and while they are there.
+    """Worker processes of one table. The caller limits BLAS to one thread before and while they exist.
 
     Parameters
     ----------
@@ -60,14 +60,20 @@ class Crew:
     samples : SharedArrays
         For the log densities of sampled rows.
     n_others : int
-        Processes beside this one.
+        Number of processes without this one.
     room : int
-        How many numbers the sums of a block may hold; a mixture and its constants hold no more each.
+        The greatest number of float64 values in the sums of a block. A mixture and its constants hold no more
+        than that each.
+
+    Attributes
+    ----------
+    close : callable
+        Ends the processes, whatever they are doing, and does not wait for their end.
 
     Raises
     ------
     OSError
-        The system gives no process or no memory.
+        The system refuses a process or memory.
     """
 
     def __init__(self, sums: Pass, samples: SharedArrays, n_others: int, room: int) -> None:
@@ -76,22 +82,18 @@ class Crew:
         self._shared = Shared(sums, samples, Counter(), shared_array(room), shared_array(room))
         samples.share()
         self._workers: dict[int, _Member] = {}
-        self._finalizer = weakref.finalize(self, _end, self._workers, os.getpid())
+        self.close = weakref.finalize(self, _end, self._workers, os.getpid())
         self._poll = select.poll()
         try:
-            here = process.processor()  # asked before all memory is shared, which is slower to write to
+            here = process.processor()  # called now: the first write to shared memory takes time
             for _ in range(n_others):
                 process.send_away(self._start(), here)
         except BaseException:
             self.close()
             raise
 
-    def close(self) -> None:
-        """End the processes, whatever they are doing. Does not wait for their end."""
-        self._finalizer()
-
     def prepare(self, mixture: Mixture, check: Callable[[], None], *, hard: bool, sample: int) -> None:
-        """Make all processes ready for a pass, this one too: see `Pass.prepare`; `check` as in `run`.
+        """Prepare all processes for a pass: see `Pass.prepare`. `check` is as in `run`.
 
         Raises
         ------
@@ -102,7 +104,7 @@ class Crew:
         """
         arrays = (mixture.weights, mixture.means, mixture.covariances)
         shapes, found = [array.shape for array in arrays], None
-        self._start_numbers()  # before what a worker may be reading changes
+        self._start_numbers()  # before the memory changes that a late worker may be reading
         exchange.write(self._shared.mixture, arrays)
         if preparation.is_worth_sharing(mixture):
             n_processes = 1 + len(self._workers)
@@ -123,15 +125,15 @@ class Crew:
         self._sums.prepare(mixture, self._samples.at(sample), hard=hard, constants=found)
 
     def run(self, check: Callable[[], None], fold: Callable[[Sums], None]) -> None:
-        """Make the pass that all are prepared for.
+        """Make the pass that all processes are prepared for.
 
         Parameters
         ----------
         check : callable
-            Called before each block of this process and each wait; may raise, as may a signal's handler. The
-            crew is of no further use then.
+            Called before each block of this process and before each wait. If it raises, or a signal handler
+            does, the crew cannot be used again.
         fold : callable
-            Called with the sums of each block in order; they are valid during the call only.
+            Called with the sums of each block, in block order. They are valid during the call only.
 
         Raises
         ------
@@ -142,7 +144,7 @@ class Crew:
         while folded < self._sums.n_blocks:
             check()
             is_ahead = sum(one.worker is None for one in done.values()) >= MOST_AHEAD
-            own = None if is_ahead else self._take(self._sums.n_blocks)
+            own = None if is_ahead else self._shared.counter.take(self._pass, self._sums.n_blocks)
             if own is not None:
                 done[own] = _Done(self._sums.sum_block(own))
             for worker, i, slot in self._hear_all(wait=own is None):
@@ -156,35 +158,31 @@ class Crew:
                 folded += 1
 
     def _find_constants(self, arrays: Sequence[Array], n_processes: int, check: Callable[[], None]) -> bool:
-        """Find the constants of a mixture with all processes; False where a covariance is not positive."""
+        """Compute the constants of a mixture in all processes; False if a covariance is not positive."""
         parts, answers = preparation.parts_of(len(arrays[0]), n_processes), list[bool]()
         while len(answers) < len(parts):
             check()
-            own = self._take(len(parts))
+            own = self._shared.counter.take(self._pass, len(parts))
             if own is not None:
                 answers.append(preparation.find_part(parts[own], arrays, self._shared.constants))
             answers += [bool(answer) for _, _, answer in self._hear_all(wait=own is None)]
         return all(answers)
 
     def _start_numbers(self) -> None:
-        """Let new numbers be taken, and no more of the last ones."""
+        """Start a new pass of the counter: numbers of earlier passes can no longer be taken."""
         self._pass += 1
         self._shared.counter.start(self._pass)
 
-    def _take(self, end: int) -> int | None:
-        """Take a number for this process."""
-        return self._shared.counter.take(self._pass, end)
-
     def _tell_all(self, check: Callable[[], None], **request: object) -> None:
-        """Tell all workers what the numbers are of that may be taken now."""
+        """Send a request to all workers: what to do for each number of the pass that started last."""
         message = json.dumps({"of_pass": self._pass, **request}).encode()
         for worker in self._workers.values():
-            while not _has_room(worker):  # one that was stopped has not read what it was told before
+            while not _has_room(worker):  # a stopped worker has not read its last message
                 check()
             _tell(worker, message)
 
     def _hear_all(self, *, wait: bool) -> Iterator[tuple[_Member, int, int]]:
-        """Yield what workers have said; if there is nothing, wait a while for it."""
+        """Yield the messages of workers; if there are none and `wait` is set, wait for up to `WAIT_MS`."""
         timeout = WAIT_MS if wait else 0
         while ready := self._poll.poll(timeout):
             for descriptor, _ in ready:
@@ -193,34 +191,34 @@ class Crew:
             timeout = 0
 
     def _start(self) -> int:
-        """Fork a worker, return its number."""
+        """Fork a worker; return its process id."""
         process.reap()
         slots = shared_array(SLOTS * (exchange.N_NUMBERS + self.room)).reshape(SLOTS, -1)
         ours, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)  # none may find the child unprepared
+            signal.pthread_sigmask(signal.SIG_BLOCK, process.SIGNALS)  # until the child ignores them
             pid = process.fork()
             if pid == 0:
-                ours.close()  # a number to be free for what the child opens
+                ours.close()  # frees a descriptor: this process may be at its limit
                 Worker(self._shared, theirs, slots).live(mask)
             self._workers[ours.fileno()] = _Member(pid, ours, slots)
             self._poll.register(ours, select.POLLIN)
-        except BaseException:  # a signal's as well: the child, if there is one, sees this end closed and ends
+        except BaseException:  # that of a signal too: the child ends when this end of its socket is closed
             ours.close()
             raise
         finally:
             try:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            finally:  # a signal that came by way of another thread may have ended the first before it began
+            finally:  # a signal that another thread received may have interrupted the first call
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 theirs.close()
         return pid
 
 
 def _end(workers: dict[int, _Member], parent: int) -> None:
-    """Kill processes."""
-    if os.getpid() != parent:  # one that the user forked meanwhile, and that ends
+    """Kill the workers."""
+    if os.getpid() != parent:  # this process was forked by the user: the workers are its parent's
         return
     for worker in workers.values():
         worker.connection.close()
@@ -230,32 +228,32 @@ def _end(workers: dict[int, _Member], parent: int) -> None:
 
 
 def _has_room(worker: _Member) -> bool:
-    """Wait a while until a message can be sent without waiting, tell whether it can."""
+    """Wait up to `WAIT_MS` until a message can be sent; return whether it can."""
     poll = select.poll()
     poll.register(worker.connection, select.POLLOUT)
     return bool(poll.poll(WAIT_MS))
 
 
 def _tell(worker: _Member, message: bytes) -> None:
-    """Send a message to a worker, `OutOfMemory` if it is gone."""
+    """Send a message to a worker; raise `OutOfMemory` if the worker is gone."""
     with _missed(worker):
         exchange.send(worker.connection, message)
 
 
 def _hear(worker: _Member) -> bytes:
-    """Return what a worker says, `OutOfMemory` if it is gone."""
+    """Return the next message of a worker; raise `OutOfMemory` if the worker is gone."""
     with _missed(worker):
         return exchange.receive(worker.connection)
 
 
 @contextlib.contextmanager
 def _missed(worker: _Member) -> Iterator[None]:
-    """Report the end of a worker: the system needed its memory, or somebody knew its number."""
+    """Report a worker that is gone: killed for lack of memory, killed by somebody, or failed."""
     try:
         yield
     except (EOFError, ConnectionError) as error:
         end = None
-        with contextlib.suppress(ChildProcessError):  # where the caller ignores SIGCHLD nobody knows how
+        with contextlib.suppress(ChildProcessError):  # if the process ignores SIGCHLD, its status is lost
             end = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         if end is not None and end.si_code == os.CLD_EXITED and end.si_status != OutOfMemory.status:
             raise RuntimeError(f"worker {worker.pid} failed") from error

@@ -1,4 +1,4 @@
-"""What parent and workers exchange: short messages through a socket, arrays in memory that they share."""
+"""Exchange between parent and workers: short messages through a socket, arrays in shared memory."""
 
 import math
 import socket
@@ -12,21 +12,21 @@ from gmmcli.core.mixture import Array
 
 # The longest message: mixtures, constants and sums go through shared memory.
 MOST_BYTES = 4096
-# What a worker says: a number that it took is done; the slot of its sums, or 1 where it found constants.
+# A worker's message: a number that is done, and the slot of its sums; for constants 1, or 0 if it failed.
 READY = struct.Struct("=qq")
-# What the parent says: the sums of one more slot have been added.
+# The parent's message: the sums of the oldest ready slot were added.
 ADDED = b"added"
-# Of sums, beside their arrays.
+# Scalars of sums, in addition to their arrays.
 N_NUMBERS = 4
 
 
 def send(connection: socket.socket, message: bytes) -> None:
-    """Send a message; never by way of SIGPIPE, which would end this process too."""
+    """Send a message, without SIGPIPE if the other side is gone."""
     connection.send(message, socket.MSG_NOSIGNAL)
 
 
 def receive(connection: socket.socket) -> bytes:
-    """Return a message, EOFError where there is none to come."""
+    """Return the next message; raise `EOFError` if the other side is gone."""
     message = connection.recv(MOST_BYTES)
     if not message:
         raise EOFError
@@ -34,7 +34,7 @@ def receive(connection: socket.socket) -> bytes:
 
 
 def write(memory: Array, arrays: Sequence[Array]) -> None:
-    """Write arrays to memory, one behind the other."""
+    """Write arrays to memory, one after the other."""
     for array, place in zip(arrays, split(memory, [array.shape for array in arrays]), strict=True):
         place[...] = array
 
@@ -53,7 +53,7 @@ def read_sums(slot: Array, shapes: Sequence[tuple[int, ...]]) -> Sums:
 
 
 def split(flat: Array, shapes: Sequence[Sequence[int]]) -> Iterator[Array]:
-    """Yield views of these shapes, one behind the other."""
+    """Yield views of these shapes, one after the other."""
     begin = 0
     for shape in shapes:
         end = begin + math.prod(shape)

@@ -1,4 +1,4 @@
-"""Memory that a process shares with those forked from it."""
+"""Memory that a process shares with the processes forked from it."""
 
 import mmap
 import weakref
@@ -9,32 +9,33 @@ from gmmcli.core.mixture import Array
 
 
 def shared_array(size: int) -> Array:
-    """Return an array of zeros that processes forked later write to as well.
+    """Return an array of zeros that is shared with processes forked later.
 
     Raises
     ------
     OSError
-        The system gives no memory.
+        The system refuses memory.
     """
-    return _array(_shared_memory(size), size)
+    memory = mmap.mmap(-1, 8 * max(size, 1))
+    return np.frombuffer(memory, np.float64, size)
 
 
 class SharedArrays:
-    """A few shared arrays of one size: filled, lent, and filled again when nobody holds them any more.
+    """A few shared arrays of one size. They are filled, lent, and filled again when they are no longer held.
 
-    What is filled anew in memory of its own has to be found by the system page by page, each time: for an
-    array of a number per row that takes as long as a tenth of a pass.
+    With a new array each time, the system would map its pages anew: for a number per row that takes a tenth
+    of a pass.
 
     Parameters
     ----------
     size : int
-        Numbers in each.
+        Numbers in each array.
     count : int
-        One of them is never lent: where the others are, its content is copied.
+        Number of arrays. The first one is never lent: if the others all are, its content is copied.
 
     Notes
     -----
-    The system is asked for each when it is first filled, or for all by `share`: a few rows need but one.
+    Memory is allocated when an array is first filled, or for all arrays by `share`.
     """
 
     def __init__(self, size: int, count: int) -> None:
@@ -43,18 +44,18 @@ class SharedArrays:
         self._borrowers: list[weakref.ref[Array] | None] = [None] * count
 
     def share(self) -> None:
-        """Make all of them ready to be seen by processes that are forked after this.
+        """Allocate all arrays, so that processes forked after this share them.
 
         Raises
         ------
         OSError
-            The system gives no memory. What is never filled takes none.
+            The system refuses memory. An array that is never filled takes no physical memory.
         """
         for i in range(len(self._memory)):
             self.at(i)
 
     def find_free(self) -> int:
-        """Return which array may be filled next."""
+        """Return the number of an array that is not lent."""
         for i, borrower in enumerate(self._borrowers[1:], start=1):
             if borrower is None or borrower() is None:
                 return i
@@ -66,29 +67,19 @@ class SharedArrays:
         Raises
         ------
         OSError
-            The system gives no memory.
+            The system refuses memory.
         """
         memory = self._memory[i]
         if memory is None:
-            memory = self._memory[i] = _shared_memory(self._size)
-        return _array(memory, self._size)
+            memory = self._memory[i] = mmap.mmap(-1, 8 * max(self._size, 1))
+        return np.frombuffer(memory, np.float64, self._size)
 
     def lend(self, i: int) -> Array:
-        """Return the content of an array, read-only; it stays as it is while anybody holds a part of it."""
+        """Return an array, read-only. It is not filled again while the result or a view of it exists."""
         if not i:
             return self.at(0).copy()
-        # Memory that is no array stays the base of every view, so that none outlives what is lent.
+        # Views of views keep a reference to this array, because its own base is not an array.
         lent = self.at(i)
         lent.setflags(write=False)
         self._borrowers[i] = weakref.ref(lent)
         return lent
-
-
-def _shared_memory(size: int) -> mmap.mmap:
-    """Return memory for some numbers."""
-    return mmap.mmap(-1, 8 * max(size, 1))
-
-
-def _array(memory: mmap.mmap, size: int) -> Array:
-    """Return memory as an array."""
-    return np.frombuffer(memory, dtype=np.float64, count=size)

@@ -1,4 +1,4 @@
-"""What evaluating a large mixture needs, found by several processes: each takes a part if it is in time."""
+"""The constants of a large mixture, computed in parts by several processes."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,23 @@ from gmmcli.core.kernel.constants import Constants
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.engine.processes.exchange import split
 
-# Work, K·d³, that one process has done before others have been told of it.
+# One process finishes work K·d³ below this before others have received the request.
 LEAST_WORK = 1e7
 
 
 def is_worth_sharing(mixture: Mixture) -> bool:
-    """Tell whether several processes find a mixture's constants sooner than one."""
+    """Return whether several processes compute a mixture's constants sooner than one process."""
     return mixture.covariance_type == "full" and mixture.means.size * mixture.n_features**2 > LEAST_WORK
 
 
 def parts_of(n_components: int, n_processes: int) -> list[slice]:
-    """Return the components of each part: one part for each process, as far as there are components."""
+    """Return the components of each part: at most one part per process."""
     count = -(-n_components // n_processes)
     return [slice(first, first + count) for first in range(0, n_components, count)]
 
 
 def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
-    """Write the constants of some components to their places in memory.
+    """Compute the constants of some components, and write them to their places in memory.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
     arrays : sequence of ndarray
         Weights, means and full covariances.
     memory : ndarray of shape (n,), float64
-        For `Layout.most_sums` numbers.
+        With at least `Layout.most_sums` numbers.
 
     Returns
     -------
     bool
-        False where a covariance is not positive definite.
+        False if a covariance is not positive definite.
     """
     weights, means, covariances = arrays
     K, d = means.shape
@@ -53,9 +53,9 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
 
 
 def read(memory: Array, n_components: int, n_features: int) -> Constants:
-    """Return a copy of the constants that lie in memory; factors that no evaluation reads are not copied."""
+    """Return a copy of the constants in memory; factors are copied only if an evaluation reads them."""
     K, d = n_components, n_features
     factors, natural, is_unsafe = split(memory, Constants.shapes("full", K, d, choose_layout("full", d, K)))
     unsafe = is_unsafe != 0.0
-    are_read = unsafe.any() or not natural.size  # by the centred form alone
+    are_read = unsafe.any() or not natural.size  # the centred form alone reads factors
     return Constants(factors.copy() if are_read else factors, natural.copy(), unsafe)

@@ -1,4 +1,4 @@
-"""A worker: a process that takes numbers with its parent and the other workers, until the parent is gone."""
+"""A worker process: takes numbers and does their work, until the parent is gone."""
 
 import contextlib
 import json
@@ -16,13 +16,13 @@ from gmmcli.engine.processes.counter import Counter
 from gmmcli.engine.processes.memory import SharedArrays
 from gmmcli.errors import CovarianceNotPositive, OutOfMemory
 
-# Sums that a worker may have ready before the parent has added the first of them.
+# A worker holds at most this many sums that the parent has not added yet.
 SLOTS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What parent and workers share, and the pass, of which each has a copy.
+    """The memory and the counter that parent and workers share, and the pass, which each process copies.
 
     Parameters
     ----------
@@ -59,12 +59,12 @@ class Worker:
         self._n_ready = self._n_added = 0
 
     def live(self, mask: set[int]) -> NoReturn:
-        """Work in a process of one's own until the parent is gone, or something goes wrong.
+        """Serve requests until the parent is gone or a request fails; then end this process.
 
         Parameters
         ----------
         mask : set of int
-            Signals to be blocked from when it is known what they do here.
+            Signals to block once the signals that end a run are ignored.
         """
         status = 1
         try:
@@ -80,7 +80,7 @@ class Worker:
             os._exit(status)
 
     def _serve(self, task: str, **details: Any) -> None:
-        """Do what the parent asks for."""
+        """Do the task of a request."""
         match task:
             case "constants":
                 self._find_constants(**details)
@@ -88,15 +88,16 @@ class Worker:
                 self._sum_blocks(**details)
 
     def _find_constants(self, of_pass: int, shapes: Sequence[Sequence[int]], n_processes: int) -> None:
-        """Find constants as long as there are some to be found.
+        """Take parts of the constants and compute them, until all are taken.
 
-        Nothing is copied: the parent waits for each part that is taken, and nothing changes meanwhile. Who is
-        late takes none, and looks at nothing.
+        The arrays are not copied: the parent waits for each part that was taken, and changes nothing
+        meanwhile. A late worker can take no part, and so reads nothing.
         """
         arrays = list(exchange.split(self._shared.mixture, shapes))
         parts = preparation.parts_of(len(arrays[0]), n_processes)
         while (i := self._shared.counter.take(of_pass, len(parts))) is not None:
-            self._say(i, preparation.find_part(parts[i], arrays, self._shared.constants))
+            is_found = preparation.find_part(parts[i], arrays, self._shared.constants)
+            exchange.send(self._connection, exchange.READY.pack(i, is_found))
 
     def _sum_blocks(
         self,
@@ -107,16 +108,16 @@ class Worker:
         hard: bool,
         sample: int,
     ) -> None:
-        """Sum blocks as long as there are some in a pass, and wait until the parent has added them all."""
+        """Take blocks of a pass and sum them, until all are taken and the parent has added the sums."""
         shared = self._shared
-        # Copied, as what lies there may change once its pass has been looked at.
+        # Copied, since the parent changes this memory as soon as the pass is over.
         weights, means, covariances = (array.copy() for array in exchange.split(shared.mixture, shapes))
         found = preparation.read(shared.constants, *means.shape) if are_found else None
         if not shared.counter.is_at(of_pass):
-            return  # the others have made that pass, and the mixture may be another
+            return  # the pass is over, and the copies may be of another mixture
         covariances.setflags(write=False)  # the mixture keeps them without another copy
         mixture = Mixture(weights, means, covariances, covariance_type)
-        with contextlib.suppress(CovarianceNotPositive):  # the parent finds it as well, and tells
+        with contextlib.suppress(CovarianceNotPositive):  # the parent finds and reports it too
             shared.sums.prepare(mixture, shared.samples.at(sample), hard=hard, constants=found)
             while (i := shared.counter.take(of_pass, shared.sums.n_blocks)) is not None:
                 self._hand_in(i)
@@ -124,20 +125,16 @@ class Worker:
                 self._hear_of_added()
 
     def _hand_in(self, i: int) -> None:
-        """Sum a block, and say where the sums are."""
+        """Sum a block, write its sums to a slot, and report the slot."""
         sums = self._shared.sums.sum_block(i)
         if self._n_ready - self._n_added == SLOTS:
             self._hear_of_added()
         slot = self._n_ready % SLOTS
         exchange.write_sums(self._slots[slot], sums)
-        self._say(i, slot)
+        exchange.send(self._connection, exchange.READY.pack(i, slot))
         self._n_ready += 1
 
     def _hear_of_added(self) -> None:
-        """Wait until the parent has added the sums of the slot that has been ready for longest."""
+        """Wait until the parent has added the sums of the oldest ready slot."""
         exchange.receive(self._connection)
         self._n_added += 1
-
-    def _say(self, number: int, answer: int) -> None:
-        """Say that something is done."""
-        exchange.send(self._connection, exchange.READY.pack(number, answer))

@@ -1,4 +1,4 @@
-"""The events of a run in log.jsonl: its start, every Nth step, checks of a validation table, its end."""
+"""The events of a run in log.jsonl, and the observer that reports each step."""
 
 import contextlib
 import signal
@@ -11,11 +11,14 @@ from gmmcli.core.em.loop import Step
 from gmmcli.errors import GmmError, Stopped
 from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.report import FitReport
+from gmmcli.fitting.rows import TrainingRows
+from gmmcli.fitting.run import Ending, Observer
+from gmmcli.notices import Progress
 from gmmcli.store.commit import Writer
 
 
 class Journal:
-    """The log of one run.
+    """The log of one run: its start, every Nth step, checks of a validation table, its end.
 
     Parameters
     ----------
@@ -86,3 +89,24 @@ def journal_of(writer: Writer, plan: Plan) -> Iterator[Journal]:
             journal.end(error)
         raise
     journal.end()
+
+
+def telling(plan: Plan, rows: TrainingRows, journal: Journal, progress: Progress) -> Observer:
+    """Return the observer that reports each step to the journal, to people and to a Python caller."""
+    log_jacobian, monitor = rows.units.log_jacobian, plan.request.monitor
+    first = 0 if plan.stored is None else plan.stored.checkpoint.global_step
+
+    def look(step: Step, ending: Ending | None) -> Ending | None:
+        mean_log_likelihood = step.likelihoods[-1] - log_jacobian
+        if plan.request.partial:
+            progress(f"pass {step.number - first + 1} of {plan.request.update_steps + 1}")
+        else:
+            journal.follow(step, mean_log_likelihood)
+            gain = step.remaining_gain
+            rest = "" if gain is None else f", about {gain:.1e} to gain"
+            progress(f"step {step.number}, mean log-likelihood {mean_log_likelihood:.6g}{rest}")
+        if monitor is not None and monitor(step.number, mean_log_likelihood):
+            return "monitor"
+        return ending
+
+    return look

@@ -12,6 +12,7 @@ from typing import Any
 from gmmcli.errors import GmmError, Usage
 from gmmcli.fitting.init_file import WORDS
 from gmmcli.fitting.options import Option, options_of
+from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notice
 from gmmcli.tables.held import InMemory
@@ -19,6 +20,14 @@ from gmmcli.tables.memory import hold
 
 # The arguments of the constructor that set a setting of the model.
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
+# The option of a fit that each field of RunConfig sets.
+_OF_A_RUN = {
+    "save_checkpoints_steps": "checkpoint_steps",
+    "save_checkpoints_secs": "checkpoint_seconds",
+    "save_summary_steps": "log_every",
+    "keep_checkpoint_max": "keep",
+    "keep_every": "keep_every",
+}
 LOG = logging.getLogger("gmmcli")
 # For arguments of GaussianMixture that have another name here: what a message adds.
 NAME_HERE = {
@@ -84,11 +93,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.save_checkpoints_steps is not None and self.save_checkpoints_secs is not None:
             raise Usage("save_checkpoints_steps", "cannot be used with save_checkpoints_secs")
-        check_integer(1, save_checkpoints_steps=self.save_checkpoints_steps, keep_every=self.keep_every)
-        check_integer(
-            0, save_summary_steps=self.save_summary_steps, keep_checkpoint_max=self.keep_checkpoint_max
-        )
-        _check(Option((), "", "number", least=0), "save_checkpoints_secs", self.save_checkpoints_secs)
+        rows = dict(options_of(Settings)) | dict(options_of(FitRequest))
+        for name, option in _OF_A_RUN.items():
+            _check(rows[option], name, getattr(self, name))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import CovarianceNotPositive, NotConverged, NumericalFailure, Stopped
 from gmmcli.fitting.checkpoints import Checkpoints
 from gmmcli.fitting.diagnosis import dependent_columns, reseeded, singular
-from gmmcli.fitting.journal import Journal, journal_of
+from gmmcli.fitting.journal import Journal, journal_of, telling
 from gmmcli.fitting.plan import Plan, choose_features, make_plan
-from gmmcli.fitting.progress import telling
 from gmmcli.fitting.report import FitReport, Outcome, make_report, tell_of_ending, tell_of_rollback
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.rows import TrainingRows, read_rows

@@ -1,4 +1,4 @@
-"""What libraries are told before they load."""
+"""What libraries find in the environment when they load."""
 
 import os
 
@@ -22,7 +22,7 @@ def cpuinfo_file(tmp_path, monkeypatch):
     ("flags", "expected"), [(SIX, "SkylakeX"), (SIX.replace("avx512vl", ""), None), ("fpu avx2", None)]
 )
 def test_the_avx512_kernel_is_asked_for_where_the_processor_has_all_it_needs(cpuinfo, flags, expected):
-    """By the flags of the first processor, however many follow."""
+    """The flags of the first processor decide."""
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: X\nflags\t\t: {flags}\nbogomips\t: 1\n\n" * 400)
 
     libraries.prepare_openblas()
@@ -32,7 +32,7 @@ def test_the_avx512_kernel_is_asked_for_where_the_processor_has_all_it_needs(cpu
 
 
 def test_what_the_user_has_set_stays(cpuinfo, monkeypatch):
-    """Kernel and threads alike."""
+    """A kernel and a number of threads that the user has set are kept."""
     cpuinfo.write_text(f"flags\t: {SIX}\n")
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
@@ -43,7 +43,7 @@ def test_what_the_user_has_set_stays(cpuinfo, monkeypatch):
 
 
 def test_a_system_without_such_a_file_is_left_alone(cpuinfo):
-    """Elsewhere OpenBLAS decides by itself."""
+    """On other systems, OpenBLAS chooses its kernel."""
     libraries.prepare_openblas()
 
     assert "OPENBLAS_CORETYPE" not in os.environ

@@ -53,7 +53,7 @@ class Collected:
 
 
 class Judge:
-    """An engine that finds a validation table to be as likely as it is told, check after check."""
+    """An engine that returns given likelihoods for the validation table, one per check."""
 
     def __init__(self, likelihoods):
         self._likelihoods = iter(likelihoods)
@@ -117,14 +117,14 @@ def stored_at(step, began=0):
     ],
 )
 def test_steps_are_published_as_often_as_was_asked_for_and_at_the_end(asked, expected):
-    """Every so many steps, or seconds; ten minutes where nothing was said."""
+    """They are published every N steps or seconds, by default every ten minutes."""
     run = followed(plan_of(**asked), steps_of(9), Stopping(0.0, 5, 99))
 
     assert (run.ending, run.writer.steps) == ("steps", expected)
 
 
 def test_steps_between_checkpoints_are_counted_from_the_one_that_is_continued():
-    """Every second step, and the last."""
+    """With --checkpoint-steps 2, every second step is published, and the last."""
     plan = plan_of(stored_at(3), checkpoint_steps=2)
 
     run = followed(plan, steps_of(9, 3), Stopping(0.0, 8, 99))
@@ -133,14 +133,14 @@ def test_steps_between_checkpoints_are_counted_from_the_one_that_is_continued():
 
 
 def test_a_step_that_is_published_is_not_published_again():
-    """A run that makes no step of its own leaves no generation."""
+    """A run without a new step writes no checkpoint."""
     run = followed(plan_of(stored_at(7, began=None)), steps_of(1, 7), Stopping(0.0, 7, 99))
 
     assert (run.ending, run.writer.steps) == ("steps", [])
 
 
 def test_a_run_that_is_cut_off_publishes_its_last_whole_step_and_not_twice():
-    """Whose memory says that it is not over; at its end it says nothing of where it began."""
+    """Its memory holds the step where the run began; at the end of a run, it does not."""
     cut = followed(plan_of(checkpoint_steps=2), steps_of(3, error=TimeUp()), Stopping(0.0, None, 99))
     again = followed(plan_of(checkpoint_steps=2), steps_of(4, error=TimeUp()), Stopping(0.0, None, 99))
     whole = followed(plan_of(), steps_of(9), Stopping(0.0, 2, 99))
@@ -152,7 +152,7 @@ def test_a_run_that_is_cut_off_publishes_its_last_whole_step_and_not_twice():
 
 
 def test_a_partial_fit_is_published_whole_or_not_at_all():
-    """Rows added in part could not be told from those that were not. Its number may be an old one."""
+    """A partial fit that is cut off publishes nothing. Its step may have the number of an old checkpoint."""
     cut = followed(plan_of(partial=True, steps=3), steps_of(2, error=TimeUp()), Stopping(0.0, 3, 99))
     whole = followed(plan_of(stored_at(3), partial=True, steps=0), steps_of(1, 3), Stopping(0.0, 3, 99))
 
@@ -161,7 +161,7 @@ def test_a_partial_fit_is_published_whole_or_not_at_all():
 
 
 def test_the_history_of_log_likelihoods_grows_by_those_of_the_run():
-    """All of its steps, published or not, oldest first."""
+    """The history has all steps, published or not, the oldest first."""
     run = followed(plan_of(checkpoint_steps=3), steps_of(9), Stopping(0.0, 4, 99))
 
     histories = [checkpoint.log_likelihoods.tolist() for checkpoint in run.writer.published]
@@ -179,7 +179,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("case", CHECKS)
 def test_steps_that_are_checked_are_published_and_patience_ends_the_run(case):
-    """Every second one, and the last; the best of them is told to the writer, and comes last in the end."""
+    """Every second step and the last are checked; the best is protected, and published again at the end."""
     likelihoods, patience, ending, published, best = CHECKS[case]
     plan = plan_of(validation="v.csv", patience=patience, checkpoint_steps=2)
 
@@ -197,7 +197,7 @@ def test_steps_that_are_checked_are_published_and_patience_ends_the_run(case):
 
 
 def test_a_run_that_is_cut_off_leaves_its_newest_step_the_newest():
-    """The best one stays where it is: the next run goes on from here."""
+    """The best checkpoint is not published again, since the next run continues from the newest step."""
     plan = plan_of(validation="v.csv", checkpoint_steps=2)
     run = followed(plan, steps_of(3, error=TimeUp()), Stopping(0.0, 5, 99), [-5.0, -6.0])
 
@@ -207,7 +207,7 @@ def test_a_run_that_is_cut_off_leaves_its_newest_step_the_newest():
 
 
 def test_a_best_that_a_signal_left_unchecked_is_known_to_be_it_when_it_is_checked():
-    """Its step has been published; only then is it known that it is the best."""
+    """A signal published the step before its check; the check of the next run marks it as the best."""
     stored = stored_at(1)
     plan = plan_of(stored, validation="v.csv", checkpoint_steps=1)
 
@@ -221,7 +221,7 @@ def test_a_best_that_a_signal_left_unchecked_is_known_to_be_it_when_it_is_checke
 
 @pytest.mark.parametrize("likelihoods", [None, [-1.0]])
 def test_a_last_step_that_a_signal_published_is_published_once_more_as_the_end(likelihoods):
-    """Until then its memory says that the run is not over; a validation table has checked it only now."""
+    """A signal published it as unfinished; the next run publishes it again as finished, and checked."""
     stored = stored_at(3)
     plan = plan_of(stored, validation=None if likelihoods is None else "v.csv")
 
@@ -250,7 +250,7 @@ def checks_of(stored, **asked):
     ],
 )
 def test_where_earlier_runs_came_to_the_end_nothing_is_left_to_do(asked, expected):
-    """At once where there was no patience left from before, or all steps were made and checked."""
+    """The run ends at once if earlier runs used up the patience, or made and checked all steps."""
     before = Standing(-1.0, 2, 1, 3, checks_of(None).standing.table)
     stored = stored_at(3)
     object.__setattr__(stored.checkpoint, "memory", Memory(validation=before))
@@ -262,7 +262,7 @@ def test_where_earlier_runs_came_to_the_end_nothing_is_left_to_do(asked, expecte
 
 
 def test_checks_against_another_table_do_not_count():
-    """Neither their best likelihood nor their misses."""
+    """Their best likelihood and their misses are dropped."""
     stored = stored_at(3)
     other = Standing(-1.0, 2, 7, 3, "0123456789ab")
     object.__setattr__(stored.checkpoint, "memory", Memory(validation=other))

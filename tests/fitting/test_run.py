@@ -31,7 +31,7 @@ CUTS = [Stopped(15), TimeUp(), OutOfMemory("memory", "ended"), KeyboardInterrupt
 
 
 class Kept:
-    """A keeper that collects: steps it was shown, with why the run ends there, and steps of a cut-off run."""
+    """A keeper that records the steps that it is shown, with their endings, and steps of cut-off runs."""
 
     def __init__(self):
         self.seen, self.cut_off = [], []
@@ -67,7 +67,7 @@ def steps_of(*likelihoods, error=None, first=0):
     ],
 )
 def test_a_run_ends_where_its_stopping_says(stopping, ending, last):
-    """Counted runs at their step whatever the gain, others at convergence or their cap."""
+    """Counted runs end at their last step, other runs at convergence or at their cap."""
     kept = Kept()
 
     assert follow(steps_of(-9.0, -5.0, -4.5, -4.4, -4.39), [stopping], kept) == ending
@@ -77,7 +77,7 @@ def test_a_run_ends_where_its_stopping_says(stopping, ending, last):
 
 
 def test_a_counted_run_that_is_at_its_step_already_makes_none():
-    """Its first step, which has the number of the checkpoint, is its last."""
+    """Its first step has the number of the checkpoint and is its last."""
     kept = Kept()
 
     assert follow(steps_of(-4.0, first=7), [Stopping(1e-6, 7, 99)], kept) == "steps"
@@ -89,7 +89,7 @@ def test_a_counted_run_that_is_at_its_step_already_makes_none():
     "error", [Stopped(15), TimeUp(), OutOfMemory("memory", "ended"), KeyboardInterrupt()]
 )
 def test_whatever_cuts_a_run_off_its_last_whole_step_is_kept(error):
-    """The pass under way is lost, the step before it is not; a time limit is an ordinary end."""
+    """The pass under way is lost, the step before it is kept; a time limit ends the run without an error."""
     kept, never = Kept(), Stopping(1e-6, None, 99)
 
     if isinstance(error, TimeUp):
@@ -106,7 +106,7 @@ def test_whatever_cuts_a_run_off_its_last_whole_step_is_kept(error):
     "error", [Stopped(15), TimeUp(), OutOfMemory("memory", "ended"), KeyboardInterrupt()]
 )
 def test_before_the_first_step_there_is_nothing_to_keep(error):
-    """Nothing is whole yet."""
+    """The first step is not complete, so nothing is kept."""
     kept = Kept()
 
     with pytest.raises(type(error)):
@@ -117,7 +117,7 @@ def test_before_the_first_step_there_is_nothing_to_keep(error):
 
 @pytest.mark.parametrize("error", [RuntimeError("enough"), KeyboardInterrupt(), Stopped(2), TimeUp()])
 def test_what_an_observer_raises_loses_no_step(error):
-    """It is kept once, and nobody is shown it after that."""
+    """The keeper keeps the step once, and no further step is shown."""
     kept, asked_after = Kept(), []
 
     def fail(step, ending):
@@ -139,7 +139,7 @@ def test_what_an_observer_raises_loses_no_step(error):
 
 
 def test_observers_are_asked_in_order_each_told_what_the_ones_before_it_say():
-    """The last word counts, also where it lets a run go on that was to end."""
+    """The last observer decides, even if it continues a run that an earlier one would end."""
     heard = []
 
     def observer(name, answers):
@@ -164,14 +164,14 @@ def test_observers_are_asked_in_order_each_told_what_the_ones_before_it_say():
 
 
 def test_an_ending_that_was_found_before_is_left_as_it_is():
-    """A monitor that ends the run at its last step is why it ended."""
+    """If a monitor ends the run at its last step, the ending is "monitor"."""
     (step,) = steps_of(-4.0)
 
     assert Stopping(1e-6, 0, 0)(step, "monitor") == "monitor"
 
 
 def test_no_step_is_asked_for_after_the_end():
-    """A pass over the rows is what it would cost."""
+    """Each step costs a pass over the rows."""
     steps = steps_of(-9.0, -8.0, -7.0)
 
     follow(steps, [Stopping(1e-6, 1, 99)], Kept())
@@ -203,7 +203,7 @@ START = Mixture(
 
 
 def told(components, step):
-    """Be told of components that are re-seeded: there are none here."""
+    """Fail: no component is re-seeded here."""
     raise AssertionError
 
 
@@ -213,14 +213,14 @@ def steps(rows, plan, origin, n):
 
 
 def assert_same_steps(found, expected):
-    """Compare numbers, likelihoods and mixtures to the last bit; memories are for the test to look at."""
+    """Compare numbers, likelihoods and mixtures to the last bit, but not memories."""
     for one, other in zip(found, expected, strict=True):
         assert (one.number, one.likelihoods) == (other.number, other.likelihoods)
         assert_same(one.mixture, other.mixture)
 
 
 def test_a_counted_run_makes_plain_steps(rows):
-    """So that three and four more are seven; of its memory it keeps what is the model's for life."""
+    """Three steps and four more are seven steps; of the memory, only the number of re-seedings is kept."""
     plan = plan_of(steps=4)
     origin = Origin(START, 5, (), Memory(reseeded=2, began=1, converged=Converged(1e-6, 0)))
 
@@ -232,7 +232,7 @@ def test_a_counted_run_makes_plain_steps(rows):
 
 
 def test_a_run_to_convergence_is_accelerated_and_remembers_the_step_it_began_with(rows):
-    """Unless acceleration is turned off, which is remembered by the model."""
+    """If the model has acceleration turned off, the steps are plain."""
     fast, slow = plan_of(), plan_of(settings={"accelerate": "none"})
     mend = Reseeding(rows.table, told)
     accelerated = acceleration.iterate(Origin(START, 5), rows.engine, rows.table, fast.rules, mend, 1005)
@@ -263,7 +263,7 @@ def test_an_accelerated_run_does_not_pass_over_its_cap(rows):
     "asked", [{}, {"batch_size": 70}, {"settings": {"accelerate": "none"}}], ids=["jumps", "batches", "plain"]
 )
 def test_a_run_that_goes_on_from_any_of_its_steps_makes_the_same_ones(rows, asked):
-    """And counts its passes from the step that it began with, not from where it was cut."""
+    """The passes are counted from the first step of the run, not from the step where it was cut off."""
     plan = plan_of(**asked)
     whole = steps(rows, plan, Origin(START, 5), 24)
 
@@ -278,7 +278,7 @@ def test_a_run_that_goes_on_from_any_of_its_steps_makes_the_same_ones(rows, aske
 
 
 def test_what_a_run_remembers_of_others_is_forgotten(rows):
-    """Of a counted run neither cycle nor batches go on, of one with batches no cycle, and so on."""
+    """A run keeps only the memory of its own algorithm: a counted run drops cycle and batches, and so on."""
     cycle = steps(rows, plan_of(), Origin(START), 8)[-1].memory.cycle
     batches = steps(rows, plan_of(batch_size=70), Origin(START), 3)[-1].memory.stepwise
     everything = Memory(1, True, None, cycle, batches, Standing(), Converged(1e-6, 0))
@@ -302,7 +302,7 @@ def test_what_a_run_remembers_of_others_is_forgotten(rows):
 
 @pytest.mark.parametrize("asked", [{"steps": 20}, {"max_steps": 25}])
 def test_a_counted_run_by_batches_ends_within_a_pass(rows, asked):
-    """At its step, although a step is otherwise shown after every pass alone."""
+    """Other steps are shown only at the end of a pass."""
     plan, origin, kept = plan_of(batch_size=70, **asked), Origin(START, 5), Kept()
 
     ending = follow(
@@ -317,7 +317,7 @@ def test_a_counted_run_by_batches_ends_within_a_pass(rows, asked):
 
 @pytest.mark.parametrize("decay", [None, 0.25])
 def test_a_partial_fit_adds_to_the_stored_statistics(rows, decay):
-    """Decayed, where that is asked for; likelihoods of several mixtures judge nothing."""
+    """The stored statistics are multiplied by the decay; likelihoods of several mixtures are not compared."""
     statistics = rows.expectation(START).statistics
     stored = SimpleNamespace(checkpoint=SimpleNamespace(statistics=statistics))
     plan = plan_of(stored, partial=True, decay=decay, steps=2)
@@ -336,7 +336,7 @@ def test_a_partial_fit_adds_to_the_stored_statistics(rows, decay):
 
 
 def test_a_partial_fit_of_a_new_model_is_em_on_its_rows(rows):
-    """There are no earlier rows, so its statistics are those of one mixture."""
+    """Without earlier rows, all statistics are computed under one mixture."""
     plan = plan_of(partial=True)
 
     found = steps(rows, plan, Origin(START), 2)
@@ -350,7 +350,7 @@ def test_a_partial_fit_of_a_new_model_is_em_on_its_rows(rows):
     ("settings", "moves"), [({}, True), ({"params": "wm"}, False), ({"init": "sha256:" + "0" * 64}, False)]
 )
 def test_starved_components_move_only_where_the_user_has_said_nothing_of_them(rows, settings, moves):
-    """Not where a block is frozen, nor where the means were given."""
+    """They stay if parameters are frozen, or if a file gave the means."""
     means = START.means.copy()
     means[2] = 1e3
     moved = []
@@ -383,14 +383,14 @@ STOPPINGS = {
 
 @pytest.mark.parametrize("case", STOPPINGS)
 def test_when_the_run_of_a_plan_ends(case):
-    """The last step of a counted run, the cap of others."""
+    """A counted run has a last step, other runs have a cap."""
     asked, origin, (last_step, cap) = STOPPINGS[case]
 
     assert Stopping.of(plan_of(**asked), origin, N_ROWS) == Stopping(1e-6, last_step, cap)
 
 
 def test_a_run_that_began_after_its_origin_began_with_it():
-    """As where a checkpoint was taken back; and so did one whose passes have been made."""
+    """The first step is in the future after a rollback; it is too old if all passes of the run were made."""
     plan = plan_of(max_iter=10)
 
     found = {
@@ -402,7 +402,7 @@ def test_a_run_that_began_after_its_origin_began_with_it():
 
 
 def test_a_run_to_convergence_ends_near_the_optimum_by_jumps_or_steps(rows):
-    """The whole of it: steps, stopping, keeper, an array in memory."""
+    """The parts work together: steps, stopping, keeper, rows in memory."""
     ends = []
     for accelerate in ("auto", "none"):
         plan, origin, kept, last = plan_of(settings={"accelerate": accelerate}), Origin(START), Kept(), []

@@ -20,7 +20,7 @@ def test_a_new_model_takes_the_defaults():
 
 
 def test_a_new_model_needs_a_number_of_components():
-    """There is no default for what only the user can know."""
+    """The number of components has no default."""
     with pytest.raises(Usage, match="number of components"):
         Settings.of_new_model({})
 
@@ -48,7 +48,7 @@ def test_identity_and_start_may_be_repeated_and_not_changed(name, same, other):
     [("tol", 1e-3), ("accelerate", "none"), ("params", "wm"), ("missing", "drop"), ("keep", 0)],
 )
 def test_run_settings_change_and_are_remembered(name, value):
-    """They never contradict the model."""
+    """They change without an error."""
     changed = MODEL.continued_with({name: value}, "m")
 
     assert getattr(changed, name) == value
@@ -81,7 +81,7 @@ def test_a_setting_that_an_older_version_did_not_have_is_the_default(name):
     ],
 )
 def test_a_setting_of_another_type_is_damage(name, value):
-    """Or beyond its bounds: status 76, not a bug."""
+    """A value of another type or out of bounds is status 76, not a bug."""
     with pytest.raises(CheckpointCorrupt, match=f"its setting {name} is"):
         Settings.from_json(asdict(MODEL) | {name: value}, "m")
 

@@ -28,7 +28,7 @@ def code_of(text):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_line_runs(tmp_path, monkeypatch, page):
-    """As it stands, in an empty directory, after the lines before it."""
+    """Each line runs in an empty directory, after the lines before it."""
     monkeypatch.chdir(tmp_path)
     first, *others = code_of(text_of(page))
     names: dict[str, object] = {}
@@ -42,7 +42,7 @@ def test_every_line_runs(tmp_path, monkeypatch, page):
 
 
 def test_the_lines_of_the_readme_run_on_the_model_of_its_tour(tmp_path, monkeypatch):
-    """What the command line began, whatever it started from, the class continues."""
+    """The class continues a model of the command line."""
     session = Session(tmp_path)
     assert session.run("gmmcli fit -m geyser -k 2 faithful.csv").status == 0
     monkeypatch.chdir(tmp_path)
@@ -56,7 +56,7 @@ def test_the_lines_of_the_readme_run_on_the_model_of_its_tour(tmp_path, monkeypa
 
 @pytest.mark.parametrize(("page", "name"), [(page, name) for page, names in PAGES.items() for name in names])
 def test_every_name_is_on_the_page(page, name):
-    """In its first column."""
+    """The name is in the first column of the page's table."""
     firsts = [line.split(" | ")[0] for line in text_of(page).splitlines() if line.startswith("| `")]
 
     assert any(re.search(rf"\b{name}\b", first) for first in firsts)

@@ -75,7 +75,7 @@ DEFAULTS = {
 
 @pytest.mark.parametrize("method", ARGUMENTS)
 def test_arguments_of_the_originals_page_are_there_in_their_order_with_their_defaults(method):
-    """Our own come after them, by name only; all are described but where the name says everything."""
+    """Our arguments are keywords; docstrings describe all arguments, except where the name suffices."""
     member = getattr(GMM, method)
     parameters = [one for one in inspect.signature(member).parameters.values() if one.name != "self"]
     positional = [one for one in parameters if one.kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -91,7 +91,7 @@ def test_arguments_of_the_originals_page_are_there_in_their_order_with_their_def
 
 
 def test_arguments_of_the_originals_graph_are_named_where_they_cannot_have_a_bearing(tmp_path, model):
-    """What told how a graph is fed is passed over; what describes one is refused."""
+    """Arguments about the input of a graph are ignored; arguments that describe a graph are refused."""
     first = model.export(tmp_path / "e", lambda: None, use_deprecated_input_fn=False, default_batch_size=7)
     second = model.export_savedmodel(tmp_path / "f", lambda: None)
 
@@ -111,14 +111,14 @@ def test_arguments_of_the_originals_graph_are_named_where_they_cannot_have_a_bea
 
 
 def test_public_names_are_at_the_top():
-    """And no others."""
+    """Other names are an AttributeError."""
     assert gmmcli.GMM is GMM
     with pytest.raises(AttributeError, match="no attribute"):
         _ = gmmcli.nothing
 
 
 def test_two_fits_of_five_steps_are_one_of_ten(tmp_path, rows, model):
-    """A second fit goes on; max_steps counts the life of the model."""
+    """A second fit continues; max_steps counts all steps of the model."""
     model.fit(rows, steps=5)
     whole = GMM(3, tmp_path / "whole", n_threads=1).fit(rows, max_steps=10)
 
@@ -128,7 +128,7 @@ def test_two_fits_of_five_steps_are_one_of_ten(tmp_path, rows, model):
 
 
 def test_the_same_table_is_the_same_model_however_it_is_given(tmp_path, rows):
-    """An array, a dict in the order of its keys, an iterator, Arrow, what speaks Arrow, a callable."""
+    """An array, a dict, an iterator, an Arrow table, an object with Arrow's interface, a callable."""
 
     class Frame:
         def __arrow_c_stream__(self, requested_schema=None):
@@ -153,7 +153,7 @@ def test_the_same_table_is_the_same_model_however_it_is_given(tmp_path, rows):
 
 
 def test_class_and_shell_share_a_directory(tmp_path, rows):
-    """A path is a table as well; columns are matched by name."""
+    """A path is a table, too; columns are matched by name."""
     write_table(tmp_path / "t.csv", rows)
 
     model = GMM(3, tmp_path / "m", n_threads=1).fit(tmp_path / "t.csv", steps=3).fit(rows, steps=2)
@@ -202,7 +202,7 @@ def test_what_raised_a_value_error_does_so_here(rows, model):
 
 
 def test_predictions_are_distances_and_assignments_by_row_or_in_arrays(rows, model):
-    """The least distance is not always the assigned one; sums agree with score."""
+    """The assigned component need not be the nearest; the sum of distances is the score."""
     arrays = model.predict(rows, as_iterable=False)
     one_by_one = list(model.predict(input_fn=lambda: rows))
 
@@ -217,7 +217,7 @@ def test_predictions_are_distances_and_assignments_by_row_or_in_arrays(rows, mod
 
 
 def test_an_evaluation_has_the_originals_keys_and_ours(rows, model):
-    """The loss is per batch; metrics see the table and the predictions; an older checkpoint can be asked."""
+    """The loss is per batch; metrics get the table and the predictions; an older checkpoint can be chosen."""
     found = model.evaluate(
         rows, batch_size=100, metrics={"rows": lambda t, p: (len(t), len(p["assignments"]))}
     )
@@ -238,7 +238,7 @@ def test_an_evaluation_has_the_originals_keys_and_ours(rows, model):
 
 @pytest.mark.parametrize("checkpoint", [None, 1])
 def test_evaluate_score_and_the_score_verb_agree_to_the_last_digit(tmp_path, checkpoint):
-    """On a table of several chunks; an older checkpoint too."""
+    """On a table of several chunks, with the newest and with an older checkpoint."""
     rows = np.random.default_rng(5).normal(size=(150_001, 2)) ** 3
     write_table(tmp_path / "t.csv", rows)
     model = GMM(3, tmp_path / "m").fit(rows[:500], steps=1).fit(rows[:500], steps=9)
@@ -259,7 +259,7 @@ def test_evaluate_score_and_the_score_verb_agree_to_the_last_digit(tmp_path, che
 
 
 def test_variables_are_those_of_the_original_and_ours(model):
-    """Shapes of the original beside our names."""
+    """Variables have our names, and the names and shapes of the original."""
     assert {"alphas", "clusters", "clusters_covs", "global_step"} <= set(model.get_variable_names())
     assert model.get_variable_value("clusters").shape == (3, 1, 2)
     assert model.get_variable_value("clusters_covs").shape == model.covariances().shape == (3, 2, 2)
@@ -270,7 +270,7 @@ def test_variables_are_those_of_the_original_and_ours(model):
 
 
 def test_parameters_are_those_of_the_constructor(tmp_path):
-    """All of them; setting one is checked, and a failure changes nothing."""
+    """set_params checks values; if one is refused, nothing changes."""
     model = GMM(2, tmp_path, tol=1e-3)
     names = list(inspect.signature(GMM).parameters)
 
@@ -302,7 +302,7 @@ def test_starting_means_are_of_the_columns_of_numbers(tmp_path, rows):
 
 
 def test_a_model_that_is_there_is_continued_whatever_it_started_from(tmp_path, rows, model):
-    """Another seed, another kind of start, and given means have no bearing then."""
+    """Another seed, another kind of start and given means are not used then."""
     for start in ({"random_seed": 7}, {"initial_clusters": "auto"}, {"initial_clusters": rows[:3]}):
         GMM(3, model.model_dir, n_threads=1, **start).fit(rows, steps=1)
 
@@ -312,7 +312,7 @@ def test_a_model_that_is_there_is_continued_whatever_it_started_from(tmp_path, r
 
 
 def test_monitors_are_told_of_every_step_and_may_end_the_run(tmp_path, rows):
-    """All are told, whichever of them asks for the end."""
+    """All monitors are called, even if one of them ends the run."""
     seen = []
     first, last = (lambda step: step.global_step >= 4), seen.append
 
@@ -326,7 +326,7 @@ def test_monitors_are_told_of_every_step_and_may_end_the_run(tmp_path, rows):
 
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 def test_ten_partial_fits_end_near_the_fit_of_all_rows(tmp_path, covariance_type):
-    """Within 0.01 nats per row, whether batches are given one by one or cut here."""
+    """They are within 0.01 nats per row, and batches may be given one by one or with batch_size."""
     rng = np.random.default_rng(8)
     centers = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 1.0], [0.0, 4.0, -1.0]])
     rows = centers[rng.choice(3, 20_000, p=[0.5, 0.3, 0.2])] + rng.normal(size=(20_000, 3))
@@ -344,7 +344,7 @@ def test_ten_partial_fits_end_near_the_fit_of_all_rows(tmp_path, covariance_type
 
 
 def test_exports_are_directories_of_their_own(tmp_path, model):
-    """JSON as text, an archive for numpy else; extra files; old exports go."""
+    """Text exports are JSON, others archives for numpy; extra files are copied; old exports are removed."""
     (tmp_path / "note.txt").write_text("hello")
 
     text = Path(
@@ -359,7 +359,7 @@ def test_exports_are_directories_of_their_own(tmp_path, model):
 
 
 def test_without_a_directory_there_is_a_temporary_one_and_a_warning(rows, caplog):
-    """It is made once."""
+    """The directory is created once."""
     with caplog.at_level(logging.WARNING, "gmmcli"):
         model = GMM(2, n_threads=1).fit(rows, steps=1)
 
@@ -370,7 +370,7 @@ def test_without_a_directory_there_is_a_temporary_one_and_a_warning(rows, caplog
 
 
 def test_settings_reach_the_run(tmp_path, rows):
-    """Cadence, retention and frozen blocks."""
+    """Checkpoint steps, retention and frozen parameters have effect."""
     config = RunConfig(save_checkpoints_steps=1, keep_checkpoint_max=2, save_summary_steps=2)
     model = GMM(2, tmp_path / "m", config=config, params="cw", n_threads=2).fit(rows, steps=4)
 
@@ -387,7 +387,7 @@ def test_settings_reach_the_run(tmp_path, rows):
 
 @pytest.mark.parametrize("bad", [np.ones((2, 2, 2)), [["a", "b"]], object(), np.array([[1.0, np.inf]])])
 def test_what_is_no_table_is_refused_in_words(tmp_path, bad):
-    """No traceback of another library."""
+    """The error is ours, not another library's."""
     with pytest.raises(TableUnusable):
         GMM(1, tmp_path / "m", n_threads=1).fit(bad)
 

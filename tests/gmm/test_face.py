@@ -27,7 +27,7 @@ total: float = model.score("faithful.csv")
 
 
 def test_help_of_the_package_shows_the_estimator():
-    """Though it is loaded only when it is used."""
+    """The estimator is imported when it is used."""
     text = pydoc.plain(pydoc.render_doc(gmmcli))
 
     assert "class GMM(" in text
@@ -36,7 +36,7 @@ def test_help_of_the_package_shows_the_estimator():
 
 
 def test_what_methods_return_can_be_used_without_a_cast(tmp_path):
-    """By the strict rules of mypy, on the package as it is installed."""
+    """The rules of mypy --strict accept the code with the installed package."""
     (tmp_path / "usage.py").write_text(TYPED)
 
     command = [sys.executable, "-m", "mypy", "--strict", "usage.py"]
@@ -56,7 +56,7 @@ def test_what_methods_return_can_be_used_without_a_cast(tmp_path):
     ],
 )
 def test_an_argument_of_scikit_learn_is_answered_with_the_name_here(tmp_path, name, here):
-    """By the constructor and by set_params."""
+    """Both the constructor and set_params name it."""
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}': use {here}"):
         GMM(2, tmp_path, **{name: 3})
     with pytest.raises(Usage, match=f"{name}: not a parameter: use {here}"):
@@ -64,6 +64,6 @@ def test_an_argument_of_scikit_learn_is_answered_with_the_name_here(tmp_path, na
 
 
 def test_an_unknown_argument_is_refused(tmp_path):
-    """As by any function."""
+    """The error is that of any function."""
     with pytest.raises(TypeError, match=r"^GMM\(\) got an unexpected keyword argument 'frob'$"):
         GMM(2, tmp_path, frob=3)

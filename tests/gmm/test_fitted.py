@@ -31,7 +31,7 @@ def settings_of(directory):
 
 
 def test_a_model_of_the_command_line_keeps_its_settings_and_checkpoints(tmp_path, rows):
-    """What the estimator is not given is as the model has it; what it is given counts from then on."""
+    """Settings that the estimator does not give stay those of the model; given ones replace them."""
     write_table(tmp_path / "t.csv", rows)
     options = "--keep 0 --reg-covar 1e-3 --missing drop --params wm --covariance-type diag --accelerate none"
     session = Session(tmp_path)
@@ -57,7 +57,7 @@ def test_a_model_of_the_command_line_keeps_its_settings_and_checkpoints(tmp_path
     ],
 )
 def test_another_mixture_than_the_directory_has_is_an_error_of_every_method(model, rows, others, words):
-    """Reading too, not only learning."""
+    """The error comes from methods that read as well as from methods that learn."""
     other = GMM(**{**model.get_params(), **others})
 
     for call in (other.fit, other.partial_fit, other.predict, other.predict_proba, other.score, other.bic):
@@ -129,7 +129,7 @@ def test_what_ends_a_fit_from_outside_loses_no_step(tmp_path, rows, kind):
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_by_their_name(model, rows, call, subject):
-    """In a line, before anything is changed."""
+    """The error is one line, and nothing is changed."""
     before = list_generations(model._directory())
 
     with pytest.raises(Usage) as caught:
@@ -141,7 +141,7 @@ def test_arguments_that_make_no_sense_are_refused_by_their_name(model, rows, cal
 
 
 def test_an_evaluation_of_the_first_rows_is_of_these_alone(model, rows):
-    """The callables see them too; steps alone mean the whole table, which is the batch then."""
+    """Metrics get only these rows; steps without batch_size means the whole table."""
     found = model.evaluate(
         rows, batch_size=10, steps=3, metrics={"n": lambda table, p: (len(table), len(p["assignments"]))}
     )
@@ -152,7 +152,7 @@ def test_an_evaluation_of_the_first_rows_is_of_these_alone(model, rows):
 
 
 def test_rows_are_told_of_by_their_number_in_the_whole_table(model, rows):
-    """Parts that were added before the one with the gap stay."""
+    """Parts before the missing value have been added."""
     rows[57, 1] = np.nan
 
     with pytest.raises(GmmError, match=r'^x: row 58: column "x1"'):
@@ -163,13 +163,13 @@ def test_rows_are_told_of_by_their_number_in_the_whole_table(model, rows):
 
 @pytest.mark.parametrize("batch_size", [None, 5])
 def test_a_table_without_rows_is_an_error_in_parts_too(tmp_path, rows, batch_size):
-    """Nobody is to think that something has been learnt."""
+    """The call must not seem to succeed."""
     with pytest.raises(ValueError, match="no rows to learn from"):
         GMM(2, tmp_path / "m", n_threads=1).partial_fit(rows[:0], batch_size=batch_size)
 
 
 def test_frames_in_parts_are_matched_by_name(tmp_path, rows):
-    """Of an iterator, and as starting means."""
+    """Frames of an iterator and frames of starting means are matched by name."""
     frame = pd.DataFrame(rows, columns=["a", "b"])
     whole = GMM(2, tmp_path / "whole", n_threads=1).fit(frame, steps=3)
     parts = GMM(2, tmp_path / "parts", n_threads=1).fit(iter([frame[:100], frame[100:][["b", "a"]]]), steps=3)
@@ -212,13 +212,13 @@ def test_frames_in_parts_are_matched_by_name(tmp_path, rows):
     ],
 )
 def test_what_is_nearly_a_table_is_told_what_it_lacks(tmp_path, bad, words):
-    """Not in the words of another library."""
+    """The message is ours, not another library's."""
     with pytest.raises(ValueError, match=words):
         GMM(1, tmp_path / "m", n_threads=1).fit(bad)
 
 
 def test_a_mapping_of_the_models_columns_is_matched_by_name(tmp_path, rows):
-    """Whatever their order; other keys are places, in the order of the keys."""
+    """Their order does not matter; other keys stand for positions, in the order of the keys."""
     frame = pd.DataFrame(rows, columns=["w", "e"])
     model = GMM(2, tmp_path / "m", n_threads=1).fit(frame, steps=3)
     expected = model.score_samples(frame).tolist()
@@ -235,13 +235,13 @@ def test_a_mapping_of_the_models_columns_is_matched_by_name(tmp_path, rows):
 
 
 def test_a_column_of_an_array_without_a_value_is_not_left_out_in_silence(tmp_path, rows):
-    """Nobody could say which column is which later on."""
+    """Later tables could not be matched to the columns."""
     with pytest.raises(ValueError, match="x: column 1 has no value"):
         GMM(2, tmp_path / "m", missing="drop", n_threads=1).fit(np.insert(rows, 1, np.nan, axis=1))
 
 
 def test_a_masked_value_is_a_missing_one(tmp_path, rows):
-    """What lies under the mask is not looked at."""
+    """The values under the mask are not used."""
     masked = np.ma.MaskedArray(np.where(np.arange(300)[:, None] == 3, 1e6, rows), rows != rows)
     masked.mask[3] = True
 
@@ -289,7 +289,7 @@ def test_hints_of_the_command_line_are_notes_in_terms_of_python(tmp_path, rows, 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_the_callers_array_stays_as_it_was(tmp_path, rows, order):
-    """Under every method, whatever its layout."""
+    """No method changes it, in C or Fortran order."""
     given = np.array(rows, order=order)
     given.setflags(write=False)
 
@@ -301,7 +301,7 @@ def test_the_callers_array_stays_as_it_was(tmp_path, rows, order):
 
 
 def test_batches_and_options_reach_the_run_as_those_of_the_command_line(tmp_path, rows):
-    """The same mixture, but for what the kernels of two processes round differently."""
+    """The mixtures are the same, except for the rounding of two BLAS kernels."""
     write_table(tmp_path / "t.csv", rows)
     means = write_table(tmp_path / "means.csv", rows[:3])
     session = Session(tmp_path)
@@ -320,7 +320,7 @@ def test_batches_and_options_reach_the_run_as_those_of_the_command_line(tmp_path
 
 
 def test_checkpoints_are_written_and_kept_as_configured(tmp_path, rows):
-    """By time; those that a number divides stay."""
+    """Checkpoints are written by time; every fourth is kept."""
     config = RunConfig(save_checkpoints_secs=0.0, keep_checkpoint_max=1, keep_every=4)
 
     GMM(2, tmp_path / "m", config=config, n_threads=1).fit(rows, steps=9)
@@ -329,7 +329,7 @@ def test_checkpoints_are_written_and_kept_as_configured(tmp_path, rows):
 
 
 def test_parameters_are_attributes(tmp_path):
-    """Setting one is checked; others are as in any object."""
+    """Setting a parameter checks its value; other attributes are as in any object."""
     model = GMM(2, tmp_path)
 
     model.tol = 1e-3
@@ -346,7 +346,7 @@ def test_parameters_are_attributes(tmp_path):
 
 
 def test_copies_and_pickles_share_the_directory_and_clones_have_their_own(model, rows, caplog):
-    """So that no fold of a search learns from another, nor changes the model."""
+    """Thus no fold of a search learns from another, or changes the model."""
     before = inspect(model._directory()).content_digest
     changed = copy.copy(model).set_params(tol=1e-2)
     assert (changed.tol, model.tol) == (1e-2, None)
@@ -389,7 +389,7 @@ def test_fits_that_overlap_in_threads_leave_blas_as_it_was(tmp_path, rows):
 
 
 def test_the_last_of_two_fits_lifts_the_limit_though_the_other_set_it(tmp_path, rows):
-    """Threads of a pool live on after their fit."""
+    """The thread of a pool outlives its fit."""
     before = [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
     first_began, second_began, first_ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -413,7 +413,7 @@ def test_the_last_of_two_fits_lifts_the_limit_though_the_other_set_it(tmp_path, 
 
 
 def test_errors_go_from_one_process_to_another():
-    """Hints and all."""
+    """They keep their hints."""
     error = pickle.loads(pickle.dumps(CovarianceNotPositive(3, (0, 1))))
 
     assert (error.component, error.features) == (3, (0, 1))
@@ -434,7 +434,7 @@ def decoded(monkeypatch):
 
 
 def test_a_checkpoint_is_decoded_once_however_many_properties_are_asked_for(model, rows, decoded):
-    """And once more where there is a newer one."""
+    """A newer checkpoint is decoded once more."""
     for name in ("weights_", "means_", "covariances_", "converged_", "n_iter_", "lower_bound_"):
         getattr(model, name)
     model.predict_proba(rows)
@@ -448,7 +448,7 @@ def test_a_checkpoint_is_decoded_once_however_many_properties_are_asked_for(mode
 
 
 def test_another_file_under_the_same_name_is_read(model, rows, tmp_path):
-    """As where a directory is removed and fitted anew."""
+    """The directory was removed, and another model fitted there."""
     before = model.means_
     shutil.rmtree(model.model_dir)
     GMM(3, model.model_dir, random_seed=4, n_threads=1).fit(rows + 100, steps=5)
@@ -457,7 +457,7 @@ def test_another_file_under_the_same_name_is_read(model, rows, tmp_path):
 
 
 def test_a_newest_checkpoint_that_is_gone_is_noticed_though_an_older_one_is_known(model, rows):
-    """Nothing goes back a step in silence."""
+    """The estimator does not silently use the older one."""
     assert model.n_iter_ == 5
     GMM(3, model.model_dir, n_threads=1).fit(rows, steps=1)
     (newest,) = Path(model.model_dir, "checkpoints").glob("*2.h5")

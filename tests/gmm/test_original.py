@@ -91,7 +91,7 @@ def make(request, tmp_path, x):
 def test_weights_clusters_and_distances_are_those_of_the_original(
     make, x, name, steps, begin, covariance_type
 ):
-    """Means to 1e-5, covariances to 1e-4 of their largest entry; in two runs as in one."""
+    """Means agree to 1e-5, covariances to 1e-4 of their largest entry, in one run and in two."""
     golden, model = GOLDEN[name], make(begin, covariance_type)
     model.fit(steps // 2)
     model.fit(steps - steps // 2)
@@ -121,7 +121,7 @@ def test_fit_comes_closer_with_every_step(make, x):
 
 
 def test_infer_assigns_the_forty_points_as_the_original(make):
-    """After 60 steps, with distances of 49.02 ± 4.05 together."""
+    """After 60 steps, their distances sum to 49.02 ± 4.05."""
     model = make("kmeans_start", "full")
     model.fit(60)
 
@@ -141,7 +141,7 @@ GMM(3, sys.argv[1], initial_clusters="kmeans", n_threads=n_threads).fit("faithfu
 
 
 def test_steps_of_class_and_shell_are_steps_of_one_run(tmp_path):
-    """Five and five are ten, by either and by both, under one BLAS kernel."""
+    """Five steps and five more are ten, with either and with both, under one BLAS kernel."""
     session = Session(tmp_path)
     session.environment["OPENBLAS_CORETYPE"] = "Haswell"
     (session.directory / "fit.py").write_text(SCRIPT)

@@ -36,7 +36,7 @@ CONTRARY = {
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of not being a BaseEstimator, and of validating at once
 def test_scikit_learns_own_checks_fail_where_they_contradict_the_original_only():
-    """Each of those does fail; but for those that the environment skips, all others pass."""
+    """Each expected failure does fail; all other checks pass or are skipped by the environment."""
     results = check_estimator(
         GMM(2, n_threads=1), expected_failed_checks=CONTRARY, on_fail=None, on_skip=None
     )
@@ -70,7 +70,7 @@ def test_the_names_of_gaussian_mixture_mean_what_they_mean_there(tmp_path, rows,
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_samples_have_the_moments_of_the_mixture(tmp_path, rows, kind):
-    """Within six standard errors, component by component; the same rows for the same seed."""
+    """Moments agree within six standard errors, per component; the same seed gives the same rows."""
     model = GMM(3, tmp_path / "m", covariance_type=kind, initial_clusters="auto", n_threads=1).fit(rows)
 
     X, components = model.sample(60_000)
@@ -93,7 +93,7 @@ def test_samples_have_the_moments_of_the_mixture(tmp_path, rows, kind):
 
 
 def test_before_there_is_a_model_nothing_is_known_of_it(tmp_path, rows):
-    """The error is scikit-learn's, ours, and can go from one process to another."""
+    """The error is both scikit-learn's and ours, and can be pickled."""
     model = GMM(2, tmp_path / "m", n_threads=1)
 
     for name in ("means_", "weights_", "covariances_", "n_features_in_", "feature_names_in_", "converged_"):
@@ -116,7 +116,7 @@ def test_before_there_is_a_model_nothing_is_known_of_it(tmp_path, rows):
 
 
 def test_scikit_learns_tools_take_it():
-    """Clones, pipelines, searches."""
+    """Clones, pipelines and searches work."""
     rows = np.random.default_rng(3).normal(size=(300, 2)) + np.repeat([[0, 0], [9, 0], [0, 9]], 100, axis=0)
     model = GMM(3, initial_clusters="auto", n_threads=1)
     piped = make_pipeline(StandardScaler(), clone(model))
@@ -134,7 +134,7 @@ def test_scikit_learns_tools_take_it():
 
 
 def test_frames_keep_their_names_and_leave_their_index(tmp_path, rows):
-    """Frames of pandas with an index of its own, Polars, and their like in CSV: one model."""
+    """Frames of pandas with any index, of Polars, and a CSV file give the same model."""
     frame = pd.DataFrame(rows, columns=["b", "a"])
     frame.to_csv(tmp_path / "t.csv", index=False)
     ways = {
@@ -154,7 +154,7 @@ def test_frames_keep_their_names_and_leave_their_index(tmp_path, rows):
 
 
 def test_columns_of_an_array_are_those_of_the_model_in_their_order(tmp_path, rows):
-    """Whatever their names; another number of them is an error everywhere."""
+    """Names do not matter; another number of columns is an error of every method."""
     model = GMM(2, tmp_path / "m", n_threads=1).fit(pd.DataFrame(rows, columns=["b", "a"]), steps=3)
 
     by_name = model.score_samples(pd.DataFrame(rows[:, ::-1], columns=["a", "b"]))
@@ -167,7 +167,7 @@ def test_columns_of_an_array_are_those_of_the_model_in_their_order(tmp_path, row
 
 
 def test_an_array_is_not_copied(rows):
-    """Nor a part of it; other layouts and types are read as they are."""
+    """Parts are not copied either; other layouts and types are read as they are."""
     held = hold(rows)
 
     assert held.content is rows
@@ -192,7 +192,7 @@ def test_an_array_is_not_copied(rows):
     ],
 )
 def test_what_cannot_be_used_is_told_in_words(tmp_path, bad, words):
-    """As a ValueError that is ours; where Python would say TypeError it is one too."""
+    """The error is ours and a ValueError, and a TypeError where Python would raise one."""
     with pytest.raises(ValueError, match=words) as caught:
         GMM(1, tmp_path / "m", n_threads=1).fit(bad)
 
@@ -213,7 +213,7 @@ def test_numbers_of_any_kind_are_read(tmp_path, rows):
 
 
 def test_rows_that_the_model_drops_have_no_prediction(tmp_path, rows):
-    """NaN, and -1 for the assignment; the others are as if those were not there."""
+    """They get NaN and the assignment -1; other rows are not affected."""
     model = GMM(2, tmp_path / "m", missing="drop", n_threads=1).fit(rows, steps=3)
     gappy = rows.copy()
     gappy[[3, 200], 1] = np.nan

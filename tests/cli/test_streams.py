@@ -55,7 +55,7 @@ def test_a_full_disk_is_reported_once(verb, folder, unbuffered):
 
 
 @pytest.mark.parametrize(
-    ("verb", "limit"), [("predict", 20_000), ("predict parquet", 20_000), ("export", 100), ("help", 100)]
+    ("verb", "limit"), [("predict", 20_000), ("predict parquet", 4_000), ("export", 100), ("help", 100)]
 )
 def test_a_file_that_may_not_grow_is_reported_once(verb, limit, folder, tmp_path, unbuffered):
     """The system takes the bytes up to the limit, which is not all of them."""

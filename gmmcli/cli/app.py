@@ -83,7 +83,7 @@ def main() -> NoReturn:
     if "--no-color" in sys.argv:  # also for errors about the options themselves
         console.color = False
     libraries.prepare_openblas()
-    libraries.prepare_arrow()
+    libraries.spare_addresses()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         _prepare_streams()
@@ -179,6 +179,7 @@ def _version_text(*, detailed: bool) -> str:
     """Return the line `gmmcli 1.0.0`; if detailed, also the versions of libraries and the BLAS kernel."""
     lines = [f"gmmcli {gmmcli.__version__}"]
     if detailed:
+        libraries.check_addresses("inspect")
         from gmmcli.engine.blas import blas_kernel
         from gmmcli.jobs.versions import versions
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Self
 
 from gmmcli.errors import (
-    CannotCreate,
     CheckpointCorrupt,
     FormatUnknown,
     GmmError,
@@ -29,8 +28,8 @@ from gmmcli.store import creation, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
 from gmmcli.store.directory import CHECKPOINTS, LATEST, MAX_GENERATION, Folder, checkpoint_name
 from gmmcli.store.event_file import EventFile
-from gmmcli.store.generation import after_link, place
-from gmmcli.store.model_dir import Stored, load_generation, load_newest, open_checkpoint, refuse_loss
+from gmmcli.store.generation import after_link, number_after, place, set_aside
+from gmmcli.store.model_dir import Stored, load_generation, load_newest, lost, open_checkpoint, refuse_loss
 from gmmcli.store.run_log import GivenUp
 
 
@@ -153,8 +152,7 @@ class Writer:
     def _take_stock(self) -> None:
         """Find the highest number given out, and whether the newest checkpoint is gone without a rollback."""
         logged, latest = run_log.find_last(self._root), self._root.latest_number()
-        there, known = self._checkpoints.newest_number(), max(logged.left, latest)
-        self._lost = known if there < known else 0
+        there, self._lost = self._checkpoints.newest_number(), lost(self._root, self._checkpoints)
         # A number that leaves none to give out is wrong, which need not be the end of the directory.
         self._number = max(there, *(n for n in (logged.number, latest) if n < MAX_GENERATION))
         if not self._lost:  # or latest.h5 is a witness
@@ -192,6 +190,8 @@ class Writer:
         ------
         CheckpointCorrupt
             None is good, and nothing has been renamed.
+        CannotCreate
+            No number is left, or something is in the way of a `.bad`; nothing has been renamed.
         FormatUnknown
             The newest was written by a newer version: it is not damaged.
         PermissionRefused
@@ -205,6 +205,7 @@ class Writer:
             if good is None and self._lost:
                 refuse_loss(self.path, self._lost, None)
             if good is not None and (damaged or self._lost):
+                number_after(self._checkpoints, self._number)  # before anything is renamed
                 self._give_up(damaged, good.generation)
         self._parent, self._lost = good, 0
         return good
@@ -212,10 +213,7 @@ class Writer:
     def _give_up(self, damaged: Sequence[int], good: int) -> None:
         """Set damaged checkpoints aside, and log all that is given up after a good one."""
         self.given_up = run_log.find_given_up(self._root, damaged, good)
-        descriptor = self._checkpoints.descriptor
-        for name in map(checkpoint_name, damaged):
-            os.rename(name, f"{name}.bad", src_dir_fd=descriptor, dst_dir_fd=descriptor)
-        self._checkpoints.sync()
+        set_aside(self._checkpoints, damaged)
         lost = [asdict(one) for one in self.given_up]
         self.log({"event": "rollback", "checkpoint": good, "number": self._number, "given_up": lost})
         self._point_latest()
@@ -248,9 +246,7 @@ class Writer:
         """
         if self._parent is None and not fresh:
             self.latest()
-        number = self._number + 1
-        if number > MAX_GENERATION:
-            raise CannotCreate(str(self.path), f"checkpoint {MAX_GENERATION} was the last number")
+        number = number_after(self._checkpoints, self._number)
         with reporting(self.path):
             provenance = self._provenance(number, fresh)
         data = encode(replace(checkpoint, provenance=provenance))

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from gmmcli import atomic
-from gmmcli.errors import CheckpointCorrupt, from_os_error
+from gmmcli.errors import CheckpointCorrupt, NotFound, from_os_error
+from gmmcli.remedies import quoted
 
 CHECKPOINTS = "checkpoints"
 LATEST = "latest.h5"
@@ -32,7 +33,7 @@ _TEMPORARY = re.compile(r"\.(?:ckpt-\d{9}|latest)\.h5\.[0-9]+-[0-9a-f]{8}\.tmp",
 # A pipe is not waited for, and no link is followed.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # What opening says of a name that is no regular file.
-_IRREGULAR = {
+IRREGULAR = {
     errno.ELOOP: "is a symbolic link",
     errno.EISDIR: "is not a regular file",
     errno.ENXIO: "is not a regular file",
@@ -65,9 +66,23 @@ class Folder:
 
     @contextlib.contextmanager
     def inner(self, name: str) -> Iterator[Self]:
-        """Yield a folder in this one, which must not be a link."""
+        """Yield a folder in this one.
+
+        Raises
+        ------
+        NotFound
+            It is a link, which is not followed.
+        OSError
+        """
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        try:
+            descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        except NotADirectoryError as error:
+            if not stat.S_ISLNK(self.stat(name).st_mode):
+                raise
+            path = str(self.path / name)
+            hint = f"rm {quoted(path)} && mv {quoted(os.path.realpath(path))} {quoted(path)}"
+            raise NotFound(path, "is a symbolic link", hint) from error
         try:
             yield type(self)(descriptor, self.path / name)
         finally:
@@ -98,8 +113,8 @@ class Folder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno in _IRREGULAR:
-                raise CheckpointCorrupt(subject, _IRREGULAR[error.errno]) from error
+            if error.errno in IRREGULAR:
+                raise CheckpointCorrupt(subject, IRREGULAR[error.errno]) from error
             raise from_os_error(subject, error) from error
 
     def names(self) -> list[str]:
@@ -117,6 +132,10 @@ class Folder:
     def newest_number(self) -> int:
         """Return the highest number that a file here has, files set aside included; 0 for none."""
         return max((find_generation(name) or find_set_aside(name) or 0 for name in self.names()), default=0)
+
+    def newest_set_aside(self) -> int:
+        """Return the highest number of a file that was set aside here; 0 for none."""
+        return max((find_set_aside(name) or 0 for name in self.names()), default=0)
 
     def latest_number(self) -> int:
         """Return the number of the checkpoint that latest.h5 names, there or not; 0 for none."""

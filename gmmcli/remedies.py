@@ -134,7 +134,14 @@ def _alternatives(ways: list[str]) -> str:
 
 def printable(text: str) -> str:
     """Return a text with its control characters escaped: a name in a table must not drive the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    """Return a character as an escape; a byte of a path that is not UTF-8 as that byte."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 def quoted(text: str) -> str:

@@ -1,6 +1,7 @@
 """Remedies: each as it is typed in a shell, and as Python has it; what is quoted reads back."""
 
 import csv
+import os
 import pickle
 import subprocess
 from typing import get_args
@@ -21,6 +22,7 @@ from gmmcli.remedies import (
     in_python,
     in_shell,
     listed,
+    printable,
     quoted,
 )
 
@@ -95,3 +97,9 @@ def test_a_hint_that_cannot_be_followed_is_taken_away_by_its_kind():
     assert TableUnusable("x", "bad", Exclude(("b",))).without(Exclude).hint is None
     assert TableUnusable("x", "bad", Set("-k", "2")).without(Exclude).hint == Set("-k", "2")
     assert TableUnusable("x", "bad", "rescale").without(Exclude).hint == "rescale"
+
+
+def test_a_byte_that_is_not_utf8_is_shown_as_a_byte():
+    """As a shell takes it, not as Python keeps it."""
+    assert printable(os.fsdecode(b"\xff.csv")) == r"\xff.csv"
+    assert quoted(os.fsdecode(b"\xff.csv")) == r"$'\xff.csv'"

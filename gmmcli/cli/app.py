@@ -15,8 +15,17 @@ import click
 import gmmcli
 from gmmcli import interrupt
 from gmmcli.cli import libraries, signals
-from gmmcli.cli.console import ClosedStdout, Console
-from gmmcli.errors import GmmError, OutOfMemory, Stopped, Usage, from_os_error, lacks_memory, reporting
+from gmmcli.cli.console import ClosedStdout, Console, open_stdout
+from gmmcli.errors import (
+    GmmError,
+    OutOfMemory,
+    ReadWriteFailed,
+    Stopped,
+    Usage,
+    from_os_error,
+    lacks_memory,
+    reporting,
+)
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
 
@@ -74,21 +83,27 @@ def main() -> NoReturn:
     if "--no-color" in sys.argv:  # also for errors about the options themselves
         console.color = False
     libraries.prepare_openblas()
-    libraries.prepare_arrow()
+    libraries.spare_addresses()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        _reserve_descriptors()
+        _prepare_streams()
         warnings.simplefilter("ignore")
-        try:
-            status = _run(console)
-            with reporting("stdout"):
-                sys.stdout.flush()  # a full disk is an error
-        except GmmError as error:
-            status = _report(console, error)
+        status = _flushed(console, _run(console))
         signals.release()
     except Stopped as stopped:
         signals.die_by(stopped.signum)
     _leave(status)
+
+
+def _flushed(console: Console, status: int) -> int:
+    """Write what stdout still holds; return the exit status."""
+    try:
+        with reporting("stdout"):
+            sys.stdout.flush()  # a full disk is an error
+    except GmmError as error:
+        # A failed write was reported when it was made: Python would try the same bytes again.
+        return status if status == ReadWriteFailed.status else _report(console, error)
+    return status
 
 
 def _run(console: Console) -> int:
@@ -141,15 +156,14 @@ def _report(console: Console, error: GmmError, cause: BaseException | None = Non
     return error.status
 
 
-def _reserve_descriptors() -> None:
-    """Open /dev/null for a closed stdin, stdout or stderr, so that no other file gets its number."""
+def _prepare_streams() -> None:
+    """Open /dev/null for closed standard streams, so that no other file gets their number; replace stdout."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    if sys.stdout is None:
-        sys.stdout = ClosedStdout()
+    sys.stdout = ClosedStdout() if sys.stdout is None else open_stdout()
 
 
 def _leave(status: int) -> NoReturn:
@@ -165,6 +179,7 @@ def _version_text(*, detailed: bool) -> str:
     """Return the line `gmmcli 1.0.0`; if detailed, also the versions of libraries and the BLAS kernel."""
     lines = [f"gmmcli {gmmcli.__version__}"]
     if detailed:
+        libraries.check_addresses("inspect")
         from gmmcli.engine.blas import blas_kernel
         from gmmcli.jobs.versions import versions
 

@@ -3,10 +3,11 @@
 import contextlib
 import io
 import os
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
 from gmmcli.notices import Notice
@@ -165,6 +166,37 @@ class Console:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
+
+
+class WholeFile(io.FileIO):
+    """An open file that takes every byte of a write, or raises `OSError`.
+
+    The file below `sys.stdout` takes fewer bytes on a disk that is almost full, and none if it is a full pipe
+    that does not block. Python's own buffer retries only the first, and has no buffer with PYTHONUNBUFFERED.
+    """
+
+    def write(self, data: Any, /) -> int:
+        """Write all bytes; wait for a reader as long as it takes."""
+        whole = memoryview(data).cast("B")
+        rest = whole
+        while rest:
+            written = super().write(rest)
+            if written is None:
+                select.select([], [self], [])
+            else:
+                rest = rest[written:]
+        return len(whole)
+
+
+def open_stdout() -> io.TextIOWrapper:
+    """Return a text file on stdout whose writes are whole, with Python's encoding for stdout."""
+    buffer = io.BufferedWriter(WholeFile(1, "wb", closefd=False))
+    return io.TextIOWrapper(
+        buffer,
+        encoding=sys.stdout.encoding,
+        errors=sys.stdout.errors,
+        line_buffering=sys.stdout.isatty(),
+    )
 
 
 class ClosedStdout(io.TextIOBase):

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from typing import Any
 
 from gmmcli.cli.render import plural, rows_text, to_json
@@ -11,6 +12,7 @@ from gmmcli.remedies import printable
 from gmmcli.store.verify import Finding
 
 _COLUMNS_SHOWN = 8
+_SPELT_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 # What the JSON tells of each checkpoint file.
 _OF_A_FILE = ("checkpoint", "global_step", "created", "bytes", "digest")
 
@@ -59,7 +61,7 @@ def summary(report: job.InspectReport, generations: list[int]) -> str:
         "mixture": f"{plural(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
         "columns": ", ".join(checkpoint.features),
         "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {plural(fitness.rows, 'row')}",
-        "tables": ", ".join(operand.name for operand in checkpoint.operands),
+        "tables": _names([operand.name for operand in checkpoint.operands]),
         "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row{about})",
         "bic, aic": f"{fitness.bic:.4f}, {fitness.aic:.4f} ({fitness.n_parameters} parameters)",
         "checkpoints": ", ".join(map(str, generations)),
@@ -135,11 +137,16 @@ def history(model_dir: str, rows: list[dict[str, Any]], *, as_json: bool) -> str
     """Return a row per run and per checkpoint."""
     if as_json:
         return to_json("gmmcli.history/1", {"model_dir": model_dir, "rows": rows})
-    shown = ({**row, "tables": ", ".join(map(str, row["tables"] or ()))} for row in rows)
+    shown = ({**row, "tables": _names(row["tables"] or [])} for row in rows)
     return rows_text(
         {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
         for row in shown
     )
+
+
+def _names(tables: list[str]) -> str:
+    """Return names of tables for people; a checkpoint spells a byte that is not UTF-8 as Python does."""
+    return ", ".join(_SPELT_BYTE.sub(r"\\x\1", str(name)) for name in tables)
 
 
 def findings(model_dir: str, found: list[Finding], *, as_json: bool) -> str:

@@ -28,7 +28,9 @@ class Value(click.ParamType[Any]):
         self.name, self.row = row.kind, row
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Convert the text of a value."""
+        """Convert the text of a value; a default is a value already."""
+        if not isinstance(value, str):
+            return value
         try:
             return self.row.read(value)
         except ValueError as error:

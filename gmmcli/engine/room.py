@@ -52,13 +52,27 @@ def check_room(subject: str, n_rows: int, n_columns: int, n_rows_held: int = 0) 
     OutOfMemory
         With the memory that the rows need and the memory that is left.
     """
-    room = find_room()
     n_rows_more = n_rows - n_rows_held + min(n_rows, _ROWS_JOINED)
     needed = RESERVE_BYTES + 8 * n_columns * n_rows_more + _NOTES_BYTES * n_rows
+    rows = f"{n_rows:,} rows of {n_columns:,} columns"
+    when = f" after {rows}" if n_rows_held else f" for {rows}" if n_rows else ""
+    _check(subject, find_room(), needed, when)
+
+
+def check_addresses(subject: str) -> None:
+    """Raise `OutOfMemory` if `ulimit -v` leaves too little to read a table: libraries would end the process.
+
+    Raises
+    ------
+    OutOfMemory
+    """
+    _check(subject, next(_of_address_space(), None), RESERVE_BYTES, "")
+
+
+def _check(subject: str, room: Room | None, needed: int, when: str) -> None:
+    """Raise `OutOfMemory`, with numbers, if there is less room than needed."""
     if room is not None and room.n_bytes < needed:
         left = f"{max(room.n_bytes, 0) // MIB:,} of {room.limit} are left"
-        rows = f"{n_rows:,} rows of {n_columns:,} columns"
-        when = f" after {rows}" if n_rows_held else f" for {rows}" if n_rows else ""
         raise OutOfMemory(subject, f"needs {needed // MIB:,} MiB of memory{when}, but only {left}")
 
 

@@ -61,6 +61,7 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
         weights, means, covariances = (
             _numbers(document[name], name) for name in ("weights", "means", "covariances")
         )
+        _check_step(document.get("global_step", 0))
         mixture = _symmetric(Mixture(weights, means, covariances, document["covariance_type"]))
         _check_features(features, mixture.n_features)
         _check_positive(mixture, features)
@@ -75,11 +76,23 @@ def _numbers(value: Any, name: str) -> Array:
     """Convert nested lists of numbers to an array; raise `ValueError` if they are not numbers."""
     try:
         array = np.array(value)
+        is_number = not _holds_flag(value) and array.dtype.kind in "iuf"
     except ValueError:
         raise ValueError(f"{name} must be lists of equal length") from None
-    if array.dtype.kind not in "iuf":
+    if not is_number:
         raise ValueError(f"{name} must be numbers")
     return array.astype(np.float64)
+
+
+def _holds_flag(value: Any) -> bool:
+    """Tell whether nested lists hold true or false, which are numbers to numpy."""
+    return any(map(_holds_flag, value)) if isinstance(value, list) else isinstance(value, bool)
+
+
+def _check_step(step: Any) -> None:
+    """Raise `ValueError` unless a number of steps is one."""
+    if type(step) is not int or step < 0:
+        raise ValueError(f"global_step is {json.dumps(step, ensure_ascii=False)}, must be an integer >= 0")
 
 
 def _check_features(features: Any, n_features: int) -> None:

@@ -1,6 +1,7 @@
 """The file that --init names: a JSON export, or a table of starting means."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def read_init_file(init: str) -> InitFile:
     if path.exists() and not path.is_file():
         raise Usage(Given("--init", init), "not a regular file", "write it to a file first")
     try:
+        os.stat(init)  # noqa: PTH116 (a Path forgets a slash at the end)
         content = path.read_bytes()
     except OSError as error:
         hint = f"--init takes {', '.join(WORDS)} or a file" if isinstance(error, FileNotFoundError) else None

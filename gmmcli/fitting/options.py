@@ -4,12 +4,21 @@ Imports no numpy, because `--help` needs these definitions.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
 Kind = Literal["integer", "number", "word", "letters", "names", "text", "flag"]
 Role = Literal["identity", "start", "run"]
+
+# Python refuses to convert longer integers.
+_LONGEST_NUMBER = 4000
+# Python also takes underscores, and the digits and blanks of other scripts.
+_TEXTS = {
+    "integer": re.compile(r"[+-]?[0-9]+"),
+    "number": re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+}
 
 
 @dataclass(frozen=True)
@@ -97,10 +106,12 @@ class Option:
         """
         if self.kind == "names":
             return read_names(text)
-        try:
-            value = {"integer": int, "number": float}.get(self.kind, str)(text)
-        except ValueError:
-            raise ValueError(f'{self.fact}, not "{text}"') from None
+        value: Any = text
+        if self.kind in _TEXTS:
+            number = text.strip(" \t\r\n")
+            if not _TEXTS[self.kind].fullmatch(number) or len(number) > _LONGEST_NUMBER:
+                raise ValueError(f'{self.fact}, not "{text}"')
+            value = int(number) if self.kind == "integer" else float(number)
         return self.checked(value, f'"{text}"')
 
     def checked(self, value: Any, shown: str) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 from gmmcli.engine.blas import one_blas_thread
+from gmmcli.engine.room import check_addresses
 from gmmcli.tables.operands import TableRequest
 from gmmcli.tables.source import Tables, open_tables
 
@@ -15,8 +16,10 @@ def reading(request: TableRequest) -> Iterator[Tables]:
     Raises
     ------
     GmmError
-        A table cannot be opened.
+        A table cannot be opened, or too few addresses are left to read it.
     """
+    names = [operand for operand in request.operands if isinstance(operand, str)]
+    check_addresses(names[0] if names else "-")
     with (
         one_blas_thread(),
         open_tables(

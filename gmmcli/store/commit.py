@@ -15,15 +15,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
-from gmmcli.atomic import sync
-from gmmcli.errors import CannotCreate, CheckpointCorrupt, ModelDirBusy, reporting
+from gmmcli.errors import CheckpointCorrupt, ModelDirBusy, reporting
 from gmmcli.remedies import StartAnew
 from gmmcli.store import creation, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
 from gmmcli.store.directory import CHECKPOINTS, LATEST, MAX_GENERATION, Folder, checkpoint_name
 from gmmcli.store.event_file import EventFile
-from gmmcli.store.generation import after_link, place
-from gmmcli.store.model_dir import Stored, find_good, hash_newest, load_newest, refuse_loss
+from gmmcli.store.generation import after_link, number_after, place, set_aside
+from gmmcli.store.model_dir import Stored, find_good, hash_newest, load_newest, lost, refuse_loss
 from gmmcli.store.run_log import GivenUp
 
 
@@ -148,8 +147,7 @@ class Writer:
     def _take_stock(self) -> None:
         """Find the highest number given out, and whether the newest checkpoint is gone without a rollback."""
         logged, latest = run_log.find_last(self._root), self._root.latest_number()
-        there, known = self._checkpoints.newest_number(), max(logged.left, latest)
-        self._lost = known if there < known else 0
+        there, self._lost = self._checkpoints.newest_number(), lost(self._root, self._checkpoints)
         # A recorded number of MAX_GENERATION must be wrong. It is ignored, since it would leave no next one.
         self._number = max(there, *(n for n in (logged.number, latest) if n < MAX_GENERATION))
         if not self._lost:  # otherwise latest.h5 is evidence of the loss
@@ -188,6 +186,8 @@ class Writer:
         ------
         CheckpointCorrupt
             No checkpoint is good. Nothing has been renamed.
+        CannotCreate
+            No number is left, or something has the name of a `.bad` file. Nothing has been renamed.
         FormatUnknown
             A newer version wrote the newest checkpoint: it is not damaged.
         PermissionRefused
@@ -201,6 +201,7 @@ class Writer:
             if good is None and self._lost:
                 refuse_loss(self.path, self._lost, None)
             if good is not None and (damaged or self._lost):
+                number_after(self._checkpoints, self._number)  # before anything is renamed
                 self._give_up(damaged, good.generation)
         self._parent, self._lost = good, 0
         return good
@@ -208,10 +209,7 @@ class Writer:
     def _give_up(self, damaged: Sequence[int], good: int) -> None:
         """Rename damaged files, and log the checkpoints after the good one as given up."""
         self.given_up = run_log.find_given_up(self._root, damaged, good)
-        descriptor = self._checkpoints.descriptor
-        for name in map(checkpoint_name, damaged):
-            os.rename(name, f"{name}.bad", src_dir_fd=descriptor, dst_dir_fd=descriptor)
-        sync(self._checkpoints.descriptor)
+        set_aside(self._checkpoints, damaged)
         lost = [asdict(one) for one in self.given_up]
         self.log({"event": "rollback", "checkpoint": good, "number": self._number, "given_up": lost})
         self._point_latest()
@@ -244,9 +242,7 @@ class Writer:
         """
         if self._parent is None and not fresh:
             self.latest()
-        number = self._number + 1
-        if number > MAX_GENERATION:
-            raise CannotCreate(str(self.path), f"checkpoint {MAX_GENERATION} was the last number")
+        number = number_after(self._checkpoints, self._number)
         with reporting(self.path):
             provenance = self._provenance(number, fresh)
         data = encode(replace(checkpoint, provenance=provenance))

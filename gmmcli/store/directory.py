@@ -14,7 +14,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
-from gmmcli.errors import CheckpointCorrupt, from_os_error
+from gmmcli.errors import CheckpointCorrupt, NotFound, from_os_error
+from gmmcli.remedies import quoted
 
 CHECKPOINTS = "checkpoints"
 LATEST = "latest.h5"
@@ -31,7 +32,7 @@ _TEMPORARY = re.compile(r"\.(?:ckpt-\d{9}|latest)\.h5\.[0-9]+-[0-9a-f]{8}\.tmp",
 # Follow no link, and do not wait for the other end of a pipe.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # Errors of opening a name that is not a regular file.
-_IRREGULAR = {
+IRREGULAR = {
     errno.ELOOP: "is a symbolic link",
     errno.EISDIR: "is not a regular file",
     errno.ENXIO: "is not a regular file",
@@ -64,9 +65,23 @@ class Folder:
 
     @contextlib.contextmanager
     def inner(self, name: str) -> Iterator[Self]:
-        """Open a folder in this folder; it must not be a link."""
+        """Open a folder in this folder.
+
+        Raises
+        ------
+        NotFound
+            It is a link, which is not followed.
+        OSError
+        """
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        try:
+            descriptor = os.open(name, flags, dir_fd=self.descriptor)
+        except NotADirectoryError as error:
+            if not stat.S_ISLNK(self.stat(name).st_mode):
+                raise
+            path = str(self.path / name)
+            hint = f"rm {quoted(path)} && mv {quoted(os.path.realpath(path))} {quoted(path)}"
+            raise NotFound(path, "is a symbolic link", hint) from error
         try:
             yield type(self)(descriptor, self.path / name)
         finally:
@@ -97,8 +112,8 @@ class Folder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno in _IRREGULAR:
-                raise CheckpointCorrupt(subject, _IRREGULAR[error.errno]) from error
+            if error.errno in IRREGULAR:
+                raise CheckpointCorrupt(subject, IRREGULAR[error.errno]) from error
             raise from_os_error(subject, error) from error
 
     def names(self) -> list[str]:
@@ -116,6 +131,10 @@ class Folder:
     def newest_number(self) -> int:
         """Return the highest number of a file here, including `.bad` files; 0 if there is none."""
         return max((find_generation(name) or find_set_aside(name) or 0 for name in self.names()), default=0)
+
+    def newest_set_aside(self) -> int:
+        """Return the highest number of a file that was set aside here; 0 for none."""
+        return max((find_set_aside(name) or 0 for name in self.names()), default=0)
 
     def latest_number(self) -> int:
         """Return the number that latest.h5 points to, even if that file is gone; 0 if it points to none."""

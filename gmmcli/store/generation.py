@@ -7,11 +7,12 @@ numbers. Does not know what a checkpoint means.
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gmmcli.atomic import sync
 from gmmcli.errors import CannotCreate, GmmError, ModelDirBusy, ReadWriteFailed, from_os_error
-from gmmcli.store.directory import Folder, checkpoint_name, temporary_name
+from gmmcli.remedies import quoted
+from gmmcli.store.directory import MAX_GENERATION, Folder, checkpoint_name, temporary_name
 from gmmcli.store.model_dir import load_generation
 
 _DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -61,6 +62,41 @@ def place(checkpoints: Folder, number: int, data: bytes, sha256: str) -> bool:
         return synced
     finally:
         checkpoints.discard(temporary)
+
+
+def number_after(checkpoints: Folder, number: int) -> int:
+    """Return the number of the next checkpoint.
+
+    Raises
+    ------
+    CannotCreate
+        There is none.
+    """
+    if number < MAX_GENERATION:
+        return number + 1
+    path, target = checkpoints.path / checkpoint_name(number), f"{checkpoints.path.parent}.{number}.h5"
+    fact = f"checkpoint {number} was the last number"
+    hint = f"if it is not needed: mv {quoted(str(path))} {quoted(target)}"
+    raise CannotCreate(str(checkpoints.path.parent), fact, hint)
+
+
+def set_aside(checkpoints: Folder, damaged: Sequence[int]) -> None:
+    """Rename damaged checkpoints to `.bad`, all or none.
+
+    Raises
+    ------
+    CannotCreate
+        Something has the name already.
+    OSError
+    """
+    pairs = [(checkpoint_name(number), f"{checkpoint_name(number)}.bad") for number in damaged]
+    taken = set(checkpoints.names())
+    for path in (checkpoints.path / new for _, new in pairs if new in taken):
+        hint = f"mv {quoted(str(path))} {quoted(f'{checkpoints.path.parent}.{path.name}')}"
+        raise CannotCreate(str(path), "exists, but a damaged checkpoint needs this name", hint)
+    for old, new in pairs:
+        os.rename(old, new, src_dir_fd=checkpoints.descriptor, dst_dir_fd=checkpoints.descriptor)
+    sync(checkpoints.descriptor)
 
 
 @contextlib.contextmanager

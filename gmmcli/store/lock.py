@@ -12,7 +12,8 @@ import os
 import stat
 
 from gmmcli.errors import CannotCreate, ModelDirBusy
-from gmmcli.store.directory import LOCK, Folder
+from gmmcli.remedies import quoted
+from gmmcli.store.directory import IRREGULAR, LOCK, Folder
 
 _MAX_NOTE_BYTES = 4096
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
@@ -44,10 +45,17 @@ def take(root: Folder, start: str) -> tuple[int, bool]:
     OSError
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(LOCK, flags, 0o666, dir_fd=root.descriptor)
+    path = root.path / LOCK
+    hint = f"mv {quoted(str(path))} {quoted(f'{root.path}.{LOCK}')}"
+    try:
+        descriptor = os.open(LOCK, flags, 0o666, dir_fd=root.descriptor)
+    except OSError as error:
+        if error.errno not in IRREGULAR:
+            raise
+        raise CannotCreate(str(path), IRREGULAR[error.errno], hint) from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise CannotCreate(str(root.path / LOCK), "is not a regular file")
+            raise CannotCreate(str(path), "is not a regular file", hint)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

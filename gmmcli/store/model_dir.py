@@ -111,9 +111,10 @@ class ModelDir:
         """
         with open_to_read(self.path) as (root, checkpoints):
             if generation is None:
-                number = last_known(root)  # before the listing: a writer may publish in between
+                number = last_known(root, checkpoints)  # before the listing: a writer may publish in between
                 newest = load_newest(checkpoints, known)
-                if checkpoints.newest_number() < number:
+                left = 0 if newest is None else newest.generation
+                if left < number and left < (number := last_known(root, checkpoints)):
                     refuse_loss(self.path, number, newest)
                 if newest is None:
                     raise _not_found(self.path, "holds no checkpoint")
@@ -170,9 +171,21 @@ def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
         yield root, checkpoints
 
 
-def last_known(root: Folder) -> int:
-    """Return the number of the newest checkpoint that should exist, by the log and latest.h5; 0 for none."""
-    return max(run_log.find_last(root).left, root.latest_number())
+def last_known(root: Folder, checkpoints: Folder | None = None) -> int:
+    """Return the number of the newest checkpoint that should exist; 0 for none.
+
+    The log and latest.h5 name it. A log also says whether a rollback gave a checkpoint up; without a log, a
+    file that was set aside counts as well.
+    """
+    logged = run_log.find_last(root)
+    aside = 0 if checkpoints is None or logged.number else checkpoints.newest_set_aside()
+    return max(logged.left, root.latest_number(), aside)
+
+
+def lost(root: Folder, checkpoints: Folder) -> int:
+    """Return the number of the newest checkpoint if its file is gone or was only set aside, else 0."""
+    known = last_known(root, checkpoints)
+    return known if max(checkpoints.generations(), default=0) < known else 0
 
 
 def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
@@ -188,7 +201,7 @@ def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
     generations = checkpoints.generations()
     if generations:
         return generations
-    if number := last_known(root):
+    if number := last_known(root, checkpoints):
         refuse_loss(root.path, number, None)
     raise _not_found(root.path, "holds no checkpoint")
 

@@ -15,7 +15,13 @@ from gmmcli.errors import GmmError, NotFound
 from gmmcli.remedies import Hint, Rollback
 from gmmcli.store import directory, run_log
 from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder, checkpoint_name
-from gmmcli.store.model_dir import load_generation, open_checkpoint, open_to_read, require_generations
+from gmmcli.store.model_dir import (
+    last_known,
+    load_generation,
+    open_checkpoint,
+    open_to_read,
+    require_generations,
+)
 
 Level = Literal["quick", "full"]
 _KINDS = {CHECKPOINTS: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOCK: stat.S_ISREG}
@@ -61,10 +67,13 @@ def check(path: Path, level: Level) -> list[Finding]:
     with open_to_read(path) as (root, checkpoints):
         findings = [*_find_strangers(root, checkpoints), *_find_in_latest(root), *_find_in_log(root)]
         # Read before the listing, since a writer may publish in between.
-        records = ((LOG, run_log.find_last(root).left), (LATEST, root.latest_number()))
+        records = (
+            (LOG, run_log.find_last(root).left),
+            (LATEST, root.latest_number()),
+            (CHECKPOINTS, last_known(root, checkpoints)),
+        )
         generations = require_generations(root, checkpoints)
-        there = checkpoints.newest_number()
-        for name, number in [record for record in records if record[1] > there][:1]:
+        for name, number in [record for record in records if record[1] > generations[-1]][:1]:
             text = f"names checkpoint {number}, the newest is {generations[-1]}"
             findings.append(Finding(name, text, Rollback(str(path))))
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints

@@ -13,6 +13,8 @@ _ARROW_FILE = b"ARROW1"
 _MAGIC = {b"PAR1": "parquet", _ARROW_FILE: "arrow", b"\xff\xff\xff\xff": "arrow"}
 # A header may begin with the name PAR1: text goes on after it, a binary format does not.
 _NAMED_LIKE_MAGIC = re.compile(rb"(?:PAR1|ARROW1)[\t\r\n -~]")
+# Byte order marks of UTF-8: a file that was exported twice has two.
+_MARKS = re.compile(rb"\A(?:\xef\xbb\xbf)*")
 _UTF8_MARK = b"\xef\xbb\xbf"
 # With a byte order mark, or without one where ASCII begins.
 _ENCODINGS = (
@@ -91,7 +93,7 @@ def _recognise(stream: ByteStream, name: str) -> str:
 def _first_line(stream: ByteStream) -> bytes:
     """Return the first line that is not blank, as far as it is there."""
     while True:
-        *lines, rest = stream.held.removeprefix(_UTF8_MARK).split(b"\n")
+        *lines, rest = _MARKS.sub(b"", stream.held, count=1).split(b"\n")
         for line in lines:
             if line.strip():
                 return line
@@ -100,9 +102,8 @@ def _first_line(stream: ByteStream) -> bytes:
 
 
 def _skip_mark(stream: ByteStream, name: str) -> None:
-    """Take the byte order mark of UTF-8; refuse other encodings."""
-    head = stream.peek(3)
-    if head == _UTF8_MARK:
+    """Take byte order marks of UTF-8; refuse other encodings."""
+    while stream.peek(3) == _UTF8_MARK:
         stream.skip(3)
     for begin, encoding in _ENCODINGS:
         if begin.match(stream.held):

@@ -3,11 +3,12 @@
 import hashlib
 import os
 import stat
+import subprocess
 
 import numpy as np
 import pytest
 
-from gmmcli.errors import CannotCreate, CheckpointCorrupt, FormatUnknown
+from gmmcli.errors import CannotCreate, CheckpointCorrupt, FormatUnknown, NotFound
 from gmmcli.remedies import StartAnew, in_shell
 from gmmcli.store import layout, run_log
 from gmmcli.store.commit import Writer
@@ -494,3 +495,95 @@ def test_a_directory_made_for_a_run_that_published_nothing_is_gone(tmp_path):
     with Writer(path) as writer:
         writer.log({"event": "start"})
     assert names(path) == []
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("elsewhere")])
+def test_a_lock_of_another_kind_is_named_with_a_way_out(model, build, make):
+    """After the hint, fits go on."""
+    publish(model, build, 1)
+    (model / "lock").unlink()
+    make(model / "lock")
+
+    with pytest.raises(CannotCreate) as caught, Writer(model):
+        pass
+
+    assert caught.value.subject == str(model / "lock")
+    follow(caught.value.hint)
+    assert publish(model, build, 2)[0].generation == 2
+
+
+def follow(hint):
+    """Type a hint."""
+    subprocess.run(["/bin/sh", "-c", hint], check=True)
+
+
+def test_what_is_in_the_way_of_a_rollback_is_named_and_nothing_is_renamed(model, build):
+    """After the hint, the rollback works."""
+    publish(model, build, 1, 2, 3)
+    for generation in (2, 3):
+        flip(file_of(model, generation))
+    obstacle = model / "checkpoints/ckpt-000000002.h5.bad"
+    obstacle.mkdir()
+
+    with Writer(model) as writer, pytest.raises(CannotCreate) as caught:
+        writer.rollback()
+
+    assert caught.value.subject == str(obstacle)
+    assert file_of(model, 3).exists()
+    follow(caught.value.hint)
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 1
+        assert writer.publish(build()).generation == 4
+
+
+def test_a_rollback_needs_a_number_that_is_left(model, build):
+    """A file of the last number is nobody's work; nothing is renamed or logged."""
+    publish(model, build, 1, 2)
+    last = file_of(model, 999_999_999)
+    last.write_bytes(b"x" * 5000)
+    before = (model / "log.jsonl").read_bytes()
+
+    with Writer(model) as writer, pytest.raises(CannotCreate, match="was the last number") as caught:
+        writer.rollback()
+
+    assert (last.exists(), (model / "log.jsonl").read_bytes()) == (True, before)
+    follow(caught.value.hint.removeprefix("if it is not needed: "))
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 2
+        assert writer.publish(build()).generation == 3
+
+
+@pytest.mark.parametrize("gone", [(), ("log.jsonl",), ("latest.h5",), ("log.jsonl", "latest.h5")])
+def test_a_file_set_aside_without_a_rollback_is_no_silent_step_back(model, build, gone):
+    """By hand, or by a rollback that was killed before it logged that; a rollback asked for ends it."""
+    publish(model, build, 1, 2, 3)
+    file_of(model, 3).rename(model / "checkpoints/ckpt-000000003.h5.bad")
+    for name in gone:
+        (model / name).unlink()
+
+    for load in (ModelDir(model).load, lambda: publish(model, build, 4)):
+        with pytest.raises(CheckpointCorrupt, match=r"3 was its last, and is gone; .* checkpoint 2$"):
+            load()
+    assert len(check(model, "quick")) == 1
+    with Writer(model) as writer:
+        assert writer.rollback().generation == 2
+    assert ModelDir(model).load().generation == 2
+    assert check(model, "quick") == []
+    with Writer(model) as writer:
+        assert writer.latest().generation == 2
+        assert writer.publish(build()).generation == 4
+    assert ModelDir(model).load().generation == 4
+
+
+def test_a_folder_of_checkpoints_behind_a_link_is_named_by_readers_and_writers(model, build, tmp_path):
+    """After the hint, the model is there again."""
+    publish(model, build, 1)
+    (model / "checkpoints").rename(tmp_path / "disk 2")
+    (model / "checkpoints").symlink_to(tmp_path / "disk 2")
+
+    for use in (ModelDir(model).load, lambda: publish(model, build, 2), lambda: check(model, "quick")):
+        with pytest.raises(NotFound, match="checkpoints: is a symbolic link") as caught:
+            use()
+        assert caught.value.subject == str(model / "checkpoints")
+    follow(caught.value.hint)
+    assert ModelDir(model).load().generation == 1

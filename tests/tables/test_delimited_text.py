@@ -28,6 +28,7 @@ READABLE = {
     "carriage returns and newlines": (b"a,b\r\n1,2\r\n3,4\r\n", {"a": [1, 3], "b": [2, 4]}),
     "last line ends in a bare carriage return": (b"a,b\r\n1,2\r", {"a": [1], "b": [2]}),
     "byte order mark": (b"\xef\xbb\xbfa,b\n1,2\n", {"a": [1], "b": [2]}),
+    "byte order mark twice": (b"\xef\xbb\xbf\xef\xbb\xbfa,b\n1,2\n", {"a": [1], "b": [2]}),
     "header without rows": (b"a,b\n", {"a": [], "b": []}),
     "header without rows nor newline": (b"a,b", {"a": [], "b": []}),
     "plus signs": (b"a\n+1\n+.5\n", {"a": [1, 0.5]}),

@@ -213,6 +213,7 @@ JSON_CASES = {
     "booleans": (b'{"x": true}\n{"x": false}', [1, 0]),
     "blank lines": (b'\n{"x": 1}\n\n  \n{"x": 2}', [1, 2]),
     "byte order mark": (b'\xef\xbb\xbf{"x": 1}', [1]),
+    "byte order mark twice": (b'\xef\xbb\xbf\xef\xbb\xbf{"x": 1}', [1]),
     "underflow": (b'{"x": 1e-400}', [0]),
 }
 

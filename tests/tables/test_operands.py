@@ -327,3 +327,10 @@ def test_a_named_pipe_is_read_like_stdin(folder):
         assert tables.operands[0].size_bytes == -1
         assert [batch.X.tolist() for batch in tables.iter_batches(("a",))] == [[[1.0, 3.0]]]
     writer.join()
+
+
+def test_a_file_is_no_directory(tmp_path):
+    """A slash at the end asks for one, as the system says."""
+    (tmp_path / "t.csv").write_text("a\n1\n")
+    with pytest.raises(NotFound, match=r"t\.csv/: not a directory"), open_tables([f"{tmp_path}/t.csv/"]):
+        pass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
 from gmmcli.notices import Notice
-from gmmcli.remedies import in_shell, printable
+from gmmcli.remedies import in_shell, printable, quoted
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -61,9 +61,7 @@ class Console:
         if sys.stdin is None:
             raise NotFound("-", "stdin is closed", "name a table, or pipe one in")
         if not operands and sys.stdin.isatty():
-            raise Usage(
-                "TABLE", "none given, and stdin is a terminal", f"gmmcli {self.verb} -m DIR table.csv"
-            )
+            raise Usage("TABLE", "none given, and stdin is a terminal", f"{typed()} table.csv")
         return sys.stdin.buffer
 
     def stdout(self) -> BinaryIO:
@@ -165,6 +163,12 @@ class Console:
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
+
+
+def typed(after_verb: str = "") -> str:
+    """Return the command line as typed, quoted for the shell, with more options after the verb."""
+    verb, *rest = sys.argv[1:] or [""]
+    return " ".join(["gmmcli", quoted(verb), *filter(None, [after_verb]), *map(quoted, rest)])
 
 
 class ClosedStdout(io.TextIOBase):

@@ -62,6 +62,9 @@ def fit_json(report: "FitReport") -> str:
 def fit_summary(report: "FitReport") -> str:
     """Return the report of fit in one line."""
     state = "converged" if report.converged else "not converged"
+    if report.validation is not None:
+        misses = report.validation["misses"]
+        state += f", best check of the validation table ({plural(int(misses), 'later check')} not better)"
     return (
         f"{report.model_dir} checkpoint {report.checkpoint}: {plural(report.components, 'component')}, "
         f"{plural(report.global_step, 'step')}, {state}, mean log-likelihood {report.mean_log_likelihood:.6g}"

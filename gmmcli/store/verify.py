@@ -4,6 +4,7 @@ Leftover temporaries, files that a rollback has set aside, a stale latest.h5, a 
 names that begin with a dot are not findings.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,13 @@ from gmmcli.errors import GmmError, NotFound
 from gmmcli.remedies import Hint, Rollback
 from gmmcli.store import agreement, directory, run_log
 from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder
-from gmmcli.store.model_dir import load_generation, open_checkpoint, open_to_read, require_generations
+from gmmcli.store.model_dir import (
+    load_generation,
+    open_checkpoint,
+    open_to_read,
+    require_generations,
+    rollback_to,
+)
 
 Level = Literal["quick", "full"]
 _KINDS = {CHECKPOINTS: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOCK: stat.S_ISREG}
@@ -66,7 +73,10 @@ def check(path: Path, level: Level) -> list[Finding]:
         there = checkpoints.newest_number()
         for name, number in [record for record in records if record[1] > there][:1]:
             text = f"names checkpoint {number}, the newest is {generations[-1]}"
-            findings.append(Finding(name, text, Rollback(str(path))))
+            hint = Rollback(str(path))
+            with contextlib.suppress(GmmError):  # a damaged checkpoint is a finding of its own
+                hint = rollback_to(path, load_generation(checkpoints, generations[-1]))
+            findings.append(Finding(name, text, hint))
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints
         return [*findings, *find_damage(checkpoints, generations)]
 

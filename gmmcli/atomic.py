@@ -108,7 +108,7 @@ def aside(path: Path, folder: Path, name: str, make: Callable[[Path], int]) -> I
                 return
         finally:
             os.close(descriptor)
-    raise CannotCreate(str(path), f"{_ATTEMPTS} unfinished files in a row were removed by others")
+    raise CannotCreate(str(path), f"another process removed the unfinished file {_ATTEMPTS} times")
 
 
 def create_new(path: Path) -> int:

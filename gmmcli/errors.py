@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from gmmcli.remedies import AnyOf, Hint, Increase
+from gmmcli.remedies import AnyOf, Hint, Increase, without
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,25 @@ class GmmError(Exception):
         return f"{self.subject}: {self.fact}"
 
     def without(self, kind: type) -> Self:
-        """Return the error; take its hint away if it is of a kind that cannot be followed here."""
-        if isinstance(self.hint, kind):
-            self.hint = None
+        """Return the error; take remedies of a kind that cannot be followed here out of its hint."""
+        self.hint = without(self.hint, kind)
         return self
 
 
 class Usage(GmmError, ValueError):
-    """Options or arguments contradict each other, the model or the rules."""
+    """The command line is wrong: an unknown option or value, or a contradiction, also to the model."""
 
     status = 2
 
 
 class NotConverged(GmmError):
-    """The run ended before it converged, where convergence was asked for."""
+    """The run ended before it converged, and --require-convergence or --time-limit is given."""
 
     status = 3
 
 
 class ThresholdMissed(GmmError):
-    """A threshold given on the command line was not met."""
+    """The mean log-likelihood is below --min-mean-log-likelihood."""
 
     status = 4
 
@@ -81,7 +80,7 @@ class TableUnusable(GmmError, ValueError):
 
 
 class NoNumbers(TableUnusable, TypeError):
-    """An array holds things that are no numbers: to Python an error of type as well."""
+    """An array holds values that are not numbers. In Python, this is a TypeError as well."""
 
 
 class NotFound(GmmError):
@@ -95,7 +94,7 @@ class NotFitted(NotFound, ValueError, AttributeError):
 
 
 class NumericalFailure(GmmError):
-    """The computation cannot go on."""
+    """The computation cannot continue, for example because a covariance is singular."""
 
     status = 70
 
@@ -123,37 +122,40 @@ class CovarianceNotPositive(NumericalFailure):
 
 
 class OutOfMemory(GmmError):
-    """What was asked does not fit into memory."""
+    """There is not enough memory."""
 
     status = 71
 
 
 class CannotCreate(GmmError):
-    """An output cannot be created where it was asked for."""
+    """The output or the model directory cannot be created."""
 
     status = 73
 
 
 class ReadWriteFailed(GmmError):
-    """The operating system reported a failed read or write."""
+    """Reading or writing failed, for example because the disk is full."""
 
     status = 74
 
 
 class ModelDirBusy(GmmError):
-    """Another process is writing, or has written, to the model directory: safe to retry."""
+    """Another process writes to the model directory, or was first: try again later."""
 
     status = 75
 
+    def __init__(self, subject: str, fact: str, hint: Hint | None = "try again later") -> None:
+        super().__init__(subject, fact, hint)
+
 
 class CheckpointCorrupt(GmmError):
-    """A checkpoint is damaged, or of a format that this version does not know."""
+    """A checkpoint is damaged or missing, or has a format that this version does not know."""
 
     status = 76
 
 
 class FormatUnknown(CheckpointCorrupt):
-    """A checkpoint is whole, but of a format that only a newer version reads."""
+    """A checkpoint is undamaged, but only a newer version can read its format."""
 
 
 class PermissionRefused(GmmError):

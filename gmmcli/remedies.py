@@ -32,9 +32,10 @@ class Exclude:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Continue from the newest undamaged checkpoint of a model directory."""
+    """Continue from the newest undamaged checkpoint of a model directory, with the tables that it read."""
 
     model_dir: str
+    tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,13 @@ class OrElse:
     """Something to do by hand, and a remedy if that cannot be done."""
 
     first: str
-    second: "Remedy"
+    second: "Hint"
 
 
 Remedy = Set | Increase | Exclude | Rollback | StartAnew | ReadCheckpoint | AnyOf | OrElse
 Hint = str | Remedy
+# A command with more tables says TABLE.
+_TABLES_NAMED = 10
 
 
 def in_shell(hint: Hint) -> str:
@@ -81,10 +84,11 @@ def in_shell(hint: Hint) -> str:
             return f"fit with a larger {option}"
         case Exclude(columns):
             return f"--exclude {listed(columns)}"
-        case Rollback(model_dir):
-            return f"gmmcli fit -m {quoted(model_dir)} --rollback"
+        case Rollback(model_dir, tables):
+            named = " ".join(map(quoted, tables)) if 0 < len(tables) <= _TABLES_NAMED else "TABLE"
+            return f"gmmcli fit -m {quoted(model_dir)} --rollback {named}"
         case StartAnew(model_dir):
-            return f"gmmcli fit -m {quoted(model_dir)} --fresh"
+            return f"gmmcli fit -m {quoted(model_dir)} --fresh -k 3 TABLE"
         case ReadCheckpoint(number):
             return f"--checkpoint {number} to read that one"
         case AnyOf(ways):
@@ -112,8 +116,8 @@ def in_python(hint: Hint, arguments: Mapping[str, str]) -> str | None:
         case Exclude(columns):
             names = ", ".join(f'"{printable(name)}"' for name in columns)
             return f"a table without column{'s' * (len(columns) > 1)} {names}"
-        case Rollback():
-            return f"in a shell, {in_shell(hint)}"
+        case Rollback(model_dir):  # the tables of Python may have no file
+            return f"in a shell, {in_shell(Rollback(model_dir))}"
         case StartAnew():
             return "another model_dir"
         case ReadCheckpoint(number) if "--checkpoint" in arguments:
@@ -125,6 +129,19 @@ def in_python(hint: Hint, arguments: Mapping[str, str]) -> str | None:
             text = in_python(second, arguments)
             return first if text is None else f"{first}, or: {text}"
     return None
+
+
+def without(hint: Hint | None, kind: type) -> Hint | None:
+    """Return a hint less the remedies of a kind; None if none is left."""
+    match hint:
+        case AnyOf(ways):
+            left = tuple(one for way in ways if (one := without(way, kind)) is not None)
+            return AnyOf(left) if len(left) > 1 else next(iter(left), None)
+        case OrElse(first, second):
+            rest = without(second, kind)
+            return first if rest is None else OrElse(first, rest)
+        case _:
+            return None if isinstance(hint, kind) else hint
 
 
 def _alternatives(ways: list[str]) -> str:

@@ -24,6 +24,7 @@ from gmmcli.remedies import (
     listed,
     printable,
     quoted,
+    without,
 )
 
 ARGUMENTS = {"--missing": "missing", "-k": "num_clusters", "--reg-covar": "reg_covar", "--checkpoint": "path"}
@@ -36,8 +37,22 @@ SPELLINGS = [
     (Increase("--time-limit"), "fit with a larger --time-limit", None),
     (Exclude(("b",)), "--exclude b", 'a table without column "b"'),
     (Exclude(("a, b", "c")), "--exclude '\"a, b\",c'", 'a table without columns "a, b", "c"'),
-    (Rollback("my m"), "gmmcli fit -m 'my m' --rollback", "in a shell, gmmcli fit -m 'my m' --rollback"),
-    (StartAnew("m"), "gmmcli fit -m m --fresh", "another model_dir"),
+    (
+        Rollback("my m"),
+        "gmmcli fit -m 'my m' --rollback TABLE",
+        "in a shell, gmmcli fit -m 'my m' --rollback TABLE",
+    ),
+    (
+        Rollback("m", ("a b.csv", "-")),
+        "gmmcli fit -m m --rollback 'a b.csv' -",
+        "in a shell, gmmcli fit -m m --rollback TABLE",
+    ),
+    (
+        Rollback("m", ("t.csv",) * 11),
+        "gmmcli fit -m m --rollback TABLE",
+        "in a shell, gmmcli fit -m m --rollback TABLE",
+    ),
+    (StartAnew("m"), "gmmcli fit -m m --fresh -k 3 TABLE", "another model_dir"),
     (ReadCheckpoint(2), "--checkpoint 2 to read that one", "path=2 to read that one"),
     (AnyOf(("fewer columns",)), "fewer columns", "fewer columns"),
     (
@@ -97,6 +112,18 @@ def test_a_hint_that_cannot_be_followed_is_taken_away_by_its_kind():
     assert TableUnusable("x", "bad", Exclude(("b",))).without(Exclude).hint is None
     assert TableUnusable("x", "bad", Set("-k", "2")).without(Exclude).hint == Set("-k", "2")
     assert TableUnusable("x", "bad", "rescale").without(Exclude).hint == "rescale"
+    assert TableUnusable("x", "bad").without(Exclude).hint is None
+
+
+def test_what_is_left_of_several_ways_is_the_hint():
+    """One way is no list of ways, and something to do by hand stays."""
+    ways = AnyOf((Rollback("m"), ReadCheckpoint(2), Set("-k", "2")))
+    fewer = AnyOf((Rollback("m"), ReadCheckpoint(2)))
+
+    assert without(ways, ReadCheckpoint) == AnyOf((Rollback("m"), Set("-k", "2")))
+    assert without(OrElse("restore", fewer), ReadCheckpoint) == OrElse("restore", Rollback("m"))
+    assert without(OrElse("restore", ReadCheckpoint(2)), ReadCheckpoint) == "restore"
+    assert without(AnyOf((ReadCheckpoint(2),)), ReadCheckpoint) is None
 
 
 def test_a_byte_that_is_not_utf8_is_shown_as_a_byte():

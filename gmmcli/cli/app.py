@@ -15,7 +15,7 @@ import click
 import gmmcli
 from gmmcli import interrupt
 from gmmcli.cli import libraries, signals
-from gmmcli.cli.console import ClosedStdout, Console, open_stdout
+from gmmcli.cli.console import ClosedStdout, Console, open_stdout, typed
 from gmmcli.errors import (
     GmmError,
     OutOfMemory,
@@ -26,6 +26,7 @@ from gmmcli.errors import (
     lacks_memory,
     reporting,
 )
+from gmmcli.remedies import quoted
 
 VERBS = ("fit", "predict", "score", "export", "inspect")
 
@@ -44,10 +45,23 @@ class LazyGroup(click.Group):
         command = import_module(f"gmmcli.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs with their short help; Click would call them commands."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(
+                [
+                    (verb, command.get_short_help_str())
+                    for verb in VERBS
+                    if (command := self.get_command(ctx, verb))
+                ]
+            )
+
 
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
+    options_metavar="",
+    subcommand_metavar="VERB [OPTIONS] [TABLE]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
@@ -134,11 +148,23 @@ def _usage_error(console: Console, error: click.ClickException) -> GmmError:
     hint = f"gmmcli {console.verb} --help".replace("  ", " ")
     message = (error.message or error.format_message()).rstrip(".").replace("\n", " ")
     if isinstance(error, click.MissingParameter) and error.param is not None:
-        name = error.param.opts[0]
-        return Usage(name, "needed", f"gmmcli {console.verb} {name} {error.param.metavar or 'VALUE'} ...")
+        name, metavar = error.param.opts[0], error.param.metavar or "VALUE"
+        return Usage(name, "needed", _with_option(console.verb, name, metavar, error.ctx))
     if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
         return Usage(error.param.opts[0], message, hint)
     return Usage("usage", error.format_message().rstrip(".").replace("\n", " "), hint)
+
+
+def _with_option(verb: str, name: str, metavar: str, context: click.Context | None) -> str:
+    """Return the command as typed, with an option that it needs; a lone word is taken for its value.
+
+    Only a verb that reads no tables has no other use for a word.
+    """
+    words = sys.argv[sys.argv.index(verb) + 1 :]
+    reads_tables = context is None or any(isinstance(one, click.Argument) for one in context.command.params)
+    if len(words) == 1 and not words[0].startswith("-") and not reads_tables:
+        return f"gmmcli {verb} {name} {quoted(words[0])}"
+    return typed(f"{name} {metavar}")
 
 
 def _report(console: Console, error: GmmError, cause: BaseException | None = None) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from gmmcli.errors import GmmError, NotFound, ReadWriteFailed, Usage, reporting
 from gmmcli.notices import Notice
-from gmmcli.remedies import in_shell, printable
+from gmmcli.remedies import in_shell, printable, quoted
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -62,9 +62,7 @@ class Console:
         if sys.stdin is None:
             raise NotFound("-", "stdin is closed", "name a table, or pipe one in")
         if not operands and sys.stdin.isatty():
-            raise Usage(
-                "TABLE", "none given, and stdin is a terminal", f"gmmcli {self.verb} -m DIR table.csv"
-            )
+            raise Usage("TABLE", "none given, and stdin is a terminal", f"{typed()} table.csv")
         return sys.stdin.buffer
 
     def stdout(self) -> BinaryIO:
@@ -197,6 +195,12 @@ def open_stdout() -> io.TextIOWrapper:
         errors=sys.stdout.errors,
         line_buffering=sys.stdout.isatty(),
     )
+
+
+def typed(after_verb: str = "") -> str:
+    """Return the command line as typed, quoted for the shell, with more options after the verb."""
+    verb, *rest = sys.argv[1:] or [""]
+    return " ".join(["gmmcli", quoted(verb), *filter(None, [after_verb]), *map(quoted, rest)])
 
 
 class ClosedStdout(io.TextIOBase):

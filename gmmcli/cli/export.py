@@ -41,7 +41,7 @@ Examples:
     "--format",
     "export_format",
     type=click.Choice(list(FORMATS)),
-    help="Format (by the suffix of -o, else json).",
+    help="Format [default: by the suffix of -o, else json].",
 )
 @options.output
 @click.option(
@@ -51,7 +51,7 @@ Examples:
     help="Create the directory BASE/<unix seconds>/ and print its path.",
 )
 @click.option(
-    "--exports-to-keep", type=options.COUNT, metavar="N", help="Keep only the newest N directories in BASE."
+    "--exports-to-keep", type=options.COUNT, metavar="N", help="Keep only the newest N exports in BASE."
 )
 @click.option(
     "--assets-extra",
@@ -60,7 +60,7 @@ Examples:
     multiple=True,
     help="Copy a file SOURCE to assets.extra/DEST; repeatable.",
 )
-@click.option("--as-text", is_flag=True, help="Fail unless the format is text.")
+@click.option("--as-text", is_flag=True, help="Exit 2 unless the format is text.")
 @options.checkpoint
 @options.general
 def command(console: Console, output: Path | None, export_format: str | None, **given: Any) -> None:

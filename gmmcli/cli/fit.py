@@ -18,11 +18,11 @@ from gmmcli.fitting.settings import Settings
     short_help="Estimate a mixture, or continue one.",
     epilog="""\b
 Examples:
-  gmmcli fit -m geyser -k 2 faithful.csv             a new model
-  gmmcli fit -m geyser faithful.csv                  continue it
-  gmmcli fit -m geyser -k 3 --fresh faithful.csv     start anew
-  gmmcli fit -m days -k 8 'day*.csv.gz'              several files as one table
-  zcat day1.csv.gz | gmmcli fit -m days              from a pipe
+  gmmcli fit -m geyser -k 2 faithful.csv             start a new model
+  gmmcli fit -m geyser faithful.csv                  continue the model
+  gmmcli fit -m geyser -k 3 --fresh faithful.csv     start a new model in it
+  gmmcli fit -m days -k 8 'day*.csv.gz'              read several files as one table
+  zcat day1.csv.gz | gmmcli fit -m days              read from a pipe
   gmmcli fit -m geyser --steps 5 --json faithful.csv
 """,
 )
@@ -35,9 +35,10 @@ Examples:
 @options.general
 @options.tables
 def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Estimate a mixture from TABLE (CSV, TSV, Parquet, Arrow or JSON lines; stdin without one).
+    """Estimate a mixture from TABLE, a CSV, TSV, JSON lines, Parquet or Arrow file.
 
-    A second fit continues from the newest checkpoint in the model directory.
+    If TABLE is omitted or -, fit reads stdin. A second fit continues from the newest checkpoint in the model
+    directory.
     """
     from gmmcli.jobs.fit import fit
 

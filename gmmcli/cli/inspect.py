@@ -22,17 +22,21 @@ Examples:
   gmmcli inspect -m geyser --json | jq .means
   gmmcli inspect -m geyser --variable means      as CSV
   gmmcli inspect -m geyser --history
-  gmmcli inspect -m geyser --check full
+  gmmcli inspect -m geyser --check
 """,
 )
 @options.model_dir
 @options.checkpoint
 @click.option("--variables", is_flag=True, help="Print the names of the variables, with shapes.")
 @click.option("--variable", metavar="NAME", help="Print one variable, as CSV.")
-@click.option("--settings", is_flag=True, help="Print the parameters of the model.")
+@click.option("--settings", is_flag=True, help="Print the settings of the model, as options of fit set them.")
 @click.option("--history", is_flag=True, help="Print one row per run and checkpoint.")
 @click.option(
-    "--check", type=click.Choice(["quick", "full"]), help="Look for damage; exit 76 if there is any."
+    "--check",
+    type=click.Choice(["quick", "full"]),
+    is_flag=False,
+    flag_value="full",
+    help="Look for damage, and exit 76 if any is found; quick does not find flipped bits [default: full].",
 )
 @options.json_switch
 @options.general

@@ -107,22 +107,28 @@ tables = click.argument(
     "tables", nargs=-1, metavar="[TABLE]...", type=PathName(allow_dash=True, path_type=None)
 )
 input_format = click.option(
-    "--input-format", type=click.Choice(FORMATS), help="Format of the tables (by content, then suffix)."
+    "--input-format",
+    type=click.Choice(FORMATS),
+    help="Format of the tables [default: from the content, then the suffix].",
 )
 checkpoint = click.option(
     "--checkpoint", type=COUNT, metavar="N", help="Use checkpoint N instead of the newest."
 )
 threads = click.option(
-    "--threads", "n_threads", type=COUNT, metavar="N", help="Number of workers (the CPUs of this process)."
+    "--threads",
+    "n_threads",
+    type=COUNT,
+    metavar="N",
+    help="Number of processes or threads [default: all available CPUs].",
 )
 
 
-def missing(default: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Return the option --missing, with the default for its help."""
+def missing(effect: str = "") -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return the option --missing, with the effect of "drop" for its help."""
     return click.option(
         "--missing",
         type=click.Choice(["error", "drop"]),
-        help=f"Rows with missing values: fail or skip ({default}).",
+        help=f"Rows with missing values: error (exit 65), or drop{effect} [default: as in fit].",
     )
 
 
@@ -133,7 +139,7 @@ output = click.option(
     type=PathName(allow_dash=True),
     metavar="FILE",
     callback=lambda ctx, param, value: None if value is None or str(value) == "-" else value,
-    help="Write to FILE (stdout).",
+    help="Write to FILE [default: stdout].",
 )
 
 
@@ -167,9 +173,11 @@ def source_date_epoch() -> int | None:
 def general(command: Callable[..., T]) -> Callable[..., T]:
     """Add the options of every verb to a command, and pass it the console."""
 
-    @click.option("-v", "--verbose", count=True, help="Also show information on stderr; -vv: every step.")
+    @click.option("-v", "--verbose", count=True, help="Also show notes on stderr; -vv: every step.")
     @click.option("-q", "--quiet", count=True, help="Show only serious warnings on stderr; -qq: none.")
-    @click.option("--progress/--no-progress", default=None, help="Show progress on stderr (on a terminal).")
+    @click.option(
+        "--progress/--no-progress", default=None, help="Show progress on stderr [default: on a terminal]."
+    )
     @click.option("--no-color", is_flag=True, help="Use no colour on stderr.")
     @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
     @click.pass_context

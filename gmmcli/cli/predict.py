@@ -19,7 +19,7 @@ BINARY = ("parquet", "arrow")
 
 @click.command(
     "predict",
-    short_help="Write the cluster of every row.",
+    short_help="Write the component of every row.",
     epilog="""\b
 Examples:
   gmmcli predict -m geyser faithful.csv                        to stdout
@@ -29,13 +29,15 @@ Examples:
 
 \b
 Outputs:
-  assignment     0-based id of the most probable component
-  probability    posterior of that component; probabilities: of every component
-  distance       Mahalanobis distance to that component, in sd; distances: to every component
+  assignment     number of the most probable component, from 0
+  probability    posterior probability of that component
+  probabilities  posterior probabilities of all components
+  distance       Mahalanobis distance to that component, in standard deviations
+  distances      Mahalanobis distances to all components
   log_density    natural log of the mixture density in the table's units
   uncertainty    1 - probability
-  outlier        log density below the --outlier-quantile of the training rows
-  all            all of these
+  outlier        true if the row is less likely than most training rows; see --outlier-quantile
+  all            all of these outputs
 """,
 )
 @options.model_dir
@@ -50,18 +52,20 @@ Outputs:
 @click.option(
     "--output-format",
     type=click.Choice(FORMATS),
-    help="Format of the output (by the suffix of -o, else csv).",
+    help="Format of the output [default: by the suffix of -o, else csv].",
 )
 @click.option(
     "--outlier-quantile",
     type=options.value("number", least=0, most=1),
     default=0.01,
     show_default=True,
-    help="Share of the training rows that count as outliers.",
+    help="A row is an outlier if its density is below this quantile of the training rows.",
 )
 @options.checkpoint
-@click.option("--batch-size", type=options.COUNT, metavar="N", help="Rows per write; results are the same.")
-@options.missing("as in fit; skipped rows have empty outputs")
+@click.option(
+    "--batch-size", type=options.COUNT, metavar="N", help="Rows per write; does not change the output."
+)
+@options.missing(" (their outputs are empty)")
 @options.input_format
 @options.threads
 @options.general

@@ -62,6 +62,10 @@ def fit_json(report: "FitReport") -> str:
 def fit_summary(report: "FitReport") -> str:
     """Return the report of fit in one line."""
     state = "converged" if report.converged else "not converged"
+    if report.validation is not None:
+        misses = int(report.validation["misses"])
+        later = f" ({plural(misses, 'later check')} no better)" if misses else ""
+        state += f", best check of the validation table{later}"
     return (
         f"{report.model_dir} checkpoint {report.checkpoint}: {plural(report.components, 'component')}, "
         f"{plural(report.global_step, 'step')}, {state}, mean log-likelihood {report.mean_log_likelihood:.6g}"

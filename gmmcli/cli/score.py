@@ -28,18 +28,20 @@ Examples:
     "--metric", type=click.Choice([*METRICS, *LABEL_METRICS]), metavar="NAME", help="Print only this value."
 )
 @click.option(
-    "--labels", metavar="COLUMN", help="Measure agreement with a column of labels; skip empty cells."
+    "--labels",
+    metavar="COLUMN",
+    help="Compare components with a column of labels; rows without a label are ignored.",
 )
 @click.option("--by", metavar="COLUMN", help="Measure each group of rows with the same value.")
 @click.option("--steps", type=options.COUNT, metavar="N", help="With --batch-size B: use the first N*B rows.")
-@click.option("--batch-size", type=options.COUNT, metavar="B", help="See --steps.")
+@click.option("--batch-size", type=options.COUNT, metavar="B", help="With --steps N: use the first N*B rows.")
 @click.option(
     "--min-mean-log-likelihood",
     type=options.value("number"),
-    help="Exit 4 if the mean log-likelihood is below F; with --by, that of any group.",
+    help="Exit 4 if the mean log-likelihood (with --by: of any group) is below F.",
 )
 @options.checkpoint
-@options.missing("as in fit")
+@options.missing()
 @options.input_format
 @options.threads
 @options.json_switch

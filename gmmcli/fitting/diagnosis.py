@@ -36,15 +36,15 @@ def tell_of_few_rows(table: InMemoryTable, n_components: int, tell: Notify) -> N
     distinct = table.count_distinct(n_components)
     if distinct < n_components:
         rows = "all rows are equal" if distinct == 1 else f"only {distinct} distinct rows"
-        text = f"{rows}, too few for {n_components} components"
+        text = f"{rows}; {n_components} components need {n_components} distinct rows"
         tell(Notice("few_distinct_rows", text, "serious", {"rows": distinct}))
 
 
 def reseeded(tell: Notify) -> Callable[[list[int], int], None]:
-    """Return a function that warns of re-seeded components, given these and the step."""
+    """Return a function that warns of restarted components, given these and the step."""
 
     def warn(components: list[int], step: int) -> None:
-        text = f"{components_in_words(components)}: too few rows left, re-seeded at step {step}"
+        text = f"{components_in_words(components)}: too few rows left, restarted at step {step}"
         tell(Notice("reseeded", text, "warning", {"components": components, "step": step}))
 
     return warn
@@ -68,7 +68,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     dependent = find_dependent_columns(statistics, negligible)
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
     if not kept:
-        text = f"no column has a spread: all variances come from {added}"
+        text = f"no column has any spread: all variances come from {added}, and the components mean nothing"
         tell(Notice("variance_floor", text, "serious", {"components": [], "columns": list(features)}))
         return
     if not is_new:
@@ -82,7 +82,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     remedy = in_shell(AnyOf(_ways_out(kind, K))) + ("" if is_new else ", with --fresh")
     if (floored or collinear) and statistics.rows < rows_needed(kind, n_columns, K):
         affected = [*floored, *((None, (features[one.column],)) for one in collinear)]
-        tell(_at_floor(f"{_too_few(statistics.rows, kind, n_columns, K)}: {remedy}", affected))
+        tell(_at_floor(f"{_too_few(statistics.rows, kind, n_columns, K)}; use {remedy}", affected))
         return
     _tell_of_collinear(collinear, features, tell, is_new=is_new)
     least = rows_needed(kind, n_columns, 1) - 0.5
@@ -90,15 +90,15 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     if short:
         components = [component for component, _ in short]
         most = round(max(float(statistics.counts[k]) for k in components if k is not None))
-        too_few = _too_few(most, kind, n_columns, 1)
-        tell(_at_floor(f"{components_in_words(components)}: at most {too_few}: {remedy}", short))
+        too_few = _too_few(most, kind, n_columns, 1, bound="at most ")
+        tell(_at_floor(f"{components_in_words(components)}: {too_few}; use {remedy}", short))
     _tell_of_narrow([one for one in floored if one not in short], added, tell)
 
 
 def _tell_of_flat(dependent: Sequence[Dependent], features: Sequence[str], added: str, tell: Notify) -> None:
     """Warn of columns that are constant in the table of a later run."""
     for one in dependent:
-        text = f"{_in_words(one, features)} in this table: its variances come from {added}"
+        text = f"{_in_words(one, features)} in this table: its variances come only from {added}"
         tell(Notice("columns_flat", text, "serious", {"columns": [features[one.column]]}))
 
 
@@ -113,8 +113,8 @@ def _tell_of_narrow(floored: Sequence[Floored], added: str, tell: Notify) -> Non
     for columns, group in groups.items():
         text = (
             f"{components_in_words([component for component, _ in group])}: "
-            f"variance at the floor of {added} in {some}{wording.listed(columns)}; "
-            "use fewer components if rows repeat, or --reg-covar 0 if the small spread is real"
+            f"variance in {some}{wording.listed(columns)} comes mostly from {added}; "
+            "if rows repeat, use fewer components; if the spread is really so small, use --reg-covar 0"
         )
         tell(_at_floor(text, group))
 
@@ -131,17 +131,18 @@ def _at_floor(text: str, floored: Sequence[Floored]) -> Notice:
     return Notice("variance_floor", text, "serious", details)
 
 
-def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int) -> str:
+def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int, bound: str = "") -> str:
     """Return the number of rows, and the number that a covariance needs, for a message."""
-    there, shape = wording.counted(rows, "row"), wording.counted(n_columns, "column")
+    there, shape = f"too few rows: {bound}{rows}", wording.counted(n_columns, "column")
     if covariance_type == "tied":
         needed = rows_needed(covariance_type, n_columns, n_components)
-        shape = f"{shape} in {wording.counted(n_components, 'component')}"
+        shape = f"{shape} and {wording.counted(n_components, 'component')}"
         return f"{there}; a tied covariance of {shape} needs {needed}"
     each = rows / n_components
-    per_component = "" if n_components == 1 else f" are {each:.{0 if each >= 5 else 1}f} per component"
+    if n_components > 1:
+        there = f"too few rows: {each:.{0 if each >= 5 else 1}f} per component"
     needed = rows_needed(covariance_type, n_columns, 1)
-    return f"{there}{per_component}; a {covariance_type} covariance of {shape} needs {needed}"
+    return f"{there}; a {covariance_type} covariance of {shape} needs {needed}"
 
 
 def _ways_out(covariance_type: str, n_components: int) -> tuple[Hint, ...]:
@@ -180,7 +181,7 @@ def singular(
     kind, K = plan.settings.covariance_type, plan.settings.components
     n_columns = sum(bool(one.others) for one in dependent) + len(features) - len(dependent)
     if len(dependent) == len(features):
-        fact = f"{fact}: no column has a spread"
+        fact = f"{fact}: no column has any spread"
     elif n_rows < rows_needed(kind, n_columns, K):
         fact = f"{fact}: {_too_few(n_rows, kind, n_columns, K)}"
         hint = AnyOf((Set("--reg-covar", "1e-6"), *_ways_out(kind, K))) if plan.is_new else hint
@@ -208,12 +209,12 @@ def _all_in_words(dependent: Sequence[Dependent], features: Sequence[str]) -> st
         return "; ".join(_in_words(one, features) for one in dependent)
     names = wording.listed([features[one.column] for one in dependent])
     n_flat = sum(not one.others for one in dependent)
-    fact = "are nearly combinations of the others"
+    fact = "are nearly linear combinations of the others"
     if n_flat:
         fact = (
-            "have no spread"
+            "are constant"
             if n_flat == len(dependent)
-            else f"have no spread ({n_flat}), or are nearly combinations of the others"
+            else f"are constant ({n_flat}) or nearly linear combinations of the others"
         )
     return f"{len(dependent)} of {len(features)} columns {fact}: {names}"
 
@@ -222,9 +223,9 @@ def _in_words(one: Dependent, features: Sequence[str]) -> str:
     """Describe a collinear or constant column for a message."""
     column = f'"{wording.shown(features[one.column])}"'
     if not one.others:
-        return f"{column} has no spread"
+        return f"{column} is constant"
     others = [features[j] for j in one.others]
-    what = "a multiple of" if len(others) == 1 else "a combination of"
+    what = "a multiple of" if len(others) == 1 else "a linear combination of"
     return f"{column} is nearly {what} {wording.listed(others)}"
 
 

@@ -88,7 +88,9 @@ def read_means(init_file: InitFile, features: tuple[str, ...], n_components: int
     if means.shape[0] != n_components:
         K, found = n_components, means.shape[0]
         hint = Set("-k", str(found)) if found else None
-        raise Usage(init_file.subject, f"{found} rows, but {K} components asked for", hint)
+        raise Usage(
+            init_file.subject, f"has {wording.counted(found, 'row')}; {K} components need {K} rows", hint
+        )
     return means
 
 
@@ -97,8 +99,8 @@ def check_near(means: Array, units: Units, features: tuple[str, ...], init_file:
     far = find_far_column(np.abs(means).max(axis=0), units)
     if far is not None:
         fact = (
-            f"{wording.column(features[far])}: a mean beyond {FURTHEST_SD:g} standard deviations, or "
-            f"{FURTHEST:g}, from the table's centre"
+            f"{wording.column(features[far])}: a mean is too far from the centre of the table: "
+            f"more than {FURTHEST_SD:g} standard deviations, or {FURTHEST:g}"
         )
         raise TableUnusable(init_file.subject, fact)
 
@@ -109,7 +111,7 @@ def check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], i
     extreme = find_extreme_variance(covariances, mixture.covariance_type)
     if extreme is not None:
         fact = (
-            f"{wording.column(features[extreme])}: a standard deviation not within {NARROWEST_SD:g} to "
-            f"{WIDEST_SD:g} of the table's"
+            f"{wording.column(features[extreme])}: a standard deviation is not between {NARROWEST_SD:g} and "
+            f"{WIDEST_SD:g} times that of the table"
         )
         raise TableUnusable(init_file.subject, fact)

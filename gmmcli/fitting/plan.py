@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gmmcli.core.em.maximisation import Rules
-from gmmcli.errors import Usage
+from gmmcli.errors import CheckpointCorrupt, Usage
 from gmmcli.fitting.init_file import WORDS, InitFile, read_init_file
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
 from gmmcli.notices import Notify
+from gmmcli.remedies import ReadCheckpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
 from gmmcli.tables import wording
@@ -78,7 +79,11 @@ def make_plan(request: FitRequest, writer: Writer) -> Plan:
     """
     stored, asked = None, request.settings
     if not request.fresh:
-        stored = writer.rollback() if request.rollback else writer.latest()
+        try:
+            stored = writer.rollback() if request.rollback else writer.latest()
+        except CheckpointCorrupt as error:
+            error.without(ReadCheckpoint)  # fit has no --checkpoint
+            raise
     init = asked.get("init")
     init_file = None if init is None or init in WORDS else read_init_file(init)
     given = _with_implied(asked, init_file)
@@ -102,7 +107,7 @@ def _with_implied(given: Mapping[str, Any], init_file: InitFile | None) -> dict[
     if init_file is None:
         return dict(given)
     if given.get("restarts") is not None:
-        raise Usage("--restarts", "a file gives one start", "omit --restarts")
+        raise Usage("--restarts", "--init FILE makes a single start", "omit --restarts")
     together = {**given, "init": init_file.digest, "restarts": 1}
     for name, value in init_file.implied().items():
         if given.get(name) not in (None, value):
@@ -130,7 +135,7 @@ def choose_features(plan: Plan, tables: Tables, tell: Notify) -> Plan:
             raise Usage(
                 "--columns",
                 f"selects {wording.listed(asked.features)}, the model has {wording.listed(given)}",
-                "add --fresh to start anew",
+                "add --fresh to start a new model",
             )
         return replace(plan, features=match_features(tables, given, request.model_dir))
     selection = asked or select_features(tables)

@@ -87,23 +87,55 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
     plan, checkpoint, converged = outcome.plan, outcome.stored.checkpoint, outcome.converged
     steps = wording.counted(checkpoint.global_step, "step")
     if outcome.stored is plan.stored:
-        tell(Notice("nothing_to_do", f"nothing to do: the model has made {steps}", "information"))
+        text = f"nothing to do: {_why_idle(outcome, steps)}; to go on: --steps N, or --fresh for a new model"
+        tell(Notice("nothing_to_do", text, "information"))
     if outcome.ending == "max_iter" and not converged:
-        tell(Notice("cap_reached", f"not converged after {steps}: --max-iter reached", "serious"))
+        tell(
+            Notice(
+                "cap_reached",
+                f"not converged after {steps} (--max-iter); run it again to continue",
+                "serious",
+            )
+        )
     if outcome.ending == "time_limit":
         text = f"stopped by --time-limit after {steps}, {'converged' if converged else 'not converged'}"
         tell(Notice("time_limit", text, "warning" if converged else "serious"))
     if outcome.stored is plan.stored:
         return
     for k in empty_components(checkpoint.statistics):
-        tell(Notice("empty_component", f"component {k} explains no row", "serious", {"component": k}))
+        tell(
+            Notice(
+                "empty_component",
+                f"component {k} has no rows; use fewer components",
+                "serious",
+                {"component": k},
+            )
+        )
     if "c" in plan.settings.params and outcome.steps_run > 0:
         tell_of_floor(checkpoint, plan.settings.reg_covar, tell, is_new=plan.is_new)
 
 
+def _why_idle(outcome: Outcome, steps: str) -> str:
+    """Return why a run had nothing to do, for a message; `steps` is the number of steps of the model."""
+    request = outcome.plan.request
+    match outcome.ending:
+        case "converged":
+            return f"the model converged after {steps}"
+        case "patience":
+            return f"--patience {request.patience} ended the run after {steps}"
+        case "steps" if request.max_steps is not None:
+            return f"the model has made {steps}, and --max-steps is {request.max_steps}"
+        case _:
+            return f"the model has made {steps}"
+
+
 def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: Notify) -> None:
     """Warn of the checkpoints that --rollback gave up, and of the tables that they had learnt from."""
-    if not given_up or stored is None:
+    if stored is None:
+        return
+    if not given_up:
+        text = f"nothing is damaged: continued from checkpoint {stored.generation}"
+        tell(Notice("not_rolled_back", text, "information"))
         return
     lost = [
         f"checkpoint {one.checkpoint} of run {one.run or '(unknown)'}"
@@ -111,7 +143,9 @@ def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: N
         for one in given_up
     ]
     more = f"; and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
-    text = f"gave up {'; '.join(lost[:_MOST_NAMED])}{more}; continued from checkpoint {stored.generation}"
+    text = f"lost {'; '.join(lost[:_MOST_NAMED])}{more}; continued from checkpoint {stored.generation}"
+    if any(one.tables for one in given_up):
+        text += "; to learn from lost tables again, repeat that fit"
     details = {"checkpoint": stored.generation, "given_up": [asdict(one) for one in given_up]}
     tell(Notice("rolled_back", text, "serious", details))
 

@@ -25,7 +25,7 @@ class FitRequest:
     monitor : callable, optional
         Called with the number of each step and its mean log-likelihood; the run ends if it returns True.
     columns, exclude, ... : see `help`
-        The options. With `partial`, `steps` counts the inner steps.
+        The options. With `partial`, `steps` counts the updates.
     """
 
     model_dir: Path
@@ -35,31 +35,37 @@ class FitRequest:
     monitor: Callable[[int, float], bool] | None = None
 
     columns: tuple[str, ...] = option(
-        "--columns", help="Columns to use: names, #i, #i-#j, globs.", kind="names", missing=()
+        "--columns",
+        help="Columns to use, separated by commas: names, patterns, or positions from 1 ('#1', '#2-#5') "
+        "[default: all numeric columns].",
+        kind="names",
+        missing=(),
     )
-    exclude: tuple[str, ...] = option("--exclude", help="Columns not to use.", kind="names", missing=())
+    exclude: tuple[str, ...] = option(
+        "--exclude", help="Columns not to use, written as for --columns.", kind="names", missing=()
+    )
     steps: int | None = option(
         "--steps", help="Make N more steps.", least=0, missing=None, excludes=("max_steps", "max_iter")
     )
     max_steps: int | None = option(
         "--max-steps",
-        help="Make steps until the model has made N.",
+        help="Run until the model has made N steps in all.",
         least=0,
         missing=None,
         excludes=("max_iter",),
     )
     max_iter: int | None = option(
-        "--max-iter", help="End a run to convergence after N steps (1000).", least=0, missing=None
+        "--max-iter", help="Stop a run to convergence after N steps [default: 1000].", least=0, missing=None
     )
     batch_size: int | None = option(
         "--batch-size",
-        help="Make a step after every N rows; --tol and --max-iter count passes.",
+        help="Make a step after every N rows; --max-iter then counts passes over the table.",
         least=1,
         missing=None,
     )
     partial: bool = option(
         "--partial",
-        help="Add TABLE to the model, in --steps N inner steps (1).",
+        help="Add the rows of TABLE to the model, with --steps N updates [default: 1].",
         kind="flag",
         missing=False,
         excludes=(
@@ -76,7 +82,7 @@ class FitRequest:
     )
     decay: float | None = option(
         "--decay",
-        help="With --partial: multiply the statistics of earlier rows by F first (1).",
+        help="With --partial: multiply the weight of earlier rows by F first [default: 1].",
         kind="number",
         least=0,
         most=1,
@@ -85,7 +91,7 @@ class FitRequest:
     )
     validation: str | None = option(
         "--validation",
-        help="Score this table every --checkpoint-steps steps (10); keep the best.",
+        help="Score this table every --checkpoint-steps steps [default: 10]; keep the best checkpoint.",
         kind="text",
         metavar="TABLE",
         missing=None,
@@ -93,14 +99,14 @@ class FitRequest:
     )
     patience: int | None = option(
         "--patience",
-        help="Stop after N checks without improvement.",
+        help="With --validation: stop after N checks in a row without improvement.",
         least=1,
         missing=None,
         needs="validation",
     )
     fresh: bool = option(
         "--fresh",
-        help="Ignore the model in the directory; start a new model.",
+        help="Ignore the model in the directory and start a new model.",
         kind="flag",
         missing=False,
         excludes=("rollback",),
@@ -117,24 +123,24 @@ class FitRequest:
     )
     checkpoint_seconds: float | None = option(
         "--checkpoint-seconds",
-        help="Write a checkpoint every F seconds (600).",
+        help="Write a checkpoint every F seconds [default: 600].",
         kind="number",
         least=0,
         missing=None,
     )
     log_every: int = option(
-        "--log-every", help="Log every Nth step; 0 logs none (100).", least=0, missing=100
+        "--log-every", help="Log every Nth step; 0 logs none [default: 100].", least=0, missing=100
     )
     time_limit_s: float | None = option(
         "--time-limit",
-        help="Stop cleanly after F seconds; exit 3 if not converged.",
+        help="Write a checkpoint and stop after F seconds; exit 3 if not converged.",
         kind="number",
         above=0,
         missing=None,
     )
     require_convergence: bool = option(
         "--require-convergence",
-        help="Exit 3 if the run did not converge.",
+        help="Exit 3 if the run does not converge.",
         kind="flag",
         missing=False,
     )
@@ -146,7 +152,7 @@ class FitRequest:
 
     @property
     def update_steps(self) -> int:
-        """Number of inner steps of a partial fit."""
+        """Number of updates of a partial fit."""
         return 1 if self.steps is None else self.steps
 
     @property

@@ -159,8 +159,10 @@ def _measure(
         )
     n_rows, K = sum(rows.n_rows for rows in pieces), settings.components
     if n_rows < K:
-        rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
-        raise TableUnusable(name, f"{rows} too few for {K} components", Set("-k", str(n_rows)))
+        # One component per row would not be a mixture of anything.
+        fewer = str(min(max(n_rows // 2, 1), 3))
+        fact = f"{wording.counted(n_rows, 'row')}; {K} components need at least {K} rows"
+        raise TableUnusable(name, fact, Set("-k", fewer))
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
         text = f"constant columns: {wording.listed(constant)}"

@@ -29,14 +29,14 @@ class Settings:
         "-k",
         "--components",
         "--num-clusters",
-        help="Number of components; required for a new model.",
+        help="Number of components; a new model needs it.",
         least=1,
         python="num_clusters",
         role="identity",
     )
     covariance_type: "CovarianceType" = option(
         "--covariance-type",
-        help="Shape of the covariances (full).",
+        help="Shape of the covariances [default: full].",
         kind="word",
         words=("full", "tied", "diag", "spherical"),
         python="covariance_type",
@@ -46,7 +46,7 @@ class Settings:
     init: str = option(
         "--init",
         "--initial-clusters",
-        help="Start: a kind, a table of means, or a JSON export (auto).",
+        help="How to start: a method, a table of means, or a JSON export [default: auto].",
         kind="text",
         metavar="auto|kmeans|kmeans++|random|FILE",
         python="initial_clusters",
@@ -55,7 +55,7 @@ class Settings:
     )
     restarts: int = option(
         "--restarts",
-        help="Number of starts; the best is kept (1; auto: 8).",
+        help="Make N starts and keep the best [default: 1; with --init auto: 8].",
         least=1,
         most=MAX_RESTARTS,
         python="restarts",
@@ -64,7 +64,7 @@ class Settings:
     seed: int = option(
         "--seed",
         "--random-seed",
-        help="Random seed (0).",
+        help="Random seed of the starts [default: 0].",
         least=0,
         python="random_seed",
         default=0,
@@ -72,17 +72,17 @@ class Settings:
     )
     params: str = option(
         "--params",
-        help="Update weights, means, covariances: any of the letters (wmc).",
+        help="Parameters to update: w weights, m means, c covariances [default: wmc].",
         kind="letters",
         words=("wmc",),
-        metavar="wmc",
+        metavar="LETTERS",
         python="params",
         default="wmc",
         changes_steps=True,
     )
     tol: float = option(
         "--tol",
-        help="Stop when less than F nats per row remain to gain (1e-6).",
+        help="Stop if the last and the estimated remaining gain are below F nats per row [default: 1e-6].",
         kind="number",
         least=0,
         python="tol",
@@ -90,7 +90,7 @@ class Settings:
     )
     accelerate: str = option(
         "--accelerate",
-        help="auto: fewer passes by extrapolation; none: plain EM (auto).",
+        help="auto: extrapolate if plain EM is slow; none: plain EM [default: auto].",
         kind="word",
         words=("auto", "none"),
         python="accelerate",
@@ -99,7 +99,7 @@ class Settings:
     )
     reg_covar: float = option(
         "--reg-covar",
-        help="Add F to variances, in standard units (1e-6).",
+        help="Add F to each variance of the standardised columns [default: 1e-6].",
         kind="number",
         least=0,
         most=1e6,
@@ -109,14 +109,16 @@ class Settings:
     )
     missing: Missing = option(
         "--missing",
-        help="Rows with missing values: fail or skip (error, or as before).",
+        help="Rows with missing values: error (exit 65), or drop them [default: error, later as before].",
         kind="word",
         words=("error", "drop"),
         python="missing",
         default="error",
         changes_steps=True,
     )
-    keep: int = option("--keep", help="Keep the newest N checkpoints; 0 keeps all (5).", least=0, default=5)
+    keep: int = option(
+        "--keep", help="Keep the newest N checkpoints; 0 keeps all [default: 5].", least=0, default=5
+    )
     keep_every: int | None = option("--keep-every", help="Also keep every Nth checkpoint.", least=1)
 
     @classmethod
@@ -182,7 +184,7 @@ class Settings:
                 run[name] = value
             elif value != own:
                 fact = f"{_shown(value)}, but {model} has {_shown(own)}"
-                raise Usage(row.name, fact, "add --fresh to start anew")
+                raise Usage(row.name, fact, "add --fresh to start a new model")
         return type(self)(**(asdict(self) | run))
 
     def makes_steps_like(self, other: "Settings") -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from gmmcli.tables.memory import hold
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
 # The argument for each option of the command line that has one.
 _ARGUMENTS = {name: argument for argument, row in SETTINGS.items() for name in row.names}
-_ARGUMENTS |= {"--threads": "n_threads", "--checkpoint": "checkpoint_path"}
+_ARGUMENTS |= {"--threads": "n_threads", "--checkpoint": "checkpoint_path", "--max-iter": "max_iter"}
+_OPTION = re.compile(r"--[a-z][a-z-]*")
 # The option of a fit that each field of RunConfig sets.
 _OF_A_RUN = {
     "save_checkpoints_steps": "checkpoint_steps",
@@ -64,6 +66,13 @@ def _check(row: Option, name: str, value: Any) -> None:
             row.checked(value, in_a_line(value))
         except ValueError as error:
             raise Usage(name, str(error)) from None
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise `Usage` unless an argument is a path: an empty one would be the working directory."""
+    text = os.fspath(value) if isinstance(value, str | PathLike) else ""
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise Usage(name, f"must be a path, not {in_a_line(value)}")
 
 
 @dataclass(frozen=True)
@@ -133,8 +142,9 @@ def call_monitors(monitors: Sequence[Monitor] | None, global_step: int, mean_log
 
 
 def log_notice(notice: Notice) -> None:
-    """Pass a notice of a job to Python's logging."""
-    LOG.log(logging.INFO if notice.level == "information" else logging.WARNING, notice.text)
+    """Pass a notice of a job to Python's logging; options that are arguments here have their names."""
+    text = _OPTION.sub(lambda match: _ARGUMENTS.get(match[0], match[0]), notice.text)
+    LOG.log(logging.INFO if notice.level == "information" else logging.WARNING, text)
 
 
 @contextlib.contextmanager
@@ -168,8 +178,8 @@ def validate(params: Mapping[str, Any]) -> None:
         _check(row, name, params[name])
     if not isinstance(params["config"], RunConfig | None):
         raise Usage("config", f"must be a RunConfig, not {in_a_line(params['config'])}")
-    if not isinstance(params["model_dir"], str | PathLike | None):
-        raise Usage("model_dir", f"must be a path, not {in_a_line(params['model_dir'])}")
+    if params["model_dir"] is not None:
+        check_path("model_dir", params["model_dir"])
     given = params["initial_clusters"]
     if params["restarts"] is not None and not (isinstance(given, str) and given in WORDS):
         raise Usage("restarts", "given means are a single start", "omit it")

@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from gmmcli.gmm.arguments import check_integer, refuse
+from gmmcli.gmm.arguments import check_integer, check_path, refuse
 from gmmcli.gmm.fitted import Fitted
 from gmmcli.jobs.export import ExportRequest, export
 
@@ -54,7 +54,7 @@ class Exports(Fitted):
             signature_fn=signature_fn,
             prediction_key=prediction_key,
         )
-        return self._export(export_dir, checkpoint_path, exports_to_keep)
+        return self._export("export_dir", export_dir, checkpoint_path, exports_to_keep)
 
     def export_savedmodel(
         self,
@@ -98,10 +98,14 @@ class Exports(Fitted):
             default_output_alternative_key=default_output_alternative_key,
             graph_rewrite_specs=graph_rewrite_specs,
         )
-        return self._export(export_dir_base, checkpoint_path, exports_to_keep, assets_extra, as_text=as_text)
+        name = "export_dir_base"
+        return self._export(
+            name, export_dir_base, checkpoint_path, exports_to_keep, assets_extra, as_text=as_text
+        )
 
     def _export(
         self,
+        name: str,
         base: str | PathLike[str],
         checkpoint_path: str | int | None,
         exports_to_keep: int | None,
@@ -109,7 +113,8 @@ class Exports(Fitted):
         *,
         as_text: bool = False,
     ) -> str:
-        """Write an export; return its directory."""
+        """Write an export to the folder that the argument `name` gives; return its directory."""
+        check_path(name, base)
         check_integer(1, exports_to_keep=exports_to_keep)
         stored = self._load(checkpoint_path)
         request = ExportRequest(

@@ -1,5 +1,6 @@
 """The parameters and the model directory of the estimator, and its calls of the jobs."""
 
+import contextlib
 import functools
 import sys
 import tempfile
@@ -129,9 +130,19 @@ class Fitted:
             return Path(self._params["model_dir"])
         if self._temporary is None:
             self._temporary = Path(tempfile.mkdtemp(prefix="gmmcli-"))
+        return self._temporary
+
+    def _settle_temporary(self) -> None:
+        """Report a temporary directory that holds a first model; remove one that holds none."""
+        if self._temporary is None:
+            return
+        if self._has_model():
             log = LOG.info if self._is_clone else LOG.warning
             log("no model_dir given: the model is in %s", self._temporary)
-        return self._temporary
+        else:
+            with contextlib.suppress(OSError):
+                self._temporary.rmdir()
+            self._temporary = None
 
     def _has_model(self) -> bool:
         """Tell whether the directory holds a checkpoint."""
@@ -219,8 +230,12 @@ class Fitted:
                 monitor=functools.partial(call_monitors, monitors) if monitors else None,
                 **options,
             )
-            with in_terms_of_python():
-                return fit(request, log_notice, untold)
+            try:
+                with in_terms_of_python():
+                    return fit(request, log_notice, untold)
+            finally:
+                if is_new:
+                    self._settle_temporary()
 
     def _settings(self, is_new: bool) -> dict[str, Any]:
         """Return the settings that the estimator gives; None keeps the value of the model."""

@@ -37,7 +37,7 @@ class Evaluated:
 
 
 def missing_of(asked: str | None, checkpoint: Checkpoint, subject: str = "the model") -> str:
-    """Return how to treat rows with missing values: as asked, else as when the model was fitted."""
+    """Return how to treat rows with missing values: as requested, else as when the model was fitted."""
     return asked or Settings.from_json(checkpoint.settings, subject).missing
 
 

@@ -58,9 +58,13 @@ class ExportRequest:
                     raise Usage(option, "needs --export-dir", "add --export-dir BASE")
         row = FORMATS[self.export_format]
         if self.as_text and not row.is_text:
-            raise Usage("--as-text", f"{self.export_format} has no text form", "--format json")
+            raise Usage("--as-text", f"{self.export_format} is a binary format", "--format json")
         if not row.is_text and self.output is None and self.export_dir is None:
-            raise Usage(f"--format {self.export_format}", "is not text", f"add -o model{row.suffix}")
+            raise Usage(
+                f"--format {self.export_format}",
+                "is a binary format, which is not written to stdout",
+                f"add -o model{row.suffix}",
+            )
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,9 @@ def _check_assets(assets: Sequence[tuple[str, Path]]) -> None:
         path = PurePosixPath(destination)
         option = f"--assets-extra {destination}={source}"
         if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in destination:
-            raise Usage(option, f"leaves {EXTRA}/", "DEST must be a relative path without ..")
+            raise Usage(option, f"DEST must be inside {EXTRA}/", "use a relative path without .. for DEST")
         if any(path.is_relative_to(other) or other.is_relative_to(path) for other in taken):
-            raise Usage(option, "clashes with another DEST", "give each file a DEST of its own")
+            raise Usage(option, "conflicts with another DEST", "give each file a DEST of its own")
         with reporting(source):
             is_file = stat.S_ISREG(source.stat().st_mode)
         if not is_file:

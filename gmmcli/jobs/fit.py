@@ -74,7 +74,8 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
     ):
         plan = make_plan(request, writer)
         with journal_of(writer, plan) as journal:
-            tell_of_rollback(writer.given_up, plan.stored, tell)
+            if request.rollback:
+                tell_of_rollback(writer.given_up, plan.stored, tell)
             plan = choose_features(plan, tables, tell)
             if plan.stored is not None and plan.has_all_steps:
                 outcome = Outcome(plan, plan.stored, "steps")
@@ -125,10 +126,11 @@ def _learn(
             moment, hint = "the first step was made", "a longer --time-limit"
             if plan.is_new:
                 moment, hint = "the start was chosen", f"--init random, or {hint}"
-            fact = f"reached before {moment}: nothing written"
+            fact = f"reached before {moment}; no checkpoint was written"
             raise NotConverged("--time-limit", fact, hint) from error
         except Stopped as stopped:
-            _tell_of_signal(stopped, plan.stored if checkpoints is None else checkpoints.newest, tell)
+            newest = plan.stored if checkpoints is None else checkpoints.newest
+            _tell_of_signal(stopped, plan, newest, tell)
             raise
         except CovarianceNotPositive as error:
             step = 0 if checkpoints is None else checkpoints.next_step
@@ -156,17 +158,20 @@ def _read(
             features = match_features(others, rows.features, request.model_dir)
             return rows, read_rows(others, features, settings, rows.units, check, tell, progress)
     except TimeUp as error:
-        fact = "reached before the tables were read: nothing written"
+        fact = "reached before the tables were read; no checkpoint was written"
         raise NotConverged("--time-limit", fact, "a longer --time-limit") from error
 
 
-def _tell_of_signal(stopped: Stopped, newest: Stored | None, tell: Notify) -> None:
-    """Report the newest checkpoint of a run that a signal ended."""
-    name, left = signal.Signals(stopped.signum).name, "nothing written"
+def _tell_of_signal(stopped: Stopped, plan: Plan, newest: Stored | None, tell: Notify) -> None:
+    """Report the newest checkpoint of a run that a signal ended, and how to continue the run."""
+    name, left = signal.Signals(stopped.signum).name, "no checkpoint was written"
+    command = "the same command"
     if newest is not None:
         steps = wording.counted(newest.checkpoint.global_step, "step")
         left = f"checkpoint {newest.generation} has {steps}"
-    tell(Notice("stopped", f"stopped by {name}: {left}", "information"))
+        if plan.request.fresh:
+            command += " without --fresh"
+    tell(Notice("stopped", f"stopped by {name}: {left}; run {command} to continue", "information"))
 
 
 def _explained(

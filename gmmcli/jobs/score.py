@@ -125,7 +125,9 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
     if not whole.rows:
         raise TableUnusable(name, "no rows to score")
     if labels is not None and not whole.by_label:
-        raise TableUnusable(name, f'column "{labels}" has no labels', "--labels with another column")
+        raise TableUnusable(
+            name, f'column "{labels}" has no labels: all cells are empty', "--labels with another column"
+        )
     return ScoreReport(
         str(request.model_dir),
         stored.generation,

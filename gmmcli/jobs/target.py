@@ -13,7 +13,9 @@ from gmmcli.errors import Usage
 def refuse_inside(option: str, output: Path, model_dir: Path) -> None:
     """Raise `Usage` if an output is in the model directory."""
     if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(model_dir)):
-        raise Usage(option, f"is in the model directory {model_dir}", "write elsewhere")
+        raise Usage(
+            option, f"is in the model directory {model_dir}", f"choose a place outside of {model_dir}"
+        )
 
 
 def refuse_input(output: Path | BinaryIO, inputs: Iterable[Path], stdin: BinaryIO | None) -> None:

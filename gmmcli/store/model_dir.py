@@ -22,7 +22,7 @@ from gmmcli.errors import (
 from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew
 from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, decode
-from gmmcli.store.directory import CHECKPOINTS, Folder, checkpoint_name
+from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES, Folder, checkpoint_name
 from gmmcli.store.layout import Damage
 
 # A checkpoint is read whole into memory; 4 GiB is about 680 full components of 512 features.
@@ -123,7 +123,8 @@ class ModelDir:
             if generation not in generations:
                 held = ", ".join(map(str, generations[-_MAX_NAMED:]))
                 more = "..., " if len(generations) > _MAX_NAMED else ""
-                raise NotFound(str(self.path), f"no checkpoint {generation}; it holds {more}{held}")
+                noun = "checkpoint" if len(generations) == 1 else "checkpoints"
+                raise NotFound(str(self.path), f"no checkpoint {generation}; it holds {noun} {more}{held}")
             try:
                 return load_generation(checkpoints, generation, known)
             except FormatUnknown:
@@ -167,7 +168,7 @@ def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
                 refuse_loss(path, number, None)
             checkpoints = stack.enter_context(root.inner(CHECKPOINTS))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise _not_found(path, "no such model directory") from error
+            raise _no_model(path) from error
         yield root, checkpoints
 
 
@@ -317,11 +318,16 @@ def hash_newest(checkpoints: Folder) -> str:
 def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
     """Raise `CheckpointCorrupt`: the newest checkpoint is gone, and `left` is the newest one that remains."""
     if left is None:
-        fact = f"checkpoint {number} was its last, and none is left"
-        raise CheckpointCorrupt(str(path), fact, OrElse("restore one", StartAnew(str(path))))
-    fact = f"checkpoint {number} was its last, and is gone; the newest left is checkpoint {left.generation}"
-    ways = AnyOf((Rollback(str(path)), ReadCheckpoint(left.generation)))
-    raise CheckpointCorrupt(str(path), fact, OrElse("restore it", ways))
+        fact = f"newest checkpoint {number} is missing, and no other checkpoint is left"
+        raise CheckpointCorrupt(str(path), fact, OrElse("restore a checkpoint", StartAnew(str(path))))
+    fact = f"newest checkpoint {number} is missing; the newest one left is {left.generation}"
+    ways = AnyOf((rollback_to(path, left), ReadCheckpoint(left.generation)))
+    raise CheckpointCorrupt(str(path), fact, OrElse("restore the file", ways))
+
+
+def rollback_to(path: Path, stored: Stored) -> Rollback:
+    """Return the remedy that continues from a checkpoint, with the tables that it was fitted to."""
+    return Rollback(str(path), tuple(operand.name for operand in stored.checkpoint.operands))
 
 
 def _not_found(path: Path, fact: str) -> NotFound:
@@ -335,7 +341,7 @@ def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: in
     model_dir = str(checkpoints.path.parent)
     for good in others:
         with contextlib.suppress(CheckpointCorrupt, NotFound, PermissionRefused, ReadWriteFailed):
-            load_generation(checkpoints, good)
+            stored = load_generation(checkpoints, good)
             break
     else:
         fact = f"{damage.fact}; no other checkpoint is good"
@@ -343,5 +349,19 @@ def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: in
     fact = f"{damage.fact}; the newest good one is checkpoint {good}"
     to_read = ReadCheckpoint(good)
     is_newest = generation > others[0]
-    hint = AnyOf((Rollback(model_dir), to_read)) if is_newest else to_read
+    hint = AnyOf((rollback_to(checkpoints.path.parent, stored), to_read)) if is_newest else to_read
     return CheckpointCorrupt(damage.subject, fact, hint)
+
+
+def _no_model(path: Path) -> NotFound:
+    """Return the error for a path without a model; the hint is to fit only if a fit could make one there."""
+    other_name = "choose another name for -m"
+    if path.exists() and not path.is_dir():
+        return NotFound(str(path), "not a directory", other_name)
+    strangers: list[str] = []
+    with contextlib.suppress(OSError):
+        names = sorted(inside.name for inside in path.iterdir())
+        strangers = [name for name in names if not name.startswith(".") and name not in OWN_NAMES]
+    if strangers:
+        return NotFound(str(path), f'not a model directory: it holds "{strangers[0]}"', other_name)
+    return _not_found(path, "no such model directory")

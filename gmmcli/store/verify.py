@@ -4,6 +4,7 @@ Not findings: leftover temporaries, `.bad` files of a rollback, a stale latest.h
 the log, and names that begin with a dot.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from gmmcli.store.model_dir import (
     open_checkpoint,
     open_to_read,
     require_generations,
+    rollback_to,
 )
 
 Level = Literal["quick", "full"]
@@ -75,7 +77,10 @@ def check(path: Path, level: Level) -> list[Finding]:
         generations = require_generations(root, checkpoints)
         for name, number in [record for record in records if record[1] > generations[-1]][:1]:
             text = f"names checkpoint {number}, the newest is {generations[-1]}"
-            findings.append(Finding(name, text, Rollback(str(path))))
+            hint = Rollback(str(path))
+            with contextlib.suppress(GmmError):  # a damaged checkpoint is a finding of its own
+                hint = rollback_to(path, load_generation(checkpoints, generations[-1]))
+            findings.append(Finding(name, text, hint))
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints
         return [*findings, *find_damage(checkpoints, generations)]
 

@@ -169,9 +169,11 @@ def _matrix(x: Any) -> Any:
     try:
         array = x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
         if array.dtype.kind in "mM":
-            raise NoNumbers(NAME, "times are no numbers: subtract one, and divide by a unit")
+            raise NoNumbers(NAME, "times are not numbers: subtract one, and divide by a unit")
         if array.dtype.kind not in "cfiub":
             array = array.astype(np.float64)
+    except NoNumbers:
+        raise
     except TypeError as error:
         raise NoNumbers(NAME, str(error)) from error
     except (ValueError, OverflowError) as error:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -21,8 +22,17 @@ from sklearn.model_selection import GridSearchCV
 from threadpoolctl import threadpool_info
 
 from gmmcli import GMM, RunConfig
-from gmmcli.errors import CheckpointCorrupt, CovarianceNotPositive, GmmError, Usage
+from gmmcli.errors import (
+    CheckpointCorrupt,
+    CovarianceNotPositive,
+    GmmError,
+    NoNumbers,
+    TableUnusable,
+    Usage,
+)
+from gmmcli.gmm.arguments import log_notice
 from gmmcli.jobs.inspect import inspect, list_generations
+from gmmcli.notices import Notice
 from gmmcli.store import checkpoint, model_dir
 
 
@@ -205,7 +215,7 @@ def test_frames_in_parts_are_matched_by_name(tmp_path, rows):
         ({1: np.ones(3), "b": np.ones(3)}, "no order"),
         (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
         (3.0, r"shape \(\)"),
-        (np.array([["2020-01-01"]], dtype="M8[s]"), "times are no numbers"),
+        (np.array([["2020-01-01"]], dtype="M8[s]"), "times are not numbers"),
         (np.array([[10**400]], dtype=object), "no table of numbers"),
         ([], "0 feature|shape"),
         (pa.table({"a": pa.array(["x"])}), "no numeric column"),
@@ -275,15 +285,15 @@ def test_hints_of_the_command_line_are_notes_in_terms_of_python(tmp_path, rows, 
     assert tried == ['try: a table without column "b"']
     assert notes(lambda: model.predict("late.csv")) == (text, [])
     assert notes(lambda: model.fit("late.csv")) == (text, [])
-    assert notes(lambda: GMM(3, "new", n_threads=1).fit("few.csv"))[1] == ["try: num_clusters=2"]
+    assert notes(lambda: GMM(3, "new", n_threads=1).fit("few.csv"))[1] == ["try: num_clusters=1"]
     text, tried = notes(lambda: GMM(3, "new", initial_clusters="few.csv", n_threads=1).fit("rows.csv"))
-    assert text == "initial_clusters: 2 rows, but 3 components asked for"
+    assert text == "initial_clusters: has 2 rows; 3 components need 3 rows"
     assert tried == ["try: num_clusters=2"]
     model.fit("rows.csv", steps=1)
     newest = Path("m/checkpoints/ckpt-000000002.h5")
     newest.write_bytes(newest.read_bytes()[:-1])
     assert notes(lambda: model.predict(rows))[1] == [
-        "try: in a shell, gmmcli fit -m m --rollback, or checkpoint_path=1 to read that one"
+        "try: in a shell, gmmcli fit -m m --rollback TABLE, or checkpoint_path=1 to read that one"
     ]
 
 
@@ -463,7 +473,7 @@ def test_a_newest_checkpoint_that_is_gone_is_noticed_though_an_older_one_is_know
     (newest,) = Path(model.model_dir, "checkpoints").glob("*2.h5")
     newest.unlink()
 
-    with pytest.raises(CheckpointCorrupt, match="checkpoint 2 was its last"):
+    with pytest.raises(CheckpointCorrupt, match="newest checkpoint 2 is missing"):
         _ = model.n_iter_
 
 
@@ -474,3 +484,47 @@ def test_what_is_known_of_a_checkpoint_is_no_part_of_an_estimator(model):
 
     assert len(pickle.dumps(model)) == size
     assert pickle.loads(pickle.dumps(model)).n_iter_ == 5
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", 5])
+def test_what_is_no_path_is_refused(tmp_path, rows, monkeypatch, path):
+    """An empty one would be the working directory: an unset variable must not write there."""
+    monkeypatch.chdir(tmp_path)
+    model = GMM(2, "m", n_threads=1).fit(rows, steps=1)
+
+    with pytest.raises(Usage, match=r"^model_dir: must be a path"):
+        GMM(2, path)
+    with pytest.raises(Usage, match=r"^export_dir: must be a path"):
+        model.export(path)
+    with pytest.raises(Usage, match=r"^export_dir_base: must be a path"):
+        model.export_savedmodel(path)
+    assert [inside.name for inside in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_failed_fit_leaves_no_temporary_directory(tmp_path, monkeypatch, caplog):
+    """Nor does it say that a model is in one."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    with caplog.at_level(logging.INFO, "gmmcli"), pytest.raises(TableUnusable):
+        GMM(2, n_threads=1).fit(np.array([[1.0, np.nan], [2.0, 3.0], [4.0, 5.0]]))
+
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
+
+
+def test_warnings_name_arguments_not_options(tmp_path, rows, caplog):
+    """As the messages of errors do."""
+    notice = Notice("cap_reached", "not converged (--max-iter); use --reg-covar 0 or --exclude x", "serious")
+
+    with caplog.at_level(logging.WARNING, "gmmcli"):
+        log_notice(notice)
+
+    assert caplog.messages == ["not converged (max_iter); use reg_covar 0 or --exclude x"]
+
+
+def test_times_are_refused_with_one_subject():
+    """An error that names its subject is not wrapped in another."""
+    with pytest.raises(NoNumbers) as caught:
+        GMM(1, n_threads=1).fit(np.array([["2020-01-01"]], dtype="datetime64[D]"))
+
+    assert str(caught.value).count("x: ") == 1

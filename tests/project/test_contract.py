@@ -28,7 +28,7 @@ GENERAL = {
 MODEL = {"-m --model-dir": "[env var: GMMCLI_MODEL_DIR; required]"}
 CHECKPOINT = {"--checkpoint": "newest"}
 JSON = {"--json": "JSON"}
-OUTPUT = {"-o --output": "(stdout)"}
+OUTPUT = {"-o --output": "[default: stdout]"}
 READING = {"--input-format": "content", "--missing": "missing value", "--threads": "CPUs"}
 CONTRACT = {
     "fit": {
@@ -37,31 +37,31 @@ CONTRACT = {
         **JSON,
         **GENERAL,
         "-k --components --num-clusters": "new model",
-        "--covariance-type": "(full)",
-        "--params": "(wmc)",
-        "--init --initial-clusters": "(auto)",
-        "--restarts": "(1; auto: 8)",
-        "--seed --random-seed": "(0)",
+        "--covariance-type": "[default: full]",
+        "--params": "[default: wmc]",
+        "--init --initial-clusters": "[default: auto]",
+        "--restarts": "[default: 1; with --init auto: 8]",
+        "--seed --random-seed": "[default: 0]",
         "--steps": "more",
-        "--max-steps": "until",
-        "--max-iter": "(1000)",
-        "--tol": "(1e-6)",
-        "--accelerate": "(auto)",
-        "--reg-covar": "(1e-6)",
-        "--columns": "#i-#j",
+        "--max-steps": "in all",
+        "--max-iter": "[default: 1000]",
+        "--tol": "[default: 1e-6]",
+        "--accelerate": "[default: auto]",
+        "--reg-covar": "[default: 1e-6]",
+        "--columns": "[default: all numeric columns]",
         "--exclude": "not to use",
         "--fresh": "new model",
         "--rollback": "undamaged",
         "--checkpoint-steps": "every N steps",
-        "--checkpoint-seconds": "(600)",
-        "--keep": "(5)",
+        "--checkpoint-seconds": "[default: 600]",
+        "--keep": "[default: 5]",
         "--keep-every": "every Nth",
-        "--time-limit": "cleanly",
+        "--time-limit": "exit 3",
         "--batch-size": "after every N rows",
-        "--validation": "keep the best",
+        "--validation": "keep the best checkpoint",
         "--patience": "without improvement",
-        "--log-every": "(100)",
-        "--partial": "inner steps",
+        "--log-every": "[default: 100]",
+        "--partial": "updates [default: 1]",
         "--decay": "--partial",
         "--require-convergence": "Exit 3",
     },
@@ -84,10 +84,10 @@ CONTRACT = {
         **CHECKPOINT,
         **GENERAL,
         "--metric": "only",
-        "--labels": "labels",
+        "--labels": "column of labels",
         "--by": "group",
         "--steps": "first N*B rows",
-        "--batch-size": "--steps",
+        "--batch-size": "first N*B rows",
         "--min-mean-log-likelihood": "Exit 4",
     },
     "export": {
@@ -99,7 +99,7 @@ CONTRACT = {
         "--export-dir": "BASE/<unix seconds>/",
         "--exports-to-keep": "newest N",
         "--assets-extra": "assets.extra/DEST",
-        "--as-text": "is text",
+        "--as-text": "format is text",
     },
     "inspect": {
         **MODEL,
@@ -108,9 +108,9 @@ CONTRACT = {
         **GENERAL,
         "--variables": "shapes",
         "--variable": "CSV",
-        "--settings": "parameters",
+        "--settings": "settings",
         "--history": "run and checkpoint",
-        "--check": "exit 76",
+        "--check": "[default: full]",
     },
 }
 CHOICES = {
@@ -197,7 +197,9 @@ def test_version_with_detail_names_what_computes(run: Run) -> None:
     ("arguments", "expected"),
     [
         (["fit", "--frob"], "gmmcli fit: usage: No such option <...>--frob<...>\nhint: gmmcli fit --help\n"),
-        (["fit", "-k", "2"], "gmmcli fit: -m: needed\nhint: gmmcli fit -m DIR ...\n"),
+        (["fit", "-k", "2"], "gmmcli fit: -m: needed\nhint: gmmcli fit -m DIR -k 2\n"),
+        (["inspect", "a b"], "gmmcli inspect: -m: needed\nhint: gmmcli inspect -m 'a b'\n"),
+        (["score", "t.csv"], "gmmcli score: -m: needed\nhint: gmmcli score -m DIR t.csv\n"),
         (["frobnicate"], "gmmcli: usage: No such command 'frobnicate'\nhint: gmmcli --help\n"),
     ],
 )

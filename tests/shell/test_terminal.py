@@ -21,6 +21,26 @@ def test_a_fit_tells_what_it_left_out_and_what_it_came_to(empty_session: Session
     assert summary.startswith("flowers checkpoint 1: 1 component, 2 steps, converged, mean log-likelihood -")
 
 
+def test_the_line_about_a_fit_says_that_the_best_check_is_an_early_one(empty_session: Session) -> None:
+    """Its steps and its convergence are those of the best check, not of the last step."""
+    empty_session.run("head -9 faithful.csv > few.csv")
+    result = empty_session.run_on_terminal(
+        "gmmcli fit -m m -k 9 --no-progress --init random --accelerate none --tol 0"
+        " --validation few.csv --checkpoint-steps 1 --patience 2 faithful.csv"
+    )
+
+    assert re.search(
+        r"(\d+) steps?, not converged, best check of the validation table \(2 later", result.stdout
+    )
+
+
+def test_a_hint_completes_the_command_that_was_typed(empty_session: Session) -> None:
+    """It has the words of the user, quoted, instead of placeholders."""
+    result = empty_session.run_on_terminal("gmmcli fit -m 'a b' -k 2")
+
+    assert result.stdout.splitlines()[1] == "hint: gmmcli fit -m 'a b' -k 2 table.csv"
+
+
 def test_quiet_is_quiet_on_a_terminal(empty_session: Session) -> None:
     """With -q neither notes nor the line about the result show."""
     result = empty_session.run_on_terminal("gmmcli fit -q -m flowers -k 1 iris.csv")

@@ -270,7 +270,7 @@ def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
 
     with Writer(model) as writer:
         with pytest.raises(
-            CheckpointCorrupt, match=r"3 was its last, and is gone; .* checkpoint 2$"
+            CheckpointCorrupt, match=r"newest checkpoint 3 is missing; the newest one left is 2$"
         ) as caught:
             writer.latest()
         with pytest.raises(CheckpointCorrupt):
@@ -278,8 +278,8 @@ def test_a_newest_checkpoint_that_is_gone_is_no_silent_step_back(model, build):
         assert writer.rollback().generation == 2
         stored = writer.publish(build())
 
-    ways = f"gmmcli fit -m {model} --rollback, or --checkpoint 2 to read that one"
-    assert in_shell(caught.value.hint) == f"restore it, or: {ways}"
+    ways = f"gmmcli fit -m {model} --rollback data/geyser.csv, or --checkpoint 2 to read that one"
+    assert in_shell(caught.value.hint) == f"restore the file, or: {ways}"
     assert writer.given_up == [GivenUp(3, None, ())]
     assert stored.generation == 4
     with Writer(model) as writer:
@@ -307,16 +307,22 @@ def test_checkpoints_that_are_gone_are_no_reason_to_start_anew(model, build, met
         file_of(model, generation).unlink()
 
     with Writer(model) as writer:
-        with pytest.raises(CheckpointCorrupt, match="checkpoint 2 was its last, and none is left") as caught:
+        with pytest.raises(
+            CheckpointCorrupt, match="newest checkpoint 2 is missing, and no other checkpoint is left"
+        ) as caught:
             getattr(writer, method)()
         with pytest.raises(CheckpointCorrupt):
             writer.publish(build())
         stored = writer.publish(build(), fresh=True)
 
-    assert in_shell(caught.value.hint) == f"restore one, or: gmmcli fit -m {model} --fresh"
+    assert (
+        in_shell(caught.value.hint) == f"restore a checkpoint, or: gmmcli fit -m {model} --fresh -k 3 TABLE"
+    )
     assert stored.generation == 3
     file_of(model, 3).unlink()
-    with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last, and none is left"):
+    with pytest.raises(
+        CheckpointCorrupt, match="newest checkpoint 3 is missing, and no other checkpoint is left"
+    ):
         ModelDir(model).load()
 
 
@@ -366,7 +372,9 @@ def test_where_only_latest_is_left_nothing_starts_anew(model, build):
     for method in ("latest", "rollback", "latest"):
         with (
             Writer(model) as writer,
-            pytest.raises(CheckpointCorrupt, match="2 was its last, and none is left"),
+            pytest.raises(
+                CheckpointCorrupt, match="newest checkpoint 2 is missing, and no other checkpoint is left"
+            ),
         ):
             getattr(writer, method)()
 

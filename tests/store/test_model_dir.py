@@ -77,14 +77,29 @@ def test_a_directory_without_a_checkpoint_is_not_found(tmp_path, method):
 
 
 def test_a_file_is_not_a_model_directory(model):
-    """A checkpoint is not one either."""
-    with pytest.raises(NotFound, match="no such model directory"):
+    """Nor is a checkpoint. A fit with its name would fail, so the hint is not to fit."""
+    with pytest.raises(NotFound, match="not a directory") as caught:
         ModelDir(file_of(model, 1)).load()
+
+    assert caught.value.hint == "choose another name for -m"
+
+
+def test_a_directory_of_other_things_is_not_a_model_directory(tmp_path):
+    """The words and the reason are those of fit, whose command would fail; names with a dot do not count."""
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(NotFound, match="no such model directory"):
+        ModelDir(tmp_path).load()
+    (tmp_path / "a.jpg").touch()
+
+    with pytest.raises(NotFound, match=r'not a model directory: it holds "a\.jpg"$') as caught:
+        ModelDir(tmp_path).load()
+
+    assert caught.value.hint == "choose another name for -m"
 
 
 def test_a_generation_that_is_not_there_is_not_found(model):
     """The message names those that exist."""
-    with pytest.raises(NotFound, match="no checkpoint 9; it holds 1, 2, 3"):
+    with pytest.raises(NotFound, match="no checkpoint 9; it holds checkpoints 1, 2, 3"):
         ModelDir(model).load(9)
 
 
@@ -98,7 +113,8 @@ def test_a_damaged_newest_checkpoint_is_an_error_that_names_the_way_out(model):
 
     assert caught.value.subject == str(file_of(model, 3))
     assert (
-        in_shell(caught.value.hint) == f"gmmcli fit -m {model} --rollback, or --checkpoint 1 to read that one"
+        in_shell(caught.value.hint)
+        == f"gmmcli fit -m {model} --rollback data/geyser.csv, or --checkpoint 1 to read that one"
     )
     assert ModelDir(model).load(1).checkpoint.global_step == 10
 
@@ -173,14 +189,14 @@ def test_a_huge_file_is_refused_by_its_first_bytes(model, head):
 def test_a_newest_checkpoint_that_is_gone_is_an_error_to_a_reader(model):
     """The log, or else latest.h5, shows the loss; older checkpoints are read on request."""
     file_of(model, 3).unlink()
-    ways = f"gmmcli fit -m {model} --rollback, or --checkpoint 2 to read that one"
+    ways = f"gmmcli fit -m {model} --rollback data/geyser.csv, or --checkpoint 2 to read that one"
     for spoil in (lambda: None, (model / "log.jsonl").unlink):
         spoil()
         with pytest.raises(
-            CheckpointCorrupt, match=r"3 was its last, and is gone; .* checkpoint 2$"
+            CheckpointCorrupt, match=r"newest checkpoint 3 is missing; the newest one left is 2$"
         ) as caught:
             ModelDir(model).load()
-        assert in_shell(caught.value.hint) == f"restore it, or: {ways}"
+        assert in_shell(caught.value.hint) == f"restore the file, or: {ways}"
     assert ModelDir(model).load(2).generation == 2
 
 
@@ -191,7 +207,7 @@ def test_checkpoints_that_are_gone_are_not_called_a_new_model(model, gone):
         (model / name).unlink()
     for remove in (*(file_of(model, g).unlink for g in (3, 2, 1)), (model / "checkpoints").rmdir):
         remove()
-        with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last"):
+        with pytest.raises(CheckpointCorrupt, match="newest checkpoint 3 is missing"):
             ModelDir(model).load()
 
 

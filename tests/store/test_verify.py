@@ -293,7 +293,7 @@ def test_a_finding_is_comparable(model):
 def test_a_newest_checkpoint_that_is_gone_is_found(model, level):
     """By the log, or else by latest.h5; the hint is a rollback."""
     file_of(model, 3).unlink()
-    text, hint = "names checkpoint 3, the newest is 2", Rollback(str(model))
+    text, hint = "names checkpoint 3, the newest is 2", Rollback(str(model), ("data/geyser.csv",))
 
     assert check(model, level) == [Finding("log.jsonl", text, hint)]
     (model / "log.jsonl").unlink()
@@ -335,7 +335,7 @@ def test_a_line_with_a_number_that_no_checkpoint_has_is_not_an_event(model, numb
     with Writer(model) as writer:
         assert writer.latest().generation == 3
     file_of(model, 3).unlink()
-    with pytest.raises(CheckpointCorrupt, match="checkpoint 3 was its last, and is gone"):
+    with pytest.raises(CheckpointCorrupt, match="newest checkpoint 3 is missing"):
         ModelDir(model).load()
     subprocess.run(finding.hint, shell=True, check=True)
     assert [finding.file for finding in check(model, "quick")] == ["latest.h5"]
@@ -348,7 +348,7 @@ def test_a_log_that_names_the_last_number_there_can_be_is_found_and_given_up(mod
 
     (finding,) = check(model, "full")
     assert finding.text == "names checkpoint 999999999, the newest is 3"
-    assert finding.hint == Rollback(str(model))
+    assert finding.hint == Rollback(str(model), ("data/geyser.csv",))
     with Writer(model) as writer:
         assert writer.rollback().generation == 3
         assert writer.publish(build()).generation == 4

@@ -14,7 +14,8 @@ def is_numeric(kind: Any) -> bool:
 
 
 def is_text(kind: Any) -> bool:
-    """Tell whether values of an Arrow type are texts."""
+    """Tell whether values of an Arrow type are texts, in a dictionary or not."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 

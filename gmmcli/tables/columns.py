@@ -92,7 +92,7 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
         yield Notice("columns_skipped", text, "information", {"columns": certain})
     if index:
         left = [names[column] for column in index]
-        way_out = f"--columns {listed(('*', *left))}"
+        way_out = f"--fresh --columns {listed(('*', *left))}"
         text = f"{tables.name}: an index of pandas, left out: {wording.listed(left)}; to use it: {way_out}"
         yield Notice("index_left_out", text, "serious")
     for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
@@ -101,14 +101,17 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
 
 
 def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
-    """Return the warning about columns of one kind; the doubt is about the first."""
+    """Return the warning about columns of one kind; the doubt is about the first.
+
+    The model exists when the warning is read, so all that may follow needs --fresh.
+    """
     subject, it = wording.column(names[0]), "it"
     if len(names) > 1:
         n = len(names) - 1
         subject, it = f"{subject} and {wording.counted(n, 'column')} like it", "them"
-    way_out = f"to leave {it} out without this warning: {in_shell(Exclude(tuple(names)))}"
+    way_out = f"to leave {it} out without this warning: --fresh {in_shell(Exclude(tuple(names)))}"
     if doubt.way_out is not None:
-        way_out = f"to read {it}: {doubt.way_out}; {way_out}"
+        way_out = f"to read {it}: {doubt.way_out}; then fit with --fresh; {way_out}"
     text = f"{doubt.place}: {subject} left out: {doubt.fact}; {way_out}"
     return Notice("column_left_out", text, "serious", {"columns": names})
 

@@ -24,6 +24,7 @@ from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Grammar, Record
 from gmmcli.tables.header import read_header
+from gmmcli.tables.notations import Edit, Survey, as_filter, make_edits, read_notation, value_of
 from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.records import check_bytes, is_plain, open_quote
 from gmmcli.tables.stream import ByteStream
@@ -75,26 +76,58 @@ class TextReader:
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns of numbers are not: any cell of the first MiB is a number, or nearly one."""
-        found, left = dict[int, Doubt](), list[int]()
-        for column in columns:
+        surveys = {column: Survey() for column in columns}
+        head = self._head.data
+        for record in self._grammar.iter_records(head):
+            if len(record.fields) == len(self.column_names):
+                for column, survey in surveys.items():
+                    survey.add(record.fields[column])
+        found = dict[int, Doubt]()
+        attempts = dict[tuple[Edit, ...], frozenset[int]]()
+        for column, survey in surveys.items():
+            if not survey.has_number:
+                continue
             place, cell = self._not_numbers[column]
             text = cell.decode("utf-8", "replace")
-            notation = numbers.find_notation(text)
-            if notation is None:
-                left.append(column)
-                continue
-            command = self._stream.mended_by(notation.filter(self._grammar.kind), kind=self._grammar.kind)
-            fact = f'"{wording.shown(text)}" has {notation.name}'
-            found[column] = Doubt(place, fact, notation.name, command)
-        for record in self._grammar.iter_records(self._head.data):
-            if not left:
-                break
-            if len(record.fields) == len(self.column_names):
-                for column in [j for j in left if _is_nearly_number(record.fields[j])]:
-                    place, cell = self._not_numbers[column]
-                    found[column] = Doubt.of_text(place, cell.decode("utf-8", "replace"))
-                left = [j for j in left if j not in found]
+            reading = read_notation(text)
+            if (conflict := survey.find_conflict()) is not None:
+                found[column] = Doubt(place, conflict, "ambiguous")
+            elif reading is None:
+                found[column] = Doubt.of_text(place, text)
+            else:
+                edits = () if survey.has_text else make_edits(survey.marks, self._grammar.kind)
+                if edits not in attempts:
+                    attempts[edits] = self._mended_columns(head, edits)
+                command = self._command(edits) if column in attempts[edits] else None
+                fact = f'"{wording.shown(text)}" has {reading.names}'
+                found[column] = Doubt(place, fact, f"{reading.names}: {command}", command)
         return found
+
+    def _mended_columns(self, data: bytes, edits: tuple[Edit, ...]) -> frozenset[int]:
+        """Return the columns of which edits make numbers; none where a cell changes wrongly."""
+        mended, lines = [], data.split(b"\n")
+        for line in lines:
+            for edit in edits:
+                line = edit.apply(line)
+            mended.append(line)
+        pairs = zip(
+            self._grammar.iter_records(data), self._grammar.iter_records(b"\n".join(mended)), strict=False
+        )
+        numeric = set(range(len(self.column_names)))
+        for before, after in pairs:
+            if len(before.fields) != len(after.fields):
+                return frozenset()
+            for column, (old, new) in enumerate(zip(before.fields, after.fields, strict=True)):
+                number = numbers.parse_number(new) if old != new or column in numeric else math.nan
+                if old != new and (number is None or number != value_of(old)):
+                    return frozenset()
+                if number is None:
+                    numeric.discard(column)
+        return frozenset(numeric)
+
+    def _command(self, edits: tuple[Edit, ...]) -> str:
+        """Return what makes a table with plain numbers of this one."""
+        return self._stream.mended_by(as_filter(edits, self._first_line - 1), kind=self._grammar.kind)
 
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the records.
@@ -154,7 +187,11 @@ class TextReader:
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int]) -> Batch:
         """Parse a chunk."""
         X = None
-        if chunk.is_whole and len(chunk.data) >= _FEW_BYTES * len(features) and is_plain(chunk.data):
+        if (
+            chunk.is_whole
+            and len(chunk.data) >= _FEW_BYTES * len(features)
+            and is_plain(chunk.data, self._grammar)
+        ):
             X = self._read_numbers(chunk.data, features)
         if X is None:
             X = self._read_slowly(chunk, features)
@@ -218,7 +255,7 @@ class TextReader:
     def _read_slowly(self, chunk: Chunk, features: Sequence[int]) -> Array:
         """Return the features' cells, or raise `TableUnusable` about what comes first."""
         rows = []
-        is_text = is_plain(chunk.data)
+        is_text = is_plain(chunk.data, self._grammar)
         for record in self._grammar.iter_records(chunk.data):
             if not is_text:
                 check_bytes(self._stream, chunk, record, self._grammar)
@@ -265,14 +302,6 @@ class TextReader:
             if i == row:
                 return chunk.line_of(record.start)
         raise IndexError(row)
-
-
-def _is_nearly_number(cell: bytes) -> bool:
-    """Tell whether a cell is a number, in whatever notation."""
-    number = numbers.parse_number(cell)
-    if number is None:
-        return numbers.find_notation(cell.decode("utf-8", "replace")) is not None
-    return not math.isnan(number)
 
 
 def _is_plainly_numeric(column: Any) -> bool:

@@ -19,6 +19,17 @@ def is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def fits_parquet(kind: Any) -> bool:
+    """Tell whether Parquet can hold values of an Arrow type: it is tried in memory."""
+    from pyarrow import parquet
+
+    try:
+        parquet.write_table(pa.table({"x": pa.nulls(1, kind)}), pa.BufferOutputStream())
+    except (pa.ArrowException, OSError):  # the latter is what Arrow raises about a scale below zero
+        return False
+    return True
+
+
 class _WithoutPandas:
     """A finder of modules that says that pandas is not installed."""
 

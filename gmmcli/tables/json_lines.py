@@ -85,6 +85,9 @@ class JsonLinesReader:
                 found[column] = of_kind(place, first if is_text else _as_json(first))
         return found
 
+    def rename(self) -> None:
+        """Return no command: no two keys are the same."""
+
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the lines.
 

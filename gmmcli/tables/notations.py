@@ -152,7 +152,7 @@ class Survey:
 
     marks: dict[Mark, None] = field(default_factory=dict)
     has_number: bool = False
-    has_text: bool = False
+    n_texts: int = 0
     _examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, cell: bytes) -> None:
@@ -166,7 +166,7 @@ class Survey:
         text = cell.decode("utf-8", "replace")
         reading = read_notation(text)
         if reading is None:
-            self.has_text = True
+            self.n_texts += 1
             return
         self.has_number = True
         self.marks |= dict.fromkeys(reading.marks)

@@ -15,7 +15,7 @@ def is_plain(data: bytes, grammar: Grammar) -> bool:
 
 
 def check_bytes(stream: ByteStream, chunk: Chunk, record: Record, grammar: Grammar) -> None:
-    """Raise `TableUnusable` where a record of a chunk of the stream cannot be read as text in cells."""
+    """Raise `TableUnusable` where a record of a chunk of the stream holds bytes that are not text."""
     data = chunk.data[record.start : record.end]
     if b"\0" in data:
         place = chunk.line_of(record.start + data.index(b"\0"))
@@ -26,6 +26,11 @@ def check_bytes(stream: ByteStream, chunk: Chunk, record: Record, grammar: Gramm
     if delimited.has_bare_return(data, grammar.delimiter):
         hint = stream.mended_by("tr '\\r' '\\n'", kind=grammar.kind)
         raise TableUnusable(chunk.line_of(record.start), "a carriage return without a newline", hint)
+
+
+def check_quotes(chunk: Chunk, record: Record, grammar: Grammar) -> None:
+    """Raise `TableUnusable` where a cell of a record goes on behind its closing quote."""
+    data = chunk.data[record.start : record.end]
     if (offset := delimited.find_after_quote(data, grammar.delimiter)) >= 0:
         begin = data.rfind(grammar.delimiter + b'"', 0, offset) + 1
         cell = wording.shown(data[begin:offset] + data[offset:].split(grammar.delimiter)[0].rstrip(b"\r\n"))

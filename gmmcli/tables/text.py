@@ -5,9 +5,10 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
-from itertools import compress
+from itertools import compress, count
 from operator import not_
 from typing import Any
 
@@ -17,8 +18,8 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.remedies import Exclude
-from gmmcli.tables import numbers, wording
+from gmmcli.remedies import Exclude, quoted
+from gmmcli.tables import numbers, rendering, wording
 from gmmcli.tables.arrow import is_numeric
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
@@ -26,11 +27,13 @@ from gmmcli.tables.delimited import Grammar, Record
 from gmmcli.tables.header import read_header
 from gmmcli.tables.notations import Edit, Survey, as_filter, make_edits, read_notation, value_of
 from gmmcli.tables.numbers import Doubt
-from gmmcli.tables.records import check_bytes, is_plain, open_quote
+from gmmcli.tables.records import check_bytes, check_quotes, is_plain, open_quote
 from gmmcli.tables.stream import ByteStream
 
 # With fewer bytes than this for each column, Arrow takes longer to begin than the grammar to read all.
 _FEW_BYTES = 100
+# A longer header is not repeated in a hint.
+_LONGEST_HEADER = 300
 
 
 class TextReader:
@@ -82,6 +85,7 @@ class TextReader:
             if len(record.fields) == len(self.column_names):
                 for column, survey in surveys.items():
                     survey.add(record.fields[column])
+        units_place = self._units_place()
         found = dict[int, Doubt]()
         attempts = dict[tuple[Edit, ...], frozenset[int]]()
         for column, survey in surveys.items():
@@ -92,16 +96,32 @@ class TextReader:
             reading = read_notation(text)
             if (conflict := survey.find_conflict()) is not None:
                 found[column] = Doubt(place, conflict, "ambiguous")
+            elif reading is None and survey.n_texts == 1 and place == units_place:
+                fact = f'not a number: "{wording.shown(text)}", below the header'
+                way_out = self._mended_by(f"sed {self._first_line}d")
+                found[column] = Doubt(place, fact, "units", way_out)
             elif reading is None:
                 found[column] = Doubt.of_text(place, text)
             else:
-                edits = () if survey.has_text else make_edits(survey.marks, self._grammar.kind)
+                edits = () if survey.n_texts else make_edits(survey.marks, self._grammar.kind)
                 if edits not in attempts:
                     attempts[edits] = self._mended_columns(head, edits)
-                command = self._command(edits) if column in attempts[edits] else None
+                command = (
+                    self._mended_by(as_filter(edits, self._first_line - 1))
+                    if column in attempts[edits]
+                    else None
+                )
                 fact = f'"{wording.shown(text)}" has {reading.names}'
                 found[column] = Doubt(place, fact, f"{reading.names}: {command}", command)
         return found
+
+    def _units_place(self) -> str | None:
+        """Return the place of a line of units below the header: a row without a number."""
+        chunk = self._head
+        record = next(self._grammar.iter_records(chunk.data), None)
+        if record is None or any(map(numbers.has_digits, record.fields)):
+            return None
+        return chunk.line_of(record.start)
 
     def _mended_columns(self, data: bytes, edits: tuple[Edit, ...]) -> frozenset[int]:
         """Return the columns of which edits make numbers; none where a cell changes wrongly."""
@@ -125,9 +145,20 @@ class TextReader:
                     numeric.discard(column)
         return frozenset(numeric)
 
-    def _command(self, edits: tuple[Edit, ...]) -> str:
-        """Return what makes a table with plain numbers of this one."""
-        return self._stream.mended_by(as_filter(edits, self._first_line - 1), kind=self._grammar.kind)
+    def _mended_by(self, command: str) -> str:
+        """Return what to type to put the table through a filter."""
+        return self._stream.mended_by(command, kind=self._grammar.kind)
+
+    def rename(self) -> str | None:
+        """Return the command that gives each column a name of its own; None for a long header."""
+        names = list(self.column_names)
+        for column, name in enumerate(names):
+            others = {*self.column_names, *names[:column]}
+            if name and name in names[:column]:
+                names[column] = next(new for i in count(2) if (new := f"{name}_{i}") not in others)
+        header = re.sub(r"[\\&/]", r"\\\g<0>", rendering.header(names, self._grammar.delimiter.decode()))
+        is_short = self._first_line == 2 and len(header) <= _LONGEST_HEADER and header.isprintable()
+        return self._mended_by(f"sed {quoted(f'1s/.*/{header}/')}") if is_short else None
 
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the records.
@@ -259,13 +290,15 @@ class TextReader:
         for record in self._grammar.iter_records(chunk.data):
             if not is_text:
                 check_bytes(self._stream, chunk, record, self._grammar)
+                check_quotes(chunk, record, self._grammar)
             if self._is_skipped(record):
                 continue
             if len(record.fields) != len(self.column_names):
                 n, found = len(self.column_names), len(record.fields)
                 fact = f"{wording.counted(n, 'column')} expected, {found} found"
-                is_comment = chunk.data.startswith(b"#", record.start)
-                hint = self._stream.mended_by("grep -v '^#'", kind=self._grammar.kind) if is_comment else None
+                line = chunk.data[record.start : record.end].rstrip(b"\r\n")
+                without = "#" if line.startswith(b"#") else " *$" if not line.strip(b" ") else None
+                hint = None if without is None else self._mended_by(f"grep -v '^{without}'")
                 raise TableUnusable(chunk.line_of(record.start), fact, hint)
             rows.append([self._value(chunk, record, column) for column in features])
         if not chunk.is_whole:

@@ -93,6 +93,9 @@ class TypedReader:
                     break
         return found
 
+    def rename(self) -> None:
+        """Return no command: names of a typed format are not those of a line."""
+
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Read the rows.
 

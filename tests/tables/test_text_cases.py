@@ -150,11 +150,11 @@ LATE_PROBLEMS = {
     "an open quote": (b'1,"2\n3,4\n', "-:1102: a quote opens here and is never closed", None),
     "a long row": (b"1,2,3\n", "-:1102: 2 columns expected, 3 found", None),
     "a NUL": (b"1,2\n1,\0\n", "-:1103: a NUL byte: not a text file", None),
-    "another encoding": (b"1,2\n\xfc,2\n", "-:1103: not UTF-8", "iconv -f LATIN1 -t UTF-8 > table.csv"),
+    "another encoding": (b"1,2\n\xfc,2\n", "-:1103: not UTF-8", "pipe it through: iconv -f LATIN1 -t UTF-8"),
     "a bare return": (
         b"1,2\r3,4\n",
         "-:1102: a carriage return without a newline",
-        "tr '\\r' '\\n' > table.csv",
+        "pipe it through: tr '\\r' '\\n'",
     ),
     "after lines in quotes": (
         b'"1\n","2\n\n"\n',

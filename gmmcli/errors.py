@@ -51,8 +51,10 @@ class GmmError(Exception):
 
     def without(self, kind: type) -> Self:
         """Return the error; take its hint away if it is of a kind that cannot be followed here."""
-        if isinstance(self.hint, kind):
-            self.hint = None
+        ways = self.hint.ways if isinstance(self.hint, AnyOf) else (self.hint,)
+        kept = tuple(way for way in ways if not isinstance(way, kind))
+        if len(kept) < len(ways):
+            self.hint = AnyOf(tuple(filter(None, kept))) if len(kept) > 1 else next(iter(kept), None)
         return self
 
 

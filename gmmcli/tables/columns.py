@@ -13,7 +13,7 @@ import numpy as np
 from gmmcli.core.mixture import Integers
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.notices import Notice
-from gmmcli.remedies import Exclude, in_shell, listed, quoted
+from gmmcli.remedies import Emptied, Exclude, in_shell, listed, quoted
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Late
 from gmmcli.tables.json_text import JsonText, as_texts
@@ -133,7 +133,10 @@ def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
         n = len(names) - 1
         subject, it = f"{subject} and {wording.counted(n, 'column')} like it", "them"
     way_out = f"to leave {it} out without this warning: --fresh {in_shell(Exclude(tuple(names)))}"
-    if doubt.way_out is not None:
+    if isinstance(doubt.way_out, Emptied):
+        if len(names) == 1:  # the command is for one column
+            way_out = f"{in_shell(doubt.way_out)} --fresh; {way_out}"
+    elif doubt.way_out is not None:
         way_out = f"to read {it}: {doubt.way_out}; then fit with --fresh; {way_out}"
     text = f"{doubt.place}: {subject} left out: {doubt.fact}; {way_out}"
     return Notice("column_left_out", text, "serious", {"columns": names})

@@ -153,6 +153,7 @@ class Survey:
     marks: dict[Mark, None] = field(default_factory=dict)
     has_number: bool = False
     n_texts: int = 0
+    texts: set[str] = field(default_factory=set)  # two of them at most
     _examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, cell: bytes) -> None:
@@ -167,6 +168,7 @@ class Survey:
         reading = read_notation(text)
         if reading is None:
             self.n_texts += 1
+            self.texts.update([text] if len(self.texts) < 2 else [])
             return
         self.has_number = True
         self.marks |= dict.fromkeys(reading.marks)
@@ -272,6 +274,16 @@ def _literal(c: str) -> str:
     if c.isprintable():
         return _SPECIAL_IN_SED.sub(r"\\\g<0>", c)
     return "".join(f"\\x{byte:02x}" for byte in c.encode())
+
+
+def empty_cells(word: str, column: int, delimiter: str) -> str:
+    """Return the command that makes the cells of a column empty that hold a word."""
+    between = delimiter.replace("\t", r"\t")
+    before = f"^(([^{between}]*{between}){{{column}}})"
+    cell = "".join(map(_literal, word))
+    pattern = rf'{before} *"?{cell}"? *({between}|\r?$)'
+    script = rf"s/{pattern}/\1\3/"
+    return f"sed -E {quoted(script)}"
 
 
 def as_filter(edits: Sequence[Edit], n_header_lines: int) -> str:

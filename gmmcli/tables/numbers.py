@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from gmmcli.remedies import Emptied
 from gmmcli.tables import wording
 
 # What pandas takes as missing by default.
@@ -49,14 +50,14 @@ class Doubt:
         About the first cell that is not a number.
     kind : str
         Columns of one kind share a warning.
-    way_out : str or None
+    way_out : str, Emptied or None
         What to type to have numbers.
     """
 
     place: str
     fact: str
     kind: str
-    way_out: str | None = None
+    way_out: str | Emptied | None = None
 
     @classmethod
     def of_text(cls, place: str, cell: str) -> "Doubt":

@@ -7,6 +7,7 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import compress, count
 from operator import not_
@@ -18,8 +19,8 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.remedies import Exclude, quoted
-from gmmcli.tables import numbers, rendering, wording
+from gmmcli.remedies import AnyOf, Emptied, Exclude, quoted
+from gmmcli.tables import notations, numbers, rendering, wording
 from gmmcli.tables.arrow import is_numeric
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
@@ -34,6 +35,8 @@ from gmmcli.tables.stream import ByteStream
 _FEW_BYTES = 100
 # A longer header is not repeated in a hint.
 _LONGEST_HEADER = 300
+# A longer text is no word for a missing value.
+_LONGEST_WORD = 20
 
 
 class TextReader:
@@ -75,7 +78,7 @@ class TextReader:
     def explain(self, column: int) -> TableUnusable:
         """Return the error about the first cell of a column that is not a number."""
         place, cell = self._not_numbers[column]
-        return self._not_a_number(place, column, cell)
+        return self._not_a_number(place, column, cell).without(Emptied)
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns of numbers are not: any cell of the first MiB is a number, or nearly one."""
@@ -101,7 +104,8 @@ class TextReader:
                 way_out = self._mended_by(f"sed {self._first_line}d")
                 found[column] = Doubt(place, fact, "units", way_out)
             elif reading is None:
-                found[column] = Doubt.of_text(place, text)
+                emptied = self._emptied(column, cell) if len(survey.texts) == 1 else None
+                found[column] = replace(Doubt.of_text(place, text), way_out=emptied)
             else:
                 edits = () if survey.n_texts else make_edits(survey.marks, self._grammar.kind)
                 if edits not in attempts:
@@ -322,7 +326,16 @@ class TextReader:
         """Return the error about a cell."""
         name = self.column_names[column]
         fact = f'{wording.column(name)}: not a number: "{wording.shown(cell)}"'
-        return TableUnusable(place, fact, Exclude((name,)))
+        without, emptied = Exclude((name,)), self._emptied(column, cell)
+        return TableUnusable(place, fact, without if emptied is None else AnyOf((without, emptied)))
+
+    def _emptied(self, column: int, cell: bytes) -> Emptied | None:
+        """Return what to type if a text means missing; None where it can be no word for that."""
+        word = cell.decode("utf-8", "replace").strip(" \t")
+        if re.search(r'[0-9"]', word) or not word.isprintable() or len(word) > _LONGEST_WORD:
+            return None
+        command = notations.empty_cells(word, column, self._grammar.delimiter.decode())
+        return Emptied(word, self._mended_by(command))
 
     def _is_skipped(self, record: Record) -> bool:
         """Tell whether a record is a blank line that is no row: one column can be empty, several cannot."""

@@ -4,12 +4,15 @@ import gzip
 import io
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from gmmcli.errors import TableUnusable
+from gmmcli.remedies import Exclude
 from gmmcli.tables.columns import select_features
 from gmmcli.tables.source import open_tables
 
@@ -181,3 +184,40 @@ def test_numbers_stored_as_text_are_warned_of_in_each_form_of_arrow(write, kind)
         (notice,) = select_features(tables).notices
         assert '-: row 1: column "b" left out: "5" is stored as text' in notice.text
         assert [x for batch in tables.iter_batches(("a",)) for x in batch.X[0].tolist()] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("n_rows", [3, 300_000])
+@pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ","), ("tsv", "\t")])
+@pytest.mark.parametrize("word", ["n.a", "[none]", "it's/"])
+def test_a_word_that_means_missing_is_emptied_by_the_command(
+    word, suffix, delimiter, n_rows, tmp_path, monkeypatch
+):
+    """In its column alone, whether the first MiB holds it or not."""
+    monkeypatch.chdir(tmp_path)
+    rows = [("1", "x", "2")] * n_rows + [("1", word, f'"{word}"'), ("3", word, "4")]
+    lines = [delimiter.join(row) for row in [("a", "t", "b"), *rows]]
+    Path(f"t.{suffix}").write_text("\n".join(lines) + "\n")
+    with open_tables([f"t.{suffix}"]) as tables:
+        selection = select_features(tables)
+        if n_rows == 3:
+            (text,) = [notice.text for notice in selection.notices if notice.name == "column_left_out"]
+            command = text.split(" means missing: ")[1].split("; then --missing drop --fresh; ")[0]
+        else:
+            with pytest.raises(TableUnusable) as caught:
+                list(tables.iter_batches(selection.features))
+            without, emptied = caught.value.hint.ways
+            assert (without, emptied.word) == (Exclude(("b",)), word)
+            command = emptied.command
+    subprocess.run(command, shell=True, check=True)
+    expected = "\n".join([*lines[:-2], delimiter.join(["1", word, ""]), lines[-1]]) + "\n"
+    assert Path(f"table.{suffix}").read_text() == expected
+
+
+def test_a_command_for_one_word_is_not_shown_where_there_are_two_or_for_two_columns(tmp_path):
+    """It would mend only one of them."""
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n2,?\n3,x\n")
+    (tmp_path / "u.csv").write_text("a,b,c\n1,2,3\n?,?,3\n")
+    for name in ("t.csv", "u.csv"):
+        with open_tables([str(tmp_path / name)]) as tables:
+            (notice,) = select_features(tables).notices
+        assert "means missing" not in notice.text

@@ -31,6 +31,14 @@ class Exclude:
 
 
 @dataclass(frozen=True)
+class Emptied:
+    """Make the cells empty that hold a word for a missing value, by a command, and drop their rows."""
+
+    word: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Rollback:
     """Continue from the newest undamaged checkpoint of a model directory, with the tables that it read."""
 
@@ -67,7 +75,7 @@ class OrElse:
     second: "Hint"
 
 
-Remedy = Set | Increase | Exclude | Rollback | StartAnew | ReadCheckpoint | AnyOf | OrElse
+Remedy = Set | Increase | Exclude | Emptied | Rollback | StartAnew | ReadCheckpoint | AnyOf | OrElse
 Hint = str | Remedy
 # A command with more tables says TABLE.
 _TABLES_NAMED = 10
@@ -84,6 +92,8 @@ def in_shell(hint: Hint) -> str:
             return f"fit with a larger {option}"
         case Exclude(columns):
             return f"--exclude {listed(columns)}"
+        case Emptied(word, command):
+            return f'if "{printable(word)}" means missing: {command}; then --missing drop'
         case Rollback(model_dir, tables):
             named = " ".join(map(quoted, tables)) if 0 < len(tables) <= _TABLES_NAMED else "TABLE"
             return f"gmmcli fit -m {quoted(model_dir)} --rollback {named}"

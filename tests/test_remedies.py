@@ -11,6 +11,7 @@ import pytest
 from gmmcli.errors import Given, TableUnusable
 from gmmcli.remedies import (
     AnyOf,
+    Emptied,
     Exclude,
     Increase,
     OrElse,
@@ -61,6 +62,7 @@ SPELLINGS = [
         "num_clusters=2, or fewer columns",
     ),
     (AnyOf((Set("--tol", "1"), Increase("--keep"))), "--tol 1, or fit with a larger --keep", None),
+    (Emptied("n.a", "sed"), 'if "n.a" means missing: sed; then --missing drop', None),
     (OrElse("wait", Set("-k", "2")), "wait, or: -k 2", "wait, or: num_clusters=2"),
     (OrElse("wait", Set("--tol", "1")), "wait, or: --tol 1", "wait"),
 ]

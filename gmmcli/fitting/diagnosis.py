@@ -79,7 +79,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
         for component, columns in find_floored(restricted(mixture, kept), reg_covar)
     ]
     n_columns = len(kept) + len(collinear)
-    remedy = in_shell(AnyOf(_ways_out(kind, K))) + ("" if is_new else ", with --fresh")
+    remedy = in_shell(AnyOf(_ways_out(kind, K))) + ", with --fresh"
     if (floored or collinear) and statistics.rows < rows_needed(kind, n_columns, K):
         affected = [*floored, *((None, (features[one.column],)) for one in collinear)]
         tell(_at_floor(f"{_too_few(statistics.rows, kind, n_columns, K)}; use {remedy}", affected))
@@ -113,8 +113,8 @@ def _tell_of_narrow(floored: Sequence[Floored], added: str, tell: Notify) -> Non
     for columns, group in groups.items():
         text = (
             f"{components_in_words([component for component, _ in group])}: "
-            f"variance in {some}{wording.listed(columns)} comes mostly from {added}; "
-            "if rows repeat, use fewer components; if the spread is really so small, use --reg-covar 0"
+            f"variance in {some}{wording.listed(columns)} comes mostly from {added}; if rows repeat, "
+            "use fewer components, with --fresh; if the spread is really so small, use --reg-covar 0"
         )
         tell(_at_floor(text, group))
 
@@ -156,14 +156,14 @@ def _tell_of_collinear(
 ) -> None:
     """Warn of collinear columns, of each or of all together."""
     if len(dependent) > _COLUMNS_APART:
-        hint = f"; {in_shell(_FEWER_COLUMNS)}" if is_new else ""
+        hint = f"; {in_shell(_FEWER_COLUMNS)}, with --fresh" if is_new else ""
         text = _all_in_words(dependent, features) + hint
         details: dict[str, object] = {"columns": [features[one.column] for one in dependent]}
         tell(Notice("columns_collinear", text, "serious", details))
         return
     for one in dependent:
         column, others = features[one.column], [features[j] for j in one.others]
-        hint = f"; {in_shell(Exclude((column,)))}" if is_new else ""
+        hint = f"; --fresh {in_shell(Exclude((column,)))}" if is_new else ""
         details = {"column": column, "others": others}
         tell(Notice("columns_collinear", _in_words(one, features) + hint, "serious", details))
 

@@ -14,8 +14,20 @@ def is_numeric(kind: Any) -> bool:
 
 
 def is_text(kind: Any) -> bool:
-    """Tell whether values of an Arrow type are texts."""
+    """Tell whether values of an Arrow type are texts, in a dictionary or not."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def fits_parquet(kind: Any) -> bool:
+    """Tell whether Parquet can hold values of an Arrow type: it is tried in memory."""
+    from pyarrow import parquet
+
+    try:
+        parquet.write_table(pa.table({"x": pa.nulls(1, kind)}), pa.BufferOutputStream())
+    except (pa.ArrowException, OSError):  # the latter is what Arrow raises about a scale below zero
+        return False
+    return True
 
 
 class _WithoutPandas:

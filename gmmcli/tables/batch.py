@@ -100,6 +100,9 @@ class Reader(Protocol):
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns that hold numbers, or nearly, are not columns of numbers."""
 
+    def rename(self) -> str | None:
+        """Return what to type so that no two columns have the same name; None where no filter can do that."""
+
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows as those of operand 0; the first problem of the table leaves as `TableUnusable`."""
 

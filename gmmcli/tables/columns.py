@@ -13,7 +13,7 @@ import numpy as np
 from gmmcli.core.mixture import Integers
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.notices import Notice
-from gmmcli.remedies import Exclude, in_shell, listed, quoted
+from gmmcli.remedies import Emptied, Exclude, in_shell, listed, quoted
 from gmmcli.tables import wording
 from gmmcli.tables.batch import Late
 from gmmcli.tables.json_text import JsonText, as_texts
@@ -77,7 +77,7 @@ def select_features(tables: Tables, columns: Sequence[str] = (), exclude: Sequen
         else:
             skipped.append(column)
     if not chosen:
-        raise TableUnusable(tables.name, f"no numeric column among {wording.listed(tables.column_names)}")
+        raise _none_left(tables, skipped, index)
     _check_names(tables, chosen)
     features = tuple(tables.column_names[column] for column in chosen)
     return Selection(features, tuple(_left_out(tables, skipped, index)))
@@ -92,7 +92,7 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
         yield Notice("columns_skipped", text, "information", {"columns": certain})
     if index:
         left = [names[column] for column in index]
-        way_out = f"--columns {listed(('*', *left))}"
+        way_out = f"--fresh --columns {listed(('*', *left))}"
         text = f"{tables.name}: an index of pandas, left out: {wording.listed(left)}; to use it: {way_out}"
         yield Notice("index_left_out", text, "serious")
     for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
@@ -100,15 +100,44 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
         yield _doubtful(doubts[alike[0]], [names[column] for column in alike])
 
 
+def _none_left(tables: Tables, skipped: list[int], index: list[int]) -> TableUnusable:
+    """Return the error that no column is left, with what the first of the warnings would have said."""
+    names = tables.column_names
+    if not names:
+        return TableUnusable(tables.name, "a table without columns")
+    fact = f"no numeric column among {wording.listed(names)}"
+    doubts = tables.first.doubts(skipped) if skipped else {}
+    if doubts:
+        column, doubt = next(iter(doubts.items()))
+        fact = f"{fact}: {doubt.place}: {wording.column(names[column])}: {doubt.fact}"
+        return TableUnusable(tables.name, fact, doubt.way_out)
+    if index:
+        left = tuple(names[column] for column in index)
+        return TableUnusable(
+            tables.name, f"{fact} but an index of pandas: {wording.listed(left)}", f"--columns {listed(left)}"
+        )
+    if skipped:
+        error = tables.first.explain(skipped[0])
+        place = "" if error.subject == tables.name else f"{error.subject}: "
+        fact = f"{fact}: {place}{error.fact}"
+    return TableUnusable(tables.name, fact)
+
+
 def _doubtful(doubt: Doubt, names: list[str]) -> Notice:
-    """Return the warning about columns of one kind; the doubt is about the first."""
+    """Return the warning about columns of one kind; the doubt is about the first.
+
+    The model exists when the warning is read, so all that may follow needs --fresh.
+    """
     subject, it = wording.column(names[0]), "it"
     if len(names) > 1:
         n = len(names) - 1
         subject, it = f"{subject} and {wording.counted(n, 'column')} like it", "them"
-    way_out = f"to leave {it} out without this warning: {in_shell(Exclude(tuple(names)))}"
-    if doubt.way_out is not None:
-        way_out = f"to read {it}: {doubt.way_out}; {way_out}"
+    way_out = f"to leave {it} out without this warning: --fresh {in_shell(Exclude(tuple(names)))}"
+    if isinstance(doubt.way_out, Emptied):
+        if len(names) == 1:  # the command is for one column
+            way_out = f"{in_shell(doubt.way_out)} --fresh; {way_out}"
+    elif doubt.way_out is not None:
+        way_out = f"to read {it}: {doubt.way_out}; then fit with --fresh; {way_out}"
     text = f"{doubt.place}: {subject} left out: {doubt.fact}; {way_out}"
     return Notice("column_left_out", text, "serious", {"columns": names})
 
@@ -128,6 +157,8 @@ def match_features(tables: Tables, features: Sequence[str], model_dir: Path | No
         find_columns(tables.column_names, features, tables.name)
     except TableUnusable as error:
         hint = None if model_dir is None else f"gmmcli inspect -m {quoted(str(model_dir))}"
+        if tables.positions.keys() >= set(features):  # a name is there twice
+            hint = tables.first.rename()
         raise TableUnusable(error.subject, error.fact, hint) from error
     return tuple(features)
 
@@ -220,7 +251,10 @@ def _match(tables: Tables, item: str, option: str) -> tuple[Sequence[int], bool]
         if not 1 <= first <= last <= len(names):
             n = len(names)
             fact = f'"{item}": {tables.name} has {wording.counted(n, "column")}'
-            raise Usage(option, fact, f"{option} '#1-#{n}'")
+            if not first:
+                fact = f'"{item}": columns are numbered from 1'
+            # Nothing is left of a table without all of its columns.
+            raise Usage(option, fact, None if option == "--exclude" else f"{option} '#1-#{n}'")
         return range(first - 1, last), numbered[2] is None
     found = [column for column, name in enumerate(names) if fnmatchcase(name, item)]
     if not found:
@@ -233,14 +267,16 @@ def _match(tables: Tables, item: str, option: str) -> tuple[Sequence[int], bool]
 def _check_names(tables: Tables, chosen: list[int]) -> None:
     """Raise `TableUnusable` where a feature cannot be found again by its name."""
     names = tables.column_names
+    if nameless := [column + 1 for column in chosen if not names[column]]:
+        fact = f"column {nameless[0]} has no name"
+        if len(nameless) > 1:
+            fact = f"{len(nameless)} columns have no name, the first is column {nameless[0]}"
+        raise TableUnusable(tables.name, fact, Exclude(tuple(f"#{number}" for number in nameless)))
     for column in chosen:
-        if not names[column]:
-            place = f"column {column + 1} has no name"
-            raise TableUnusable(tables.name, place, Exclude((f"#{column + 1}",)))
         count = len(tables.positions[names[column]])
         if count > 1:
             fact = f'{count} columns are named "{wording.shown(names[column])}"'
-            raise TableUnusable(tables.name, fact, Exclude((names[column],)))
+            raise TableUnusable(tables.name, fact, tables.first.rename() or Exclude((names[column],)))
 
 
 def columns_late(late: Late, columns: Sequence[str]) -> Notice:

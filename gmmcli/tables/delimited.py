@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 _QUOTES = re.compile(rb'"+')
+_BLANKS = re.compile(rb" +")
 _QUOTE, _NEWLINE, _RETURN = b'"\n\r'
 
 
@@ -69,6 +70,13 @@ class Grammar:
         while isinstance(record := self._read_record(data, start), Record):
             yield record
             start = record.end
+
+    def closes_quotes(self, data: bytes) -> bool:
+        """Tell whether in whole records no cell goes on behind the quote that closes it."""
+        if b'"' not in data or self._find_end_by_parity(data) is not None:
+            return True
+        records = (data[record.start : record.end] for record in self.iter_records(data))
+        return all(find_after_quote(record, self.delimiter) < 0 for record in records if b'"' in record)
 
     def _find_end_by_parity(self, data: bytes) -> int | None:
         """Return what `find_end` does where every quote opens or closes a field or is doubled, else None.
@@ -133,6 +141,26 @@ def _find_closing(data: bytes, position: int) -> int:
         if (run.end() - run.start()) % 2:
             return run.end() - 1
         position = run.end()
+    return -1
+
+
+def find_after_quote(record: bytes, delimiter: bytes) -> int:
+    """Return where a cell goes on behind the quote that closes it, −1 if none does; blanks are nothing."""
+    position = 0
+    while position < len(record):
+        if record.startswith(b'"', position):
+            position = _find_closing(record, position + 1) + 1
+            if not position:
+                return -1
+            rest = _BLANKS.match(record, position)
+            position = position if rest is None else rest.end()
+            behind = record[position : position + 2]
+            if not behind.startswith((delimiter, b"\n")) and behind not in (b"\r\n", b""):
+                return position
+        stop = record.find(delimiter, position)
+        if stop < 0:
+            return -1
+        position = stop + 1
     return -1
 
 

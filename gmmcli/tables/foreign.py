@@ -19,6 +19,10 @@ _COMPRESSED = (
     (re.compile(rb"LZIP\x01"), "lzip", "lzip -dc"),
     (re.compile(rb"\x04\x22M\x18"), "lz4", "lz4 -dc"),
     (re.compile(rb"\x1f[\x9d\xa0]"), "compress", "gzip -dc"),
+    # These are decompressed: what is left was compressed twice.
+    (re.compile(rb"\x1f\x8b\x08"), "gzip, twice", "gzip -dc"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2, twice", "bzip2 -dc"),
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd, twice", "zstd -dc"),
 )
 # How other files begin, what they are, and what to type, the name of the file put in.
 _OTHERS = (
@@ -37,6 +41,7 @@ _OTHERS = (
     (re.compile(rb"Obj\x01"), "an Avro file", None),
     (re.compile(rb"ORC[\0-\x1f\x80-\xff]"), "an ORC file", None),
     (re.compile(rb"FEA1\0"), "a Feather file of version 1", None),
+    (re.compile(rb"[-+]?[\d.]+(?: \d+:[-+\d.eE]+)+ *(?:\r?\n|$)"), "sparse rows of libsvm", None),
     (re.compile(rb"%PDF-"), "a PDF document", None),
     (re.compile(rb"\s*<(?:\?xml|!DOCTYPE|html|table)\b", re.IGNORECASE), "XML or HTML", None),
 )
@@ -73,7 +78,7 @@ def refuse_archive(stream: ByteStream, file: BinaryIO, name: str) -> None:
         is_file = head[_TAR_TYPE : _TAR_TYPE + 1] in b"0\0" and not member.startswith("-")
         command = f"tar -xOf - {quoted(member)}" if is_file else "tar -xOf -"
         hint = stream.mended_by(command, kind=find_format(member) or "csv")
-        raise TableUnusable(name, f"a tar archive of {wording.shown(member)} and more", hint)
+        raise TableUnusable(name, f"a tar archive; its first file is {wording.shown(member)}", hint)
     if _ZIP.match(head):
         raise _explain_zip(stream, file, name)
     for begin, what, shell in _OTHERS:
@@ -100,9 +105,20 @@ def refuse_other_json(stream: ByteStream, first_line: bytes, name: str) -> None:
         raise TableUnusable(name, "a JSON array, not an object on each line", hint)
     if _ARRAY_OF_VALUES.match(first_line):
         raise TableUnusable(name, "JSON arrays, not objects", stream.mended_by("jq -r @csv"))
+    if first_line.rstrip().endswith(b",") and _is_object(first_line.rstrip()[:-1]):
+        hint = stream.mended_by("sed 's/,[[:space:]]*$//'", kind="jsonl")
+        raise TableUnusable(name, "JSON objects with commas between the lines", hint)
     if _PART_OF_OBJECT.match(first_line) and first_line + b"\n" in stream.held:
         hint = stream.mended_by("jq -c .", kind="jsonl")
         raise TableUnusable(name, "JSON objects over several lines, not one on each", hint)
+
+
+def _is_object(text: bytes) -> bool:
+    """Tell whether a text is a JSON object."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def refuse_table_in_object(stream: ByteStream, found: Mapping[str, Any], name: str) -> None:

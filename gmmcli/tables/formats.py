@@ -49,6 +49,8 @@ def open_reader(file: BinaryIO, name: str, input_format: str | None, n_threads: 
     stream = open_stream(file, name)
     refuse_archive(stream, file, name)
     kind = input_format or _recognise(stream, name)
+    if kind in ("parquet", "arrow") and (text := _find_text(stream)) is not None:
+        raise TableUnusable(name, f"text, not {kind.capitalize()}", f"--input-format {text}")
     match kind:
         case "parquet":
             from gmmcli.tables.typed import open_parquet
@@ -82,11 +84,26 @@ def _recognise(stream: ByteStream, name: str) -> str:
             if head.startswith(magic):
                 return kind
     line = _first_line(stream)
+    by_suffix = find_format(name)
+    if by_suffix not in (None, "csv") and not line.lstrip().startswith(b"{"):
+        return by_suffix  # tabs are found in files named .csv
+    return _format_of(line)
+
+
+def _find_text(stream: ByteStream) -> str | None:
+    """Return the format of a text, None where the first line is none."""
+    if any(map(stream.peek(8).startswith, _MAGIC)):
+        return None
+    line = _first_line(stream)
+    if not line.rstrip(b"\r").decode("utf-8", "replace").replace("\t", "").isprintable() or b"\xff" in line:
+        return None
+    return _format_of(line)
+
+
+def _format_of(line: bytes) -> str:
+    """Return the format of a text with this first line."""
     if line.lstrip().startswith(b"{"):
         return "jsonl"
-    by_suffix = find_format(name)
-    if by_suffix not in (None, "csv"):  # tabs are found in files named .csv
-        return by_suffix
     return "tsv" if b"\t" in line and b"," not in line else "csv"
 
 

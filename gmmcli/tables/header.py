@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import layouts, numbers, wording
-from gmmcli.tables.chunks import Chunk
+from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk
 from gmmcli.tables.delimited import Grammar, Record
 from gmmcli.tables.layouts import Layout
-from gmmcli.tables.records import check_bytes, open_quote
+from gmmcli.tables.records import check_bytes, check_quotes, open_quote
 from gmmcli.tables.stream import ByteStream
 
 # More than any table has: what goes beyond is not a table.
@@ -54,6 +54,7 @@ def read_header(stream: ByteStream, name: str, grammar: Grammar) -> Header:
         fact = f"{len(record.fields)} columns; at most {MAX_COLUMNS} are read"
         raise TableUnusable(chunk.line_of(0), fact)
     _check_layout(stream, chunk, record, grammar)
+    check_quotes(chunk, record, grammar)
     stream.skip(record.end)
     names = tuple(field.decode() for field in record.fields)
     return Header(names, n_bytes + record.end, n_lines + chunk.data.count(b"\n"))
@@ -100,6 +101,10 @@ def _check_layout(stream: ByteStream, chunk: Chunk, record: Record, grammar: Gra
         layout: Layout | None = Layout(fact, filters, grammar.kind)
     else:
         layout = _find_layout(stream, record, chunk.first_line, grammar)
+        if layout is not None and any("," in one for one in layout.filters):
+            # Of a text with decimal commas all that is to be judged by is looked at.
+            stream.peek(INFERENCE_BYTES)
+            layout = _find_layout(stream, record, chunk.first_line, grammar, INFERENCE_BYTES)
     if layout is not None:
         hint = f"--input-format {layout.kind}"
         if layout.filters:
@@ -107,12 +112,14 @@ def _check_layout(stream: ByteStream, chunk: Chunk, record: Record, grammar: Gra
         raise TableUnusable(chunk.line_of(0), layout.fact, hint)
 
 
-def _find_layout(stream: ByteStream, header: Record, first_line: int, grammar: Grammar) -> Layout | None:
+def _find_layout(
+    stream: ByteStream, header: Record, first_line: int, grammar: Grammar, n_bytes: int = _LAYOUT_BYTES
+) -> Layout | None:
     """Return how a text is laid out, if the lines at hand are not in columns as the header is."""
     is_one_column = len(header.fields) == 1
-    head = stream.held[:_LAYOUT_BYTES]
-    while is_one_column and len(head) < _LAYOUT_BYTES and head.count(b"\n") < 2 and stream.grow():
-        head = stream.held[:_LAYOUT_BYTES]
+    head = stream.held[:n_bytes]
+    while is_one_column and len(head) < n_bytes and head.count(b"\n") < 2 and stream.grow():
+        head = stream.held[:n_bytes]
     *lines, last = head.split(b"\n")
     lines = lines if len(lines) > 1 else [*lines, last]  # the last one may be cut off
     if header.end > len(lines[0]) + 1 or head.count(b"\r") > head.count(b"\r\n"):

@@ -3,6 +3,8 @@
 import itertools
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -17,9 +19,11 @@ from gmmcli.tables.batch import MOST_LATE, Batch, Late
 from gmmcli.tables.chunks import INFERENCE_BYTES, MAX_RECORD_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.foreign import refuse_table_in_object
 from gmmcli.tables.json_text import JsonText, kind_of, texts_of
+from gmmcli.tables.notations import is_number_as_text
 from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
 
+_COLON = re.compile(rb'"[ \t\r]*:')
 _NUMBERS = frozenset((int, float, bool, type(None)))
 
 
@@ -80,6 +84,9 @@ class JsonLinesReader:
                 of_kind = Doubt.of_type if is_text and _is_nearly_number(first) else Doubt.of_text
                 found[column] = of_kind(place, first if is_text else _as_json(first))
         return found
+
+    def rename(self) -> None:
+        """Return no command: no two keys are the same."""
 
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the lines.
@@ -189,7 +196,7 @@ def _is_missing(value: Any) -> bool:
 def _is_nearly_number(value: Any) -> bool:
     """Tell whether a value is a number, or a text that is one in whatever notation."""
     if isinstance(value, str):
-        return numbers.is_number_as_text(value)
+        return is_number_as_text(value)
     return type(value) in _NUMBERS
 
 
@@ -240,9 +247,26 @@ def _parse_line(chunk: Chunk, offset: int, line: bytes) -> dict[str, Any]:
         fact = f"not JSON: {wording.shown(line)}"
     else:
         if isinstance(value, dict):
-            return value
+            if (key := _find_repeated(line, value)) is None:
+                return value
+            raise TableUnusable(chunk.line_of(offset), f'the key "{wording.shown(key)}" is there twice')
         fact = f"not a JSON object: {wording.shown(line)}"
     raise TableUnusable(chunk.line_of(offset), fact)
+
+
+def _find_repeated(line: bytes, found: dict[str, Any]) -> str | None:
+    """Return a key that an object has twice, of which Python takes the last."""
+    # Each key has a colon behind it: with as many colons as keys there is none to find.
+    if line.count(b":") == len(found) or len(_COLON.findall(line)) == len(found):
+        return None
+    pairs = list[tuple[str, Any]]()
+
+    def keep(inner: list[tuple[str, Any]]) -> None:
+        pairs[:] = inner  # the outermost object comes last
+
+    json.loads(line, object_pairs_hook=keep)
+    counts = Counter(key for key, _ in pairs)
+    return next((key for key, count in counts.items() if count > 1), None)
 
 
 def _fill(target: Array, values: list[Any]) -> bool:

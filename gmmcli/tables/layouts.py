@@ -59,6 +59,8 @@ class _Columns(NamedTuple):
     lines: Sequence[bytes] = ()
     rows: Sequence[list[bytes]] = ()
     has_row_names: bool = False
+    below: Sequence[bytes] = ()
+    """All lines at hand, of which `lines` are the first ones that are not blank."""
     """Whether each row has one cell more than the header."""
 
     @property
@@ -145,11 +147,16 @@ def _in_columns(lines: Sequence[bytes], first_line: int, delimiter: bytes) -> La
     if found is None:
         return None
     skip, columns = found
+    if columns.separator == delimiter and not (skip or columns.has_row_names or len(kept) < len(lines)):
+        return None  # a table with blanks in place of a row
     filters = [f"grep -v '{_RULE_IN_GREP}'"] if len(kept) < len(lines) else []
     if skip:
         fact = f"not a header: {wording.shown(lines[0])}; below it is one: {wording.shown(kept[skip])}"
     elif columns.separator == delimiter and columns.has_row_names:
         fact = f"a header of one cell less than each row: {wording.shown(lines[0])}"
+    elif columns.separator == delimiter:
+        rule = next(line for line in lines if _RULE.match(line))
+        fact = f"a rule, not a row: {wording.shown(rule)}"
     else:
         fact = _separated(columns.separator, kept[0])
     return _layout(fact, [*filters, *_tail(first_line + skip)], columns)
@@ -193,7 +200,7 @@ def _search(
         for separator in dict.fromkeys(byte for byte in likely if byte in line.strip()):
             columns = _divide(_filled(lines[skip:])[:COMPARED], separator)
             if columns is not None and (not skip or columns.is_headed):
-                return skip, columns
+                return skip, columns._replace(below=lines[skip:])
     return None
 
 
@@ -267,13 +274,17 @@ def _iter_edits(columns: _Columns) -> Iterator[str]:
 
 
 def _find_commas(columns: _Columns) -> tuple[bool, bool]:
-    """Return whether numbers have decimal commas, and points between thousands."""
+    """Return whether numbers have decimal commas and no text has any, and points between thousands."""
     if columns.separator == b",":
         return False, False
-    cells = [cell for row in columns.rows[1:] for cell in row]
+    rows = columns.rows[1:]
+    if any(b"," in cell for row in rows for cell in row):
+        rows = [_split(line, columns.separator) for line in _filled(columns.below)[1:]] or rows
+    cells = [cell for row in rows for cell in row]
     commas = [cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)]
     has_points = any(b"." in cell and has_digits(cell) for cell in cells)
-    return bool(commas) and not has_points, any(b"." in cell for cell in commas)
+    are_decimal = bool(commas) and len(commas) == sum(b"," in cell for cell in cells) and not has_points
+    return are_decimal, are_decimal and any(b"." in cell for cell in commas)
 
 
 def _in_tr(separator: bytes) -> str:

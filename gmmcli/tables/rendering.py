@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from gmmcli.errors import TableUnusable
 from gmmcli.tables import json_text, wording
-from gmmcli.tables.arrow import is_numeric, is_text
+from gmmcli.tables.arrow import fits_parquet, is_numeric, is_text
 from gmmcli.tables.json_text import JsonText
 
 _EMPTY_LINE = re.compile(rb"^\n", re.MULTILINE)
@@ -36,16 +36,19 @@ def delimited_rows(columns: Mapping[str, Any], delimiter: str, *, has_header: bo
     TableUnusable
         A column has a type without a text form.
     """
-    header = b""
-    if has_header:
-        header = _join_cells([[name] for name in _quote(tuple(columns), delimiter)], delimiter)
+    names = f"{header(tuple(columns), delimiter)}\n".encode() if has_header else b""
     try:
         data = _written(list(columns.values()), delimiter)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         # A text needs quotes, which Arrow would put around all of them.
         cells = [_cells(name, values, delimiter) for name, values in columns.items()]
-        return header + _join_cells(cells, delimiter)
-    return header + (_EMPTY_LINE.sub(b'""\n', data) if len(columns) == 1 else data)
+        return names + _join_cells(cells, delimiter)
+    return names + (_EMPTY_LINE.sub(b'""\n', data) if len(columns) == 1 else data)
+
+
+def header(names: Sequence[str], delimiter: str) -> str:
+    """Return the header of a CSV or TSV table, without its end."""
+    return _join_cells([[name] for name in _quote(names, delimiter)], delimiter).decode().removesuffix("\n")
 
 
 def json_rows(columns: Mapping[str, Any]) -> bytes:
@@ -91,14 +94,16 @@ def _plain(values: Any) -> Any:
 
 def _cells(name: str, values: Any, delimiter: str) -> list[str]:
     """Return the cells of a column, quoted where they must be."""
+    stored = values.type
     values = _plain(values)
     if is_text(values.type):
         return _quote(values.to_pylist(), delimiter)
     try:
         return _written([values], delimiter).decode().split("\n")[:-1]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        fact = f"{wording.column(name)}: {values.type} has no text form"
-        raise TableUnusable("--pass", fact, "--output-format parquet") from error
+        fact = f"{wording.column(name)}: {stored} has no text form"
+        kind = "parquet" if fits_parquet(stored) else "arrow"
+        raise TableUnusable("--pass", fact, f"--output-format {kind}") from error
 
 
 def _quote(texts: Sequence[str | None], delimiter: str) -> list[str]:

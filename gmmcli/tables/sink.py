@@ -12,6 +12,7 @@ import pyarrow as pa
 from gmmcli.atomic import open_atomic
 from gmmcli.errors import ReadWriteFailed, TableUnusable, reporting
 from gmmcli.tables import json_text, rendering, wording
+from gmmcli.tables.arrow import fits_parquet
 from gmmcli.tables.json_text import JsonText
 
 ROW_GROUP_ROWS = 1 << 17
@@ -174,6 +175,10 @@ class _ParquetSink(Sink):
 
         batch = _to_batch(columns, None if self._writer is None else self._writer.schema)
         if self._writer is None:
+            for field in batch.schema:
+                if not fits_parquet(field.type):
+                    fact = f"{wording.column(field.name)}: Parquet has no {field.type}"
+                    raise TableUnusable("--pass", fact, "--output-format arrow")
             self._writer = parquet.ParquetWriter(self._outlet, batch.schema)
         self._waiting.append(batch)
         self._n_waiting += batch.num_rows

@@ -5,9 +5,11 @@ Where Arrow refuses a chunk, or finds what is not finite, the chunk is read agai
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
-from itertools import compress
+from itertools import compress, count
 from operator import not_
 from typing import Any
 
@@ -17,19 +19,24 @@ from pyarrow import csv
 
 from gmmcli.core.mixture import Array
 from gmmcli.errors import TableUnusable
-from gmmcli.remedies import Exclude
-from gmmcli.tables import numbers, wording
+from gmmcli.remedies import AnyOf, Emptied, Exclude, quoted
+from gmmcli.tables import notations, numbers, rendering, wording
 from gmmcli.tables.arrow import is_numeric
 from gmmcli.tables.batch import Batch
 from gmmcli.tables.chunks import INFERENCE_BYTES, Chunk, iter_chunks, parse_ahead
 from gmmcli.tables.delimited import Grammar, Record
 from gmmcli.tables.header import read_header
+from gmmcli.tables.notations import Edit, Survey, as_filter, make_edits, read_notation, value_of
 from gmmcli.tables.numbers import Doubt
-from gmmcli.tables.records import check_bytes, is_plain, open_quote
+from gmmcli.tables.records import check_bytes, check_quotes, is_plain, open_quote
 from gmmcli.tables.stream import ByteStream
 
 # With fewer bytes than this for each column, Arrow takes longer to begin than the grammar to read all.
 _FEW_BYTES = 100
+# A longer header is not repeated in a hint.
+_LONGEST_HEADER = 300
+# A longer text is no word for a missing value.
+_LONGEST_WORD = 20
 
 
 class TextReader:
@@ -71,30 +78,91 @@ class TextReader:
     def explain(self, column: int) -> TableUnusable:
         """Return the error about the first cell of a column that is not a number."""
         place, cell = self._not_numbers[column]
-        return self._not_a_number(place, column, cell)
+        return self._not_a_number(place, column, cell).without(Emptied)
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns of numbers are not: any cell of the first MiB is a number, or nearly one."""
-        found, left = dict[int, Doubt](), list[int]()
-        for column in columns:
+        surveys = {column: Survey() for column in columns}
+        head = self._head.data
+        for record in self._grammar.iter_records(head):
+            if len(record.fields) == len(self.column_names):
+                for column, survey in surveys.items():
+                    survey.add(record.fields[column])
+        units_place = self._units_place()
+        found = dict[int, Doubt]()
+        attempts = dict[tuple[Edit, ...], frozenset[int]]()
+        for column, survey in surveys.items():
+            if not survey.has_number:
+                continue
             place, cell = self._not_numbers[column]
             text = cell.decode("utf-8", "replace")
-            notation = numbers.find_notation(text)
-            if notation is None:
-                left.append(column)
-                continue
-            command = self._stream.mended_by(notation.filter(self._grammar.kind), kind=self._grammar.kind)
-            fact = f'"{wording.shown(text)}" has {notation.name}'
-            found[column] = Doubt(place, fact, notation.name, command)
-        for record in self._grammar.iter_records(self._head.data):
-            if not left:
-                break
-            if len(record.fields) == len(self.column_names):
-                for column in [j for j in left if _is_nearly_number(record.fields[j])]:
-                    place, cell = self._not_numbers[column]
-                    found[column] = Doubt.of_text(place, cell.decode("utf-8", "replace"))
-                left = [j for j in left if j not in found]
+            reading = read_notation(text)
+            if (conflict := survey.find_conflict()) is not None:
+                found[column] = Doubt(place, conflict, "ambiguous")
+            elif reading is None and survey.n_texts == 1 and place == units_place:
+                fact = f'not a number: "{wording.shown(text)}", below the header'
+                way_out = self._mended_by(f"sed {self._first_line}d")
+                found[column] = Doubt(place, fact, "units", way_out)
+            elif reading is None:
+                emptied = self._emptied(column, cell) if len(survey.texts) == 1 else None
+                found[column] = replace(Doubt.of_text(place, text), way_out=emptied)
+            else:
+                edits = () if survey.n_texts else make_edits(survey.marks, self._grammar.kind)
+                if edits not in attempts:
+                    attempts[edits] = self._mended_columns(head, edits)
+                command = (
+                    self._mended_by(as_filter(edits, self._first_line - 1))
+                    if column in attempts[edits]
+                    else None
+                )
+                fact = f'"{wording.shown(text)}" has {reading.names}'
+                found[column] = Doubt(place, fact, f"{reading.names}: {command}", command)
         return found
+
+    def _units_place(self) -> str | None:
+        """Return the place of a line of units below the header: a row without a number."""
+        chunk = self._head
+        record = next(self._grammar.iter_records(chunk.data), None)
+        if record is None or any(map(numbers.has_digits, record.fields)):
+            return None
+        return chunk.line_of(record.start)
+
+    def _mended_columns(self, data: bytes, edits: tuple[Edit, ...]) -> frozenset[int]:
+        """Return the columns of which edits make numbers; none where a cell changes wrongly."""
+        mended, lines = [], data.split(b"\n")
+        for line in lines:
+            for edit in edits:
+                line = edit.apply(line)
+            mended.append(line)
+        pairs = zip(
+            self._grammar.iter_records(data), self._grammar.iter_records(b"\n".join(mended)), strict=False
+        )
+        numeric = set(range(len(self.column_names)))
+        for before, after in pairs:
+            if len(before.fields) != len(after.fields):
+                return frozenset()
+            for column, (old, new) in enumerate(zip(before.fields, after.fields, strict=True)):
+                number = numbers.parse_number(new) if old != new or column in numeric else math.nan
+                if old != new and (number is None or number != value_of(old)):
+                    return frozenset()
+                if number is None:
+                    numeric.discard(column)
+        return frozenset(numeric)
+
+    def _mended_by(self, command: str) -> str:
+        """Return what to type to put the table through a filter."""
+        return self._stream.mended_by(command, kind=self._grammar.kind)
+
+    def rename(self) -> str | None:
+        """Return the command that gives each column a name of its own; None for a long header."""
+        names = list(self.column_names)
+        for column, name in enumerate(names):
+            others = {*self.column_names, *names[:column]}
+            if name and name in names[:column]:
+                names[column] = next(new for i in count(2) if (new := f"{name}_{i}") not in others)
+        header = re.sub(r"[\\&/]", r"\\\g<0>", rendering.header(names, self._grammar.delimiter.decode()))
+        is_short = self._first_line == 2 and len(header) <= _LONGEST_HEADER and header.isprintable()
+        return self._mended_by(f"sed {quoted(f'1s/.*/{header}/')}") if is_short else None
 
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Parse the records.
@@ -154,7 +222,11 @@ class TextReader:
     def _parse(self, chunk: Chunk, features: Sequence[int], extra: Sequence[int]) -> Batch:
         """Parse a chunk."""
         X = None
-        if chunk.is_whole and len(chunk.data) >= _FEW_BYTES * len(features) and is_plain(chunk.data):
+        if (
+            chunk.is_whole
+            and len(chunk.data) >= _FEW_BYTES * len(features)
+            and is_plain(chunk.data, self._grammar)
+        ):
             X = self._read_numbers(chunk.data, features)
         if X is None:
             X = self._read_slowly(chunk, features)
@@ -218,17 +290,19 @@ class TextReader:
     def _read_slowly(self, chunk: Chunk, features: Sequence[int]) -> Array:
         """Return the features' cells, or raise `TableUnusable` about what comes first."""
         rows = []
-        is_text = is_plain(chunk.data)
+        is_text = is_plain(chunk.data, self._grammar)
         for record in self._grammar.iter_records(chunk.data):
             if not is_text:
                 check_bytes(self._stream, chunk, record, self._grammar)
+                check_quotes(chunk, record, self._grammar)
             if self._is_skipped(record):
                 continue
             if len(record.fields) != len(self.column_names):
                 n, found = len(self.column_names), len(record.fields)
                 fact = f"{wording.counted(n, 'column')} expected, {found} found"
-                is_comment = chunk.data.startswith(b"#", record.start)
-                hint = self._stream.mended_by("grep -v '^#'", kind=self._grammar.kind) if is_comment else None
+                line = chunk.data[record.start : record.end].rstrip(b"\r\n")
+                without = "#" if line.startswith(b"#") else " *$" if not line.strip(b" ") else None
+                hint = None if without is None else self._mended_by(f"grep -v '^{without}'")
                 raise TableUnusable(chunk.line_of(record.start), fact, hint)
             rows.append([self._value(chunk, record, column) for column in features])
         if not chunk.is_whole:
@@ -252,7 +326,16 @@ class TextReader:
         """Return the error about a cell."""
         name = self.column_names[column]
         fact = f'{wording.column(name)}: not a number: "{wording.shown(cell)}"'
-        return TableUnusable(place, fact, Exclude((name,)))
+        without, emptied = Exclude((name,)), self._emptied(column, cell)
+        return TableUnusable(place, fact, without if emptied is None else AnyOf((without, emptied)))
+
+    def _emptied(self, column: int, cell: bytes) -> Emptied | None:
+        """Return what to type if a text means missing; None where it can be no word for that."""
+        word = cell.decode("utf-8", "replace").strip(" \t")
+        if re.search(r'[0-9"]', word) or not word.isprintable() or len(word) > _LONGEST_WORD:
+            return None
+        command = notations.empty_cells(word, column, self._grammar.delimiter.decode())
+        return Emptied(word, self._mended_by(command))
 
     def _is_skipped(self, record: Record) -> bool:
         """Tell whether a record is a blank line that is no row: one column can be empty, several cannot."""
@@ -265,14 +348,6 @@ class TextReader:
             if i == row:
                 return chunk.line_of(record.start)
         raise IndexError(row)
-
-
-def _is_nearly_number(cell: bytes) -> bool:
-    """Tell whether a cell is a number, in whatever notation."""
-    number = numbers.parse_number(cell)
-    if number is None:
-        return numbers.find_notation(cell.decode("utf-8", "replace")) is not None
-    return not math.isnan(number)
 
 
 def _is_plainly_numeric(column: Any) -> bool:

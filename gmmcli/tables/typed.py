@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,9 +12,10 @@ import pyarrow as pa
 from gmmcli.core.mixture import Array
 from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
 from gmmcli.remedies import Exclude
-from gmmcli.tables import numbers, wording
+from gmmcli.tables import wording
 from gmmcli.tables.arrow import is_numeric, is_text
 from gmmcli.tables.batch import Batch
+from gmmcli.tables.notations import is_number_as_text
 from gmmcli.tables.numbers import Doubt
 from gmmcli.tables.stream import ByteStream
 
@@ -40,8 +41,8 @@ class TypedReader:
     close : callable
     first_row : int
         Number of the first row, for messages.
-    can_rescan : bool
-        Whether rows may be looked at before they are read.
+    look : callable, optional
+        Like `scan`, for rows that are read later; if not given, a scan does not take the rows away.
     n_rows : int or None
         If known.
     """
@@ -54,11 +55,11 @@ class TypedReader:
         name: str,
         close: Callable[[], None],
         first_row: int = 0,
-        can_rescan: bool = True,
+        look: Scan | None = None,
         n_rows: int | None = None,
     ) -> None:
         self.n_rows = n_rows
-        self._can_rescan = can_rescan
+        self._look = look or scan
         self._first_row = first_row
         self._schema = schema
         self.column_names = column_names
@@ -78,17 +79,22 @@ class TypedReader:
         """Return which columns of text begin with numbers: the first rows are looked at."""
         texts = [j for j in columns if is_text(self._schema.field(j).type)]
         found: dict[int, Doubt] = {}
-        if not texts or not self._can_rescan:
+        if not texts:
             return found
         with _reporting(self._name):
-            batches = list(itertools.islice(self._scan(texts), 1))
+            batches = list(itertools.islice(self._look(texts), 1))
+            for batch in batches:
+                batch.validate(full=True)
         for batch, column in itertools.product(batches, texts):
             values = batch.column(batch.schema.get_field_index(self.column_names[column]))[:_LOOKED_AT]
             for row, value in enumerate(values.to_pylist()):
-                if value is not None and numbers.is_number_as_text(value):
+                if value is not None and is_number_as_text(value):
                     found[column] = Doubt.of_type(f"{self._name}: row {row + 1}", value)
                     break
         return found
+
+    def rename(self) -> None:
+        """Return no command: names of a typed format are not those of a line."""
 
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:
         """Read the rows.
@@ -178,14 +184,26 @@ def open_arrow(stream: ByteStream, name: str, *, is_file: bool) -> TypedReader:
         opened = pa.ipc.open_file(source) if is_file else pa.ipc.open_stream(source)
         column_names = tuple(opened.schema.names)
 
-    def scan(columns: list[int]) -> Iterator[Any]:
-        batches = map(opened.get_batch, range(opened.num_record_batches)) if is_file else opened
+    held: list[Any] = []
+
+    def divide(batches: Iterable[Any], columns: list[int]) -> Iterator[Any]:
         for batch in batches:
             chosen = batch.select(columns)
             for begin in range(0, chosen.num_rows, BATCH_ROWS):
                 yield chosen.slice(begin, BATCH_ROWS)
 
-    return TypedReader(opened.schema, column_names, scan, name, source.close, can_rescan=is_file)
+    def scan(columns: list[int]) -> Iterator[Any]:
+        if is_file:
+            return divide(map(opened.get_batch, range(opened.num_record_batches)), columns)
+        return divide(itertools.chain(held, opened), columns)
+
+    def look(columns: list[int]) -> Iterator[Any]:
+        # A stream gives each batch once: up to the first with rows they are held until the scan.
+        while not any(batch.num_rows for batch in held) and (batch := next(iter(opened), None)) is not None:
+            held.append(batch)
+        return divide(held, columns)
+
+    return TypedReader(opened.schema, column_names, scan, name, source.close, look=None if is_file else look)
 
 
 @contextmanager

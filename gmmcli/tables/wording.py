@@ -36,10 +36,14 @@ def listed(names: Sequence[str]) -> str:
 
 
 def pipeline(name: str, filters: Sequence[str], kind: str) -> str:
-    """Return the command line that puts a file, or stdin, through filters into a new file of a kind."""
+    """Return the command line that puts a file through filters into a new file of a kind.
+
+    Stdin has no name: filters go into the pipe that is there.
+    """
+    if name == "-":
+        return f"pipe it through: {' | '.join(filters)}"
     first, *rest = filters
-    if name != "-":
-        first += f" < {quoted(name)}" if first.startswith(_ONLY_STDIN) else f" {argument(name)}"
+    first += f" < {quoted(name)}" if first.startswith(_ONLY_STDIN) else f" {argument(name)}"
     return " | ".join([first, *rest]) + f" > {new_file(kind)}"
 
 

@@ -1,10 +1,13 @@
 """Which columns are meant: by name, by number, by pattern; and what is said where none is."""
 
+import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from tables.typing_hints import read_after_typing
 
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.remedies import in_shell
@@ -64,7 +67,9 @@ USAGE = {
     "near name": (("x11",), (), '--columns: "x11" matches no column', 'did you mean "x1"?'),
     "unknown excluded": ((), ("zzzz",), '--exclude: "zzzz" matches no column of -', None),
     "number beyond": (("#7",), (), '--columns: "#7": - has 6 columns', "--columns '#1-#6'"),
-    "number zero": (("#0",), (), '--columns: "#0": - has 6 columns', "--columns '#1-#6'"),
+    "number zero": (("#0",), (), '--columns: "#0": columns are numbered from 1', "--columns '#1-#6'"),
+    "number zero excluded": ((), ("#0",), '--exclude: "#0": columns are numbered from 1', None),
+    "number beyond excluded": ((), ("#7",), '--exclude: "#7": - has 6 columns', None),
     "range backwards": (("#3-#1",), (), '--columns: "#3-#1": - has 6 columns', "--columns '#1-#6'"),
 }
 
@@ -101,7 +106,84 @@ def test_names_that_a_shell_or_a_list_would_break_are_quoted_in_hints():
         pytest.raises(TableUnusable, match="2 columns are named") as caught,
     ):
         select_features(tables)
-    assert in_shell(caught.value.hint) == "--exclude '\"a, b\"'"
+    assert caught.value.hint == """pipe it through: sed '1s/.*/"a, b","a, b_2"/'"""
+
+
+@pytest.mark.parametrize("header", ["a,a,b,a_2,a", '"a/&,",\\1,"a/&,"', "a,a\r"])
+def test_two_columns_of_one_name_get_names_of_their_own_by_the_hint(header, tmp_path, monkeypatch):
+    """Both for a new model and for a table that a model is applied to; without the name both are lost."""
+    monkeypatch.chdir(tmp_path)
+    n_columns = len(next(csv.reader([header])))
+    (tmp_path / "t.csv").write_text(f"{header}\n" + ",".join(map(str, range(n_columns))) + "\n")
+    hints = []
+    with open_tables(["t.csv"]) as tables:
+        first = tables.column_names[0]
+        for choose in (select_features, lambda tables: match_features(tables, (first,), Path("m"))):
+            with pytest.raises(TableUnusable, match="columns are named") as caught:
+                choose(tables)
+            hints.append(caught.value.hint)
+    assert hints[0] == hints[1]
+    assert read_after_typing(hints[0])[first] == [0.0]
+
+
+NONE_LEFT = {
+    "texts": (b"s,t\nx,y\n", '"s", "t": -:2: column "s": not a number: "x"', None),
+    "a sign": (
+        b"s,t\nx,$5\n",
+        '"s", "t": -:2: column "t": "$5" has a currency sign',
+        r"pipe it through: sed -E '1!{s/ ?\$ ?//g;}'",
+    ),
+    "units": (
+        b"a,b\nm,s\n1,2\n3,4\n",
+        '"a", "b": -:2: column "a": not a number: "m", below the header',
+        "pipe it through: sed 2d",
+    ),
+    "two lines of text": (b"a,b\nm,s\nx,y\n3,4\n", '"a", "b": -:2: column "a": not a number: "m"', None),
+}
+
+
+@pytest.mark.parametrize("case", NONE_LEFT)
+def test_where_no_column_is_left_the_error_says_what_a_warning_would_have_said(case):
+    """The first column, line and cell, and what to type."""
+    data, fact, hint = NONE_LEFT[case]
+    with open_tables([], stdin=io.BytesIO(data)) as tables, pytest.raises(TableUnusable) as caught:
+        select_features(tables)
+    assert str(caught.value) == f"-: no numeric column among {fact}"
+    assert caught.value.hint == hint
+
+
+def test_where_only_an_index_is_left_the_hint_uses_it():
+    """It is named by itself."""
+    schema = pa.schema([("i", pa.int64())], metadata={"pandas": b'{"index_columns": ["i"]}'})
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, schema) as writer:
+        writer.write_batch(pa.record_batch([pa.array([1, 2])], schema=schema))
+    stream.seek(0)
+    with open_tables([], stdin=stream) as tables:
+        with pytest.raises(TableUnusable, match=r'an index of pandas: "i"$') as caught:
+            select_features(tables)
+        assert caught.value.hint == "--columns i"
+        assert select_features(tables, ("i",)).features == ("i",)
+
+
+def test_a_table_without_columns_is_called_that():
+    """There are no names to list."""
+    with (
+        open_tables([], stdin=io.BytesIO(b"{}\n{}\n")) as tables,
+        pytest.raises(TableUnusable, match=r"^-: a table without columns$"),
+    ):
+        select_features(tables)
+
+
+def test_columns_without_names_are_left_out_by_one_hint():
+    """However many."""
+    with open_tables([], stdin=io.BytesIO(b",a,\n1,2,3\n")) as tables:
+        with pytest.raises(
+            TableUnusable, match=r"^-: 2 columns have no name, the first is column 1$"
+        ) as caught:
+            select_features(tables)
+        assert in_shell(caught.value.hint) == "--exclude '#1,#3'"
+        assert select_features(tables, (), ("#1", "#3")).features == ("a",)
 
 
 def test_features_are_matched_in_the_model_s_order(tables):

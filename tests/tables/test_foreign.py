@@ -75,19 +75,19 @@ FILES = {
     "tar": (
         "d.tar",
         tar_of(**{"d.csv": CSV, "README": b"x"}),
-        "a tar archive of d.csv and more",
+        "a tar archive; its first file is d.csv",
         "tar -xOf - d.csv < d.tar > table.csv",
     ),
     "gzipped tar": (
         "d.tar.gz",
         gzip.compress(tar_of(**{"-d.tsv": CSV.replace(b",", b"\t")})),
-        "a tar archive of -d.tsv and more",
+        "a tar archive; its first file is -d.tsv",
         "gzip -dc d.tar.gz | tar -xOf - > table.tsv",
     ),
     "bzipped tar": (
         "d.tbz",
         bz2.compress(tar_of(d=CSV)),
-        "a tar archive of d and more",
+        "a tar archive; its first file is d",
         "bzip2 -dc d.tbz | tar -xOf - d > table.csv",
     ),
     "JSON array": (
@@ -150,6 +150,18 @@ FILES = {
         'one JSON object, with rows in "it\'s"',
         """jq -c '.["it'"'"'s"][]' d.json > table.jsonl""",
     ),
+    "JSON lines that end in commas": (
+        "d.jsonl",
+        b'{"a": 1, "b": 2},\n{"a": 3.5, "b": 4}\n',
+        "JSON objects with commas between the lines",
+        "sed 's/,[[:space:]]*$//' d.jsonl > table.jsonl",
+    ),
+    "gzip, twice": (
+        "d.csv.gz",
+        gzip.compress(gzip.compress(CSV)),
+        "compressed by gzip, twice",
+        "gzip -dc d.csv.gz | gzip -dc > table.csv",
+    ),
     "UTF-16": (
         "d.csv",
         CSV.decode().encode("utf-16"),
@@ -208,6 +220,7 @@ OTHERS = {
     "SQLite": (b"SQLite format 3\0", "an SQLite database", "sqlite3 -readonly 'd 1' .tables"),
     "HDF5": (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "h5dump -n 'd 1'"),
     "pickle": (b"\x80\x04\x95\x06\0\0\0\0", "a Python pickle", None),
+    "libsvm": (b"1 1:0.5 3:-2\n-1 2:1e3\n", "sparse rows of libsvm", None),
     "web page": (b"<!doctype html>\n<table>", "XML or HTML", None),
 }
 
@@ -225,10 +238,10 @@ def test_other_files_are_named(case, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        (lzma.compress(CSV), "xz -dc > table.csv"),
-        (zip_of(d=CSV), "funzip > table.csv"),
-        (gzip.compress(tar_of(**{"d.csv": CSV})), "gzip -dc | tar -xOf - d.csv > table.csv"),
-        (b'[{"a":1,"b":2},{"a":3.5,"b":4}]', "jq -c '.[]' > table.jsonl"),
+        (lzma.compress(CSV), "pipe it through: xz -dc"),
+        (zip_of(d=CSV), "pipe it through: funzip"),
+        (gzip.compress(tar_of(**{"d.csv": CSV})), "pipe it through: gzip -dc | tar -xOf - d.csv"),
+        (b'[{"a":1,"b":2},{"a":3.5,"b":4}]', "pipe it through: jq -c '.[]'"),
         (b"7z\xbc\xaf\x27\x1c\0\4", "save it to a file"),
     ],
 )
@@ -238,11 +251,12 @@ def test_hints_for_stdin_name_no_file(content, hint, tmp_path, monkeypatch):
     with pytest.raises(TableUnusable) as caught:
         open_tables([], stdin=io.BytesIO(content))
     assert caught.value.hint == hint
-    command, _, new = hint.partition(" > ")
-    if new and all(shutil.which(word.split()[0]) for word in command.split(" | ")):
+    _, _, command = hint.partition("pipe it through: ")
+    if command and all(shutil.which(word.split()[0]) for word in command.split(" | ")):
         (tmp_path / "content").write_bytes(content)
-        subprocess.run(["/bin/sh", "-c", f"cat content | {hint}"], check=True)
-        assert read(new) == COLUMNS
+        shell = ["/bin/sh", "-c", f"cat content | {command} > table"]
+        subprocess.run(shell, check=True)
+        assert read("table") == COLUMNS
 
 
 READABLE = {

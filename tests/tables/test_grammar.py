@@ -1,4 +1,8 @@
-"""The grammar of delimited text is that of the csv module, on random texts of whatever makes it hard."""
+"""The grammar of delimited text is that of the csv module, on random texts of whatever makes it hard.
+
+Records, their fields and ends are those that the module finds when it is not strict. A record in which a cell
+goes on behind its closing quote is refused: it is one that the module refuses when it is strict.
+"""
 
 import csv
 import io
@@ -7,7 +11,7 @@ import random
 
 import pytest
 
-from gmmcli.tables.delimited import Grammar, OpenQuote, has_bare_return
+from gmmcli.tables.delimited import Grammar, OpenQuote, find_after_quote, has_bare_return
 
 # `make fuzz` asks for 100,000 and more.
 N_TEXTS = int(os.environ.get("GMMCLI_FUZZ_TEXTS", "4000"))
@@ -87,6 +91,41 @@ def test_records_of_random_texts_are_those_of_the_csv_module(delimiter: bytes) -
     """Quotes that open, close, double, and stand where they mean nothing; nothing is lost at any of them."""
     for seed in range(N_TEXTS // 2):
         assert_agrees(random_text(random.Random(seed)), delimiter)
+
+
+def is_strict(record: bytes, delimiter: bytes) -> bool:
+    """Tell whether the csv module takes a record when it is strict."""
+    lines = io.StringIO(record.decode("latin-1"), newline="\n")
+    try:
+        list(csv.reader(lines, delimiter=delimiter.decode(), strict=True))
+    except csv.Error:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("delimiter", [b",", b"\t"])
+def test_cells_that_go_on_behind_their_closing_quote_are_those_that_a_strict_csv_module_refuses(
+    delimiter: bytes,
+) -> None:
+    """But for blanks: between the quote and the delimiter they mean nothing."""
+    grammar, n_refused = Grammar(delimiter), 0
+    for seed in range(N_TEXTS // 2):
+        text = random_text(random.Random(seed)).replace(b" ", b"")
+        records = [text[record.start : record.end] for record in grammar.iter_records(text)]
+        expected = [is_strict(record, delimiter) for record in records]
+        assert [find_after_quote(record, delimiter) < 0 for record in records] == expected, text
+        assert grammar.closes_quotes(b"".join(records)) is all(expected), text
+        n_refused += expected.count(False)
+    assert n_refused > 50
+
+
+@pytest.mark.parametrize(
+    ("record", "offset"),
+    [(b'"1"2,3\n', 3), (b'1,"2" x\r\n', 6), (b'"1" ,"2"  \r\n', -1), (b'1"2"3,4\n', -1), (b'"1"\r', 3)],
+)
+def test_blanks_behind_a_quote_mean_nothing(record: bytes, offset: int) -> None:
+    """The place is that of the first byte that means something."""
+    assert find_after_quote(record, b",") == offset
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,18 @@ CASES = {
         "tr -d '\\r' < FILE | sed 's/|$//' | tr '|' '\\t'",
         ROWS,
     ),
+    "decimal commas, and commas in a text": (
+        b"a;b;t\n1;2;x\n3.5;4;y, z\n",
+        "columns are separated by semicolons",
+        "tr ';' '\\t' < FILE",
+        ROWS,
+    ),
+    "a rule below the header": (
+        b"a,b\n---------\n1,2\n3.5,4\n",
+        "a rule, not a row: ---------",
+        "grep -v '^[-+|: ]*--[-+|: ]*$' FILE",
+        ROWS,
+    ),
     "Markdown": (
         b"| a | b |\n|---|:-:|\n| 1 | 2 |\n| 3.5 | 4 |\n",
         'columns are separated by "|"',
@@ -321,4 +333,29 @@ def test_a_hint_for_stdin_names_no_file():
     """It goes into the pipe that is there."""
     with pytest.raises(TableUnusable) as caught:
         open_tables([], stdin=io.BytesIO(b"# one\na|b\n1|2\n"))
-    assert caught.value.hint == "grep -v '^#' | tr '|' '\\t' > table.tsv"
+    assert caught.value.hint == "pipe it through: grep -v '^#' | tr '|' '\\t'"
+
+
+def test_commas_are_made_points_only_if_no_text_of_the_first_mebibyte_has_any(tmp_path, monkeypatch):
+    """However far below; the other columns get a warning of their own."""
+    monkeypatch.chdir(tmp_path)
+    rows = b"1,5;x\n" * 50_000
+    (tmp_path / "a.csv").write_bytes(b"a;t\n" + rows)
+    (tmp_path / "b.csv").write_bytes(b"a;t\n" + rows + b"2,5;y, z\n")
+    assert refusal_of("a.csv").hint == "tr ';,' '\\t.' < a.csv > table.tsv"
+    assert refusal_of("b.csv").hint == "tr ';' '\\t' < b.csv > table.tsv"
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.tsv"])
+def test_blanks_in_place_of_a_row_are_removed_by_hints_that_come_to_an_end(name, tmp_path, monkeypatch):
+    """The first may be that of the format, the second is the filter."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(b"a,b\n   \n1,2\n3.5,4\n")
+    input_format = None
+    if name == "data.tsv":
+        assert refusal_of(name).hint == "--input-format csv"
+        input_format = "csv"
+    with open_tables([name], input_format=input_format) as tables, pytest.raises(TableUnusable) as caught:
+        list(tables.iter_batches(("a", "b")))
+    assert str(caught.value) == f"{name}:2: 2 columns expected, 1 found"
+    assert read_after_typing(caught.value.hint) == ROWS

@@ -90,7 +90,7 @@ def test_hints_can_be_typed_on_stdin_and_for_names_with_spaces(tmp_path, monkeyp
             open_tables(words, stdin=io.BytesIO(b"a;b\n"))
         hints.append(caught.value.hint)
     assert hints == [
-        "tr ';' '\\t' > table.tsv",
+        "pipe it through: tr ';' '\\t'",
         "tr ';' '\\t' < 'my table.csv' > table.tsv",
         "gzip -t 'my table.gz'",
     ]

@@ -4,6 +4,7 @@ import datetime
 import io
 import json
 import re
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -256,3 +257,37 @@ def test_what_cannot_be_opened_is_said(tmp_path):
         pass
     with pytest.raises(ReadWriteFailed, match=r"^stdout: closed$"), open_sink(None, "csv", stdout=None):
         pass
+
+
+NOT_IN_PARQUET = {
+    "a scale below zero": pa.array([Decimal("1E+3")], pa.decimal128(5, -2)),
+    "runs": pa.RunEndEncodedArray.from_arrays([1], [1.0]),
+    "an interval": pa.array([(1, 2, 3)], pa.month_day_nano_interval()),
+    "a union": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+    "a struct without fields": pa.array([{}], pa.struct([])),
+    "a dictionary of lists": pa.DictionaryArray.from_arrays([0], pa.array([[1]])),
+}
+
+
+# A number has a text form.
+NOT_IN_EITHER = [case for case in NOT_IN_PARQUET if case != "a scale below zero"]
+
+
+@pytest.mark.parametrize(
+    ("output_format", "case"),
+    [*(("parquet", case) for case in NOT_IN_PARQUET), *(("csv", case) for case in NOT_IN_EITHER)],
+)
+def test_a_type_that_a_format_lacks_is_refused_with_a_format_that_has_it(output_format, case, tmp_path):
+    """By column and type; where Parquet lacks it too, CSV does not name Parquet."""
+    values = NOT_IN_PARQUET[case]
+    columns = {"i": np.array([1]), "x": values}
+    with (
+        pytest.raises(TableUnusable, match=f'^--pass: column "x": .*{re.escape(str(values.type))}') as caught,
+        open_sink(None, output_format, stdout=io.BytesIO()) as sink,
+    ):
+        sink.write(columns, 1)
+    assert caught.value.hint == "--output-format arrow"
+    with open_sink(tmp_path / "t.arrow", "arrow", stdout=None) as sink:
+        sink.write(columns, 1)
+    with pa.ipc.open_file(tmp_path / "t.arrow") as file:
+        assert file.read_all().column("x").to_pylist() == values.to_pylist()

@@ -132,10 +132,6 @@ class Folder:
         """Return the highest number of a file here, including `.bad` files; 0 if there is none."""
         return max((find_generation(name) or find_set_aside(name) or 0 for name in self.names()), default=0)
 
-    def newest_set_aside(self) -> int:
-        """Return the highest number of a file that was set aside here; 0 for none."""
-        return max((find_set_aside(name) or 0 for name in self.names()), default=0)
-
     def latest_number(self) -> int:
         """Return the number that latest.h5 points to, even if that file is gone; 0 if it points to none."""
         try:

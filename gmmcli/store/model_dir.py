@@ -22,7 +22,7 @@ from gmmcli.errors import (
 from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew
 from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, decode
-from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES, Folder, checkpoint_name
+from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES, Folder, checkpoint_name, find_set_aside
 from gmmcli.store.layout import Damage
 
 # A checkpoint is read whole into memory; 4 GiB is about 680 full components of 512 features.
@@ -179,8 +179,8 @@ def last_known(root: Folder, checkpoints: Folder | None = None) -> int:
     file that was set aside counts as well.
     """
     logged = run_log.find_last(root)
-    aside = 0 if checkpoints is None or logged.number else checkpoints.newest_set_aside()
-    return max(logged.left, root.latest_number(), aside)
+    aside = () if checkpoints is None or logged.number else map(find_set_aside, checkpoints.names())
+    return max(logged.left, root.latest_number(), *filter(None, aside))
 
 
 def lost(root: Folder, checkpoints: Folder) -> int:

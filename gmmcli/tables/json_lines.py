@@ -259,13 +259,9 @@ def _find_repeated(line: bytes, found: dict[str, Any]) -> str | None:
     # Each key has a colon behind it: with as many colons as keys there is none to find.
     if line.count(b":") == len(found) or len(_COLON.findall(line)) == len(found):
         return None
-    pairs = list[tuple[str, Any]]()
-
-    def keep(inner: list[tuple[str, Any]]) -> None:
-        pairs[:] = inner  # the outermost object comes last
-
-    json.loads(line, object_pairs_hook=keep)
-    counts = Counter(key for key, _ in pairs)
+    objects = list[list[tuple[str, Any]]]()
+    json.loads(line, object_pairs_hook=objects.append)
+    counts = Counter(key for key, _ in objects[-1])  # the outermost object comes last
     return next((key for key, count in counts.items() if count > 1), None)
 
 

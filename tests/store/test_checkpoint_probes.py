@@ -110,7 +110,21 @@ def run_all_verbs(model, data, options):
     table = TableRequest((TABLE,))
     verbs = {
         "predict": lambda: predict(
-            PredictRequest(model, table, stdout=io.BytesIO(), outputs=("all",)), lambda _: None
+            PredictRequest(
+                model,
+                table,
+                stdout=io.BytesIO(),
+                outputs=("all",),
+                outlier_quantile=0.01,
+                output=None,
+                output_format="csv",
+                passed=(),
+                checkpoint=None,
+                batch_size=None,
+                missing=None,
+            ),
+            lambda _: None,
+            lambda _: None,
         ),
         "score": lambda: score(ScoreRequest(model, table), lambda _: None),
         "inspect": lambda: show(inspecting.inspect(model), model),

@@ -570,7 +570,7 @@ def test_a_file_set_aside_without_a_rollback_is_no_silent_step_back(model, build
         (model / name).unlink()
 
     for load in (ModelDir(model).load, lambda: publish(model, build, 4)):
-        with pytest.raises(CheckpointCorrupt, match="newest checkpoint 3 is missing; the newest one left is 2$"):
+        with pytest.raises(CheckpointCorrupt, match=r"checkpoint 3 is missing; the newest one left is 2$"):
             load()
     assert len(check(model, "quick")) == 1
     with Writer(model) as writer:

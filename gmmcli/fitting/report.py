@@ -87,7 +87,8 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
     plan, checkpoint, converged = outcome.plan, outcome.stored.checkpoint, outcome.converged
     steps = wording.counted(checkpoint.global_step, "step")
     if outcome.stored is plan.stored:
-        text = f"nothing to do: {_why_idle(outcome, steps)}; to go on: --steps N, or --fresh for a new model"
+        why, way_on = _why_idle(outcome, steps)
+        text = f"nothing to do: {why}; to go on: {way_on}, or --fresh for a new model"
         tell(Notice("nothing_to_do", text, "information"))
     if outcome.ending == "max_iter" and not converged:
         tell(
@@ -115,18 +116,19 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
         tell_of_floor(checkpoint, plan.settings.reg_covar, tell, is_new=plan.is_new)
 
 
-def _why_idle(outcome: Outcome, steps: str) -> str:
-    """Return why a run had nothing to do, for a message; `steps` is the number of steps of the model."""
+def _why_idle(outcome: Outcome, steps: str) -> tuple[str, str]:
+    """Return why a run of a model of so many steps had nothing to do, and the option that makes it go on."""
     request = outcome.plan.request
     match outcome.ending:
         case "converged":
-            return f"the model converged after {steps}"
+            return f"the model converged after {steps}", "--steps N"
         case "patience":
-            return f"--patience {request.patience} ended the run after {steps}"
+            return f"--patience {request.patience} ended the run after {steps}", "a larger --patience"
         case "steps" if request.max_steps is not None:
-            return f"the model has made {steps}, and --max-steps is {request.max_steps}"
+            why = f"the model has made {steps}, and --max-steps is {request.max_steps}"
+            return why, "a larger --max-steps"
         case _:
-            return f"the model has made {steps}"
+            return f"the model has made {steps}", "--steps N"
 
 
 def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: Notify) -> None:

@@ -141,7 +141,7 @@ class Writer:
         except FileNotFoundError:
             is_there = False
         if not is_there:
-            raise ModelDirBusy(str(self.path), "removed by another run, which published nothing", "try again")
+            raise ModelDirBusy(str(self.path), "removed by another run, which published nothing")
         return held
 
     def _take_stock(self) -> None:

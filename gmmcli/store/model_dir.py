@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
@@ -19,7 +18,7 @@ from gmmcli.errors import (
     ReadWriteFailed,
     reporting,
 )
-from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew
+from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew, quoted
 from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, decode
 from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES, Folder, checkpoint_name, find_set_aside
@@ -326,13 +325,18 @@ def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
 
 
 def rollback_to(path: Path, stored: Stored) -> Rollback:
-    """Return the remedy that continues from a checkpoint, with the tables that it was fitted to."""
-    return Rollback(str(path), tuple(operand.name for operand in stored.checkpoint.operands))
+    """Return the remedy that continues from a checkpoint, with the tables that it was fitted to.
+
+    After a partial fit it names none: the checkpoint knows only the last of its tables.
+    """
+    checkpoint = stored.checkpoint
+    operands = () if checkpoint.memory.approximate else checkpoint.operands
+    return Rollback(str(path), tuple(operand.name for operand in operands))
 
 
 def _not_found(path: Path, fact: str) -> NotFound:
     """Return the error for a directory without a model, with the command that fits one."""
-    return NotFound(str(path), fact, f"gmmcli fit -m {shlex.quote(str(path))} -k 3 TABLE")
+    return NotFound(str(path), fact, f"gmmcli fit -m {quoted(str(path))} -k 3 TABLE")
 
 
 def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: int) -> CheckpointCorrupt:

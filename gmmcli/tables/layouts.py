@@ -59,9 +59,9 @@ class _Columns(NamedTuple):
     lines: Sequence[bytes] = ()
     rows: Sequence[list[bytes]] = ()
     has_row_names: bool = False
+    """Whether each row has one cell more than the header."""
     below: Sequence[bytes] = ()
     """All lines at hand, of which `lines` are the first ones that are not blank."""
-    """Whether each row has one cell more than the header."""
 
     @property
     def is_headed(self) -> bool:

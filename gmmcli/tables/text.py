@@ -161,7 +161,11 @@ class TextReader:
             if name and name in names[:column]:
                 names[column] = next(new for i in count(2) if (new := f"{name}_{i}") not in others)
         header = re.sub(r"[\\&/]", r"\\\g<0>", rendering.header(names, self._grammar.delimiter.decode()))
-        is_short = self._first_line == 2 and len(header) <= _LONGEST_HEADER and header.isprintable()
+        is_short = (
+            self._first_line == 2
+            and len(header) <= _LONGEST_HEADER
+            and header.replace("\t", "").isprintable()
+        )
         return self._mended_by(f"sed {quoted(f'1s/.*/{header}/')}") if is_short else None
 
     def batches(self, features: Sequence[int], extra: Sequence[int]) -> Iterator[Batch]:

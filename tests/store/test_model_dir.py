@@ -8,12 +8,13 @@ import tracemalloc
 
 import pytest
 
+from gmmcli.core.em.memory import Memory
 from gmmcli.errors import CheckpointCorrupt, FormatUnknown, NotFound
 from gmmcli.remedies import ReadCheckpoint, StartAnew, in_shell
 from gmmcli.store import layout, model_dir, user_block
 from gmmcli.store.checkpoint import content_digest
 from gmmcli.store.commit import Writer
-from gmmcli.store.model_dir import ModelDir
+from gmmcli.store.model_dir import ModelDir, Stored, rollback_to
 
 
 @pytest.fixture
@@ -198,6 +199,15 @@ def test_a_newest_checkpoint_that_is_gone_is_an_error_to_a_reader(model):
             ModelDir(model).load()
         assert in_shell(caught.value.hint) == f"restore the file, or: {ways}"
     assert ModelDir(model).load(2).generation == 2
+
+
+def test_a_way_back_names_the_tables_of_a_fit_but_not_of_a_partial_one(model, build):
+    """A partial fit learnt from tables that its checkpoint does not know."""
+    whole, partial = build(), build(memory=Memory(approximate=True))
+
+    ways = [rollback_to(model, Stored(checkpoint, 1, "", 0)) for checkpoint in (whole, partial)]
+
+    assert [way.tables for way in ways] == [("data/geyser.csv",), ()]
 
 
 @pytest.mark.parametrize("gone", [("log.jsonl",), ("latest.h5",), ("latest.h5", "lock")])

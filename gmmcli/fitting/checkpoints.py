@@ -187,12 +187,7 @@ def _find(newest: Stored, path: Path, step: int) -> Stored | None:
     for listing in reversed(directory.list()):
         with contextlib.suppress(NotFound, CheckpointCorrupt):
             stored = directory.load(listing.generation)
-            if stored.checkpoint.global_step == step and _lineage(stored) == _lineage(newest):
+            is_of_model = stored.provenance.lineage == newest.provenance.lineage
+            if stored.checkpoint.global_step == step and is_of_model:
                 return stored
     return None
-
-
-def _lineage(stored: Stored) -> str:
-    """Return the lineage of a checkpoint."""
-    provenance = stored.checkpoint.provenance
-    return "" if provenance is None else provenance.lineage

@@ -11,7 +11,7 @@ from gmmcli.core.family import covariances_of
 from gmmcli.core.mixture import Array, Mixture
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
-from gmmcli.store.model_dir import ModelDir, Stored
+from gmmcli.store.model_dir import ModelDir
 
 # The columns of the history that the end of a run fills in, and all of them.
 _OF_AN_END = ("checkpoint", "global_step", "mean_log_likelihood", "ending")
@@ -67,17 +67,10 @@ def inspect(model_dir: Path, generation: int | None = None) -> InspectReport:
         str(model_dir),
         stored.generation,
         checkpoint,
-        _provenance_of(stored),
+        stored.provenance,
         content_digest(checkpoint),
         checkpoint.fitness,
     )
-
-
-def _provenance_of(stored: Stored) -> Provenance:
-    """Return the provenance of a checkpoint; every checkpoint that was read from a file has one."""
-    if stored.checkpoint.provenance is None:
-        raise RuntimeError("a stored checkpoint has a provenance")
-    return stored.checkpoint.provenance
 
 
 def list_generations(model_dir: Path) -> list[int]:
@@ -107,7 +100,7 @@ def list_kept(model_dir: Path) -> list[Kept]:
         except CheckpointCorrupt:
             kept.append(Kept(number, size_bytes))
             continue
-        checkpoint, created = stored.checkpoint, _provenance_of(stored).created
+        checkpoint, created = stored.checkpoint, stored.provenance.created
         tables = [operand.name for operand in checkpoint.operands]
         mean = checkpoint.fitness.mean_log_likelihood
         kept.append(Kept(number, size_bytes, checkpoint.global_step, created, stored.sha256, mean, tables))

@@ -19,10 +19,10 @@ from gmmcli.errors import CheckpointCorrupt, ModelDirBusy, reporting
 from gmmcli.remedies import StartAnew
 from gmmcli.store import creation, event_file, lock, retention, run_log
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
-from gmmcli.store.directory import CHECKPOINTS, LATEST, MAX_GENERATION, Folder, checkpoint_name
+from gmmcli.store.directory import CHECKPOINTS, LATEST, Folder, checkpoint_name
 from gmmcli.store.event_file import EventFile
 from gmmcli.store.generation import after_link, number_after, place, set_aside
-from gmmcli.store.model_dir import Stored, find_good, hash_newest, load_newest, lost, refuse_loss
+from gmmcli.store.model_dir import Stored, find_good, find_known, hash_newest, load_newest, refuse_loss
 from gmmcli.store.run_log import GivenUp
 
 
@@ -146,10 +146,9 @@ class Writer:
 
     def _take_stock(self) -> None:
         """Find the highest number given out, and whether the newest checkpoint is gone without a rollback."""
-        logged, latest = run_log.find_last(self._root), self._root.latest_number()
-        there, self._lost = self._checkpoints.newest_number(), lost(self._root, self._checkpoints)
-        # A recorded number of MAX_GENERATION must be wrong. It is ignored, since it would leave no next one.
-        self._number = max(there, *(n for n in (logged.number, latest) if n < MAX_GENERATION))
+        known = find_known(self._root, self._checkpoints)
+        self._number = max(self._checkpoints.newest_number(), known.number)
+        self._lost = known.left if max(self._checkpoints.generations(), default=0) < known.left else 0
         if not self._lost:  # otherwise latest.h5 is evidence of the loss
             self._point_latest()
 
@@ -295,11 +294,10 @@ class Writer:
 
     def _provenance(self, number: int, fresh: bool) -> Provenance:
         """Return the provenance of the next checkpoint."""
-        continued = None if self._parent is None else self._parent.checkpoint.provenance
         return Provenance(
             generation=number,
             parent_sha256=self._parent.sha256 if self._parent else hash_newest(self._checkpoints),
-            lineage=uuid.uuid4().hex if fresh or continued is None else continued.lineage,
+            lineage=uuid.uuid4().hex if fresh or self._parent is None else self._parent.provenance.lineage,
             created=run_log.timestamp(self._now()),
             versions=self._versions,
             blas_kernel=self._blas_kernel,
@@ -327,7 +325,7 @@ def _describe(stored: Stored) -> dict[str, object]:
         "checkpoint": stored.generation,
         "sha256": stored.sha256,
         "bytes": stored.size_bytes,
-        "lineage": checkpoint.provenance.lineage if checkpoint.provenance else "",
+        "lineage": stored.provenance.lineage,
         "global_step": checkpoint.global_step,
         "converged": checkpoint.converged,
         "mean_log_likelihood": checkpoint.fitness.mean_log_likelihood,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gmmcli.atomic import sync
 from gmmcli.errors import CannotCreate
-from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OWN_NAMES, Folder
+from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, Folder
 
 _ATTEMPTS = 5
 
@@ -108,7 +108,5 @@ def _check_own(root: Folder) -> None:
         if checkpoints.newest_number():
             return
         inside = [f"{CHECKPOINTS}/{name}" for name in checkpoints.names() if not name.startswith(".")]
-    strangers = sorted(name for name in root.names() if not name.startswith(".") and name not in OWN_NAMES)
-    if strangers or inside:
-        stranger = [*strangers, *sorted(inside)][0]
+    for stranger in [*root.strangers(), *sorted(inside)][:1]:
         raise CannotCreate(str(root.path), f'not a model directory: it holds "{stranger}"')

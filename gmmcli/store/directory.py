@@ -120,6 +120,10 @@ class Folder:
         """Return the names in the folder, in any order."""
         return os.listdir(self.descriptor)  # noqa: PTH208 (a descriptor is not a path)
 
+    def strangers(self) -> list[str]:
+        """Return the names here that no model directory has, ascending; a name with a leading dot is ignored."""
+        return sorted(name for name in self.names() if not name.startswith(".") and name not in OWN_NAMES)
+
     def stat(self, name: str) -> os.stat_result:
         """Return the status of a name, without following a link."""
         return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
@@ -167,6 +171,11 @@ class Folder:
         """Remove the files of unfinished writes. The caller must hold the lock."""
         for name in filter(_TEMPORARY.fullmatch, self.names()):
             self.discard(name)
+
+
+def way_out(path: Path, model_dir: Path) -> str:
+    """Return the command that moves a file out of a model directory, next to it."""
+    return f"mv {quoted(str(path))} {quoted(f'{model_dir}.{path.name}')}"
 
 
 def checkpoint_name(generation: int) -> str:

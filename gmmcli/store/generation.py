@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from gmmcli.atomic import sync
 from gmmcli.errors import CannotCreate, GmmError, ModelDirBusy, ReadWriteFailed, from_os_error
 from gmmcli.remedies import quoted
-from gmmcli.store.directory import MAX_GENERATION, Folder, checkpoint_name, temporary_name
+from gmmcli.store.directory import MAX_GENERATION, Folder, checkpoint_name, temporary_name, way_out
 from gmmcli.store.model_dir import load_generation
 
 _DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
@@ -92,8 +92,8 @@ def set_aside(checkpoints: Folder, damaged: Sequence[int]) -> None:
     pairs = [(checkpoint_name(number), f"{checkpoint_name(number)}.bad") for number in damaged]
     taken = set(checkpoints.names())
     for path in (checkpoints.path / new for _, new in pairs if new in taken):
-        hint = f"mv {quoted(str(path))} {quoted(f'{checkpoints.path.parent}.{path.name}')}"
-        raise CannotCreate(str(path), "exists, but a damaged checkpoint needs this name", hint)
+        fact = "exists, but a damaged checkpoint needs this name"
+        raise CannotCreate(str(path), fact, way_out(path, checkpoints.path.parent))
     for old, new in pairs:
         os.rename(old, new, src_dir_fd=checkpoints.descriptor, dst_dir_fd=checkpoints.descriptor)
     sync(checkpoints.descriptor)
@@ -170,8 +170,7 @@ def _check_order(checkpoints: Folder, number: int, sha256: str) -> None:
     if not later:
         return
     with contextlib.suppress(GmmError):
-        following = load_generation(checkpoints, later[0]).checkpoint.provenance
-        if following is not None and following.parent_sha256 == sha256:
+        if load_generation(checkpoints, later[0]).provenance.parent_sha256 == sha256:
             return
     checkpoints.discard(checkpoint_name(number))
     fact = f"another writer has come to checkpoint {later[-1]} already"

@@ -12,8 +12,7 @@ import os
 import stat
 
 from gmmcli.errors import CannotCreate, ModelDirBusy
-from gmmcli.remedies import quoted
-from gmmcli.store.directory import IRREGULAR, LOCK, Folder
+from gmmcli.store.directory import IRREGULAR, LOCK, Folder, way_out
 
 _MAX_NOTE_BYTES = 4096
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
@@ -46,7 +45,7 @@ def take(root: Folder, start: str) -> tuple[int, bool]:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     path = root.path / LOCK
-    hint = f"mv {quoted(str(path))} {quoted(f'{root.path}.{LOCK}')}"
+    hint = way_out(path, root.path)
     try:
         descriptor = os.open(LOCK, flags, 0o666, dir_fd=root.descriptor)
     except OSError as error:

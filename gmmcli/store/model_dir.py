@@ -20,9 +20,10 @@ from gmmcli.errors import (
 )
 from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew, quoted
 from gmmcli.store import run_log, user_block
-from gmmcli.store.checkpoint import Checkpoint, decode
-from gmmcli.store.directory import CHECKPOINTS, OWN_NAMES, Folder, checkpoint_name, find_set_aside
+from gmmcli.store.checkpoint import Checkpoint, Provenance, decode
+from gmmcli.store.directory import CHECKPOINTS, MAX_GENERATION, Folder, checkpoint_name, find_set_aside
 from gmmcli.store.layout import Damage
+from gmmcli.store.run_log import Last
 
 # A checkpoint is read whole into memory; 4 GiB is about 680 full components of 512 features.
 MAX_FILE_BYTES = 1 << 32
@@ -59,6 +60,13 @@ class Stored:
     sha256: str
     size_bytes: int
     identity: tuple[int, int] = (0, 0)
+
+    @property
+    def provenance(self) -> Provenance:
+        """The provenance of the checkpoint: one that was read from a file has it."""
+        if self.checkpoint.provenance is None:
+            raise RuntimeError("a stored checkpoint has a provenance")
+        return self.checkpoint.provenance
 
 
 @dataclass(frozen=True)
@@ -110,10 +118,10 @@ class ModelDir:
         """
         with open_to_read(self.path) as (root, checkpoints):
             if generation is None:
-                number = last_known(root, checkpoints)  # before the listing: a writer may publish in between
+                number = find_known(root, checkpoints).left  # first, since a writer may publish meanwhile
                 newest = load_newest(checkpoints, known)
                 left = 0 if newest is None else newest.generation
-                if left < number and left < (number := last_known(root, checkpoints)):
+                if left < number and left < (number := find_known(root, checkpoints).left):
                     refuse_loss(self.path, number, newest)
                 if newest is None:
                     raise _not_found(self.path, "holds no checkpoint")
@@ -163,7 +171,7 @@ def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
     with reporting(path), contextlib.ExitStack() as stack:
         try:
             root = stack.enter_context(Folder.opened(path))
-            if CHECKPOINTS not in root.names() and (number := last_known(root)):
+            if CHECKPOINTS not in root.names() and (number := find_known(root).left):
                 refuse_loss(path, number, None)
             checkpoints = stack.enter_context(root.inner(CHECKPOINTS))
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -171,21 +179,17 @@ def open_to_read(path: Path) -> Iterator[tuple[Folder, Folder]]:
         yield root, checkpoints
 
 
-def last_known(root: Folder, checkpoints: Folder | None = None) -> int:
-    """Return the number of the newest checkpoint that should exist; 0 for none.
+def find_known(root: Folder, checkpoints: Folder | None = None) -> Last:
+    """Return the last checkpoint that the log and latest.h5 name, whether its file exists or not.
 
-    The log and latest.h5 name it. A log also says whether a rollback gave a checkpoint up; without a log, a
-    file that was set aside counts as well.
+    A log also says whether a rollback gave a checkpoint up. Without a log, a file that was set aside counts
+    as well.
     """
-    logged = run_log.find_last(root)
+    logged, latest = run_log.find_last(root), root.latest_number()
     aside = () if checkpoints is None or logged.number else map(find_set_aside, checkpoints.names())
-    return max(logged.left, root.latest_number(), *filter(None, aside))
-
-
-def lost(root: Folder, checkpoints: Folder) -> int:
-    """Return the number of the newest checkpoint if its file is gone or was only set aside, else 0."""
-    known = last_known(root, checkpoints)
-    return known if max(checkpoints.generations(), default=0) < known else 0
+    # A recorded number of MAX_GENERATION must be wrong. It is ignored, since it would leave no next one.
+    number = max((n for n in (logged.number, latest) if n < MAX_GENERATION), default=0)
+    return Last(number, max(logged.left, latest, *filter(None, aside)))
 
 
 def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
@@ -201,7 +205,7 @@ def require_generations(root: Folder, checkpoints: Folder) -> Sequence[int]:
     generations = checkpoints.generations()
     if generations:
         return generations
-    if number := last_known(root, checkpoints):
+    if number := find_known(root, checkpoints).left:
         refuse_loss(root.path, number, None)
     raise _not_found(root.path, "holds no checkpoint")
 
@@ -362,10 +366,7 @@ def _no_model(path: Path) -> NotFound:
     other_name = "choose another name for -m"
     if path.exists() and not path.is_dir():
         return NotFound(str(path), "not a directory", other_name)
-    strangers: list[str] = []
-    with contextlib.suppress(OSError):
-        names = sorted(inside.name for inside in path.iterdir())
-        strangers = [name for name in names if not name.startswith(".") and name not in OWN_NAMES]
-    if strangers:
-        return NotFound(str(path), f'not a model directory: it holds "{strangers[0]}"', other_name)
+    with contextlib.suppress(OSError), Folder.opened(path) as root:
+        for stranger in root.strangers()[:1]:
+            return NotFound(str(path), f'not a model directory: it holds "{stranger}"', other_name)
     return _not_found(path, "no such model directory")

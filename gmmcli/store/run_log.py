@@ -7,7 +7,6 @@ is read line by line, or in pieces from its end, so that its size does not matte
 import contextlib
 import json
 import os
-import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from io import BufferedReader
 from typing import Any, NamedTuple
 
 from gmmcli.errors import CheckpointCorrupt, NotFound, PermissionRefused
-from gmmcli.store.directory import LOG, MAX_GENERATION, Folder
+from gmmcli.store.directory import LOG, MAX_GENERATION, Folder, way_out
 
 # A longer line is not an event: the event of a run over a thousand tables has about 100 kB.
 MAX_LINE_BYTES = 1 << 20
@@ -100,12 +99,7 @@ def _opened(root: Folder, flags: int = os.O_RDONLY) -> Iterator[tuple[BufferedRe
         with root.opened_file(LOG, flags) as opened:
             yield opened
     except CheckpointCorrupt as error:
-        raise CheckpointCorrupt(error.subject, error.fact, way_out(root)) from error
-
-
-def way_out(root: Folder) -> str:
-    """Return the command that moves an unusable log away. Checkpoints do not need the log."""
-    return f"mv {shlex.quote(str(root.path / LOG))} {shlex.quote(f'{root.path}.{LOG}')}"
+        raise CheckpointCorrupt(error.subject, error.fact, way_out(root.path / LOG, root.path)) from error
 
 
 def iter_events(root: Folder) -> Iterator[dict[str, Any] | None]:

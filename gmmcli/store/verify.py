@@ -17,7 +17,7 @@ from gmmcli.remedies import Hint, Rollback
 from gmmcli.store import directory, run_log
 from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder, checkpoint_name
 from gmmcli.store.model_dir import (
-    last_known,
+    find_known,
     load_generation,
     open_checkpoint,
     open_to_read,
@@ -72,7 +72,7 @@ def check(path: Path, level: Level) -> list[Finding]:
         records = (
             (LOG, run_log.find_last(root).left),
             (LATEST, root.latest_number()),
-            (CHECKPOINTS, last_known(root, checkpoints)),
+            (CHECKPOINTS, find_known(root, checkpoints).left),
         )
         generations = require_generations(root, checkpoints)
         for name, number in [record for record in records if record[1] > generations[-1]][:1]:
@@ -87,10 +87,9 @@ def check(path: Path, level: Level) -> list[Finding]:
 
 def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
     """Find names that are not gmmcli's, and names of gmmcli's for another kind of file."""
+    strangers = root.strangers()
     for name in sorted(root.names()):
-        if name.startswith(".") or name == LATEST:
-            continue
-        if name not in directory.OWN_NAMES:
+        if name in strangers:
             yield Finding(name, "is not part of a model directory")
         elif name in _KINDS and not _KINDS[name](root.stat(name).st_mode):
             yield Finding(name, "is a link or another kind of file than it should be")
@@ -124,7 +123,8 @@ def _find_in_log(root: Folder) -> Iterator[Finding]:
         yield Finding(LOG, error.fact, error.hint)
     if n_lines:
         lines = "1 line is not an event" if n_lines == 1 else f"{n_lines} lines are not events"
-        yield Finding(LOG, f"{lines}, the first is line {first}", run_log.way_out(root))
+        way_out = directory.way_out(root.path / LOG, root.path)
+        yield Finding(LOG, f"{lines}, the first is line {first}", way_out)
 
 
 def _find_in_heads(checkpoints: Folder, generations: Sequence[int]) -> Iterator[Finding]:
@@ -154,9 +154,8 @@ def _find_in_checkpoints(checkpoints: Folder, generations: Sequence[int]) -> Ite
             parent = 0
             continue
         follows = parent and all(between in set_aside for between in range(parent + 1, generation))
-        provenance = stored.checkpoint.provenance
-        if follows and provenance is not None and provenance.parent_sha256 != parent_sha256:
-            recorded, found = provenance.parent_sha256[:16] or "none", parent_sha256[:16]
+        if follows and stored.provenance.parent_sha256 != parent_sha256:
+            recorded, found = stored.provenance.parent_sha256[:16] or "none", parent_sha256[:16]
             text = f"its parent should be {recorded}..., but checkpoint {parent} is {found}..."
             yield Finding(file, text)
         parent, parent_sha256 = generation, stored.sha256

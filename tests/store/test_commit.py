@@ -249,11 +249,11 @@ def test_a_rollback_to_nothing_renames_nothing(model, build):
     assert names(model / "checkpoints") == ["ckpt-000000001.h5", "ckpt-000000002.h5"]
 
 
-def test_a_rollback_does_not_touch_a_newer_format(model, build, monkeypatch):
+def test_a_rollback_does_not_touch_a_newer_format(model, build, provenance, monkeypatch):
     """A file of a newer format is not damaged."""
     publish(model, build, 1)
     with Writer(model) as writer, monkeypatch.context() as patch:
-        patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build())
+        patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build(provenance=provenance))
         patch.setattr(layout, "FORMAT_VERSION", "2.0")
         writer.publish(build())
 

@@ -232,10 +232,10 @@ def test_checkpoints_behind_a_link_are_not_read(model, tmp_path):
         ModelDir(model).load()
 
 
-def test_a_newer_format_is_not_called_damage(model, build, monkeypatch):
+def test_a_newer_format_is_not_called_damage(model, build, provenance, monkeypatch):
     """The hint is to install a newer version, not a rollback."""
     with Writer(model) as writer, monkeypatch.context() as patch:
-        patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build())
+        patch.setattr("gmmcli.store.commit.decode", lambda data, subject: build(provenance=provenance))
         patch.setattr(layout, "FORMAT_VERSION", "2.0")
         writer.publish(build())
 

@@ -28,6 +28,13 @@ def covariances_shape(covariance_type: CovarianceType, n_components: int, n_feat
     }[covariance_type]
 
 
+def variances_of(covariances: Array, covariance_type: CovarianceType) -> Array:
+    """Return a view of the variances in covariances, or in squares: of (K, d, d) and (d, d) the diagonals."""
+    if covariance_type in ("full", "tied"):
+        return np.diagonal(covariances, axis1=-2, axis2=-1)
+    return covariances
+
+
 def _frozen(values: Array) -> Array:
     """Return a read-only copy, or the array itself if it is read-only and owns its memory."""
     if type(values) is np.ndarray and values.dtype == np.float64:

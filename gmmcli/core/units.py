@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, PerFeature
+from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, PerFeature, variances_of
 from gmmcli.core.rows import Rows
 
 # With a scale beyond 10^±150 its square, and so a covariance in the table's units, overflows or underflows.
@@ -65,14 +65,14 @@ class Units:
     def covariances_to_standard(self, mixture: Mixture) -> Array:
         """Convert the covariances of a mixture to standard units; a value that overflows is infinite."""
         with np.errstate(over="ignore"):
-            return np.asarray(mixture.covariances / self._covariance_scale(mixture.covariance_type))
+            return np.asarray(mixture.covariances / self.covariance_scale(mixture.covariance_type))
 
     def to_table(self, mixture: Mixture) -> Mixture:
         """Convert a mixture from standard units to the table's units."""
-        covariances = mixture.covariances * self._covariance_scale(mixture.covariance_type)
+        covariances = mixture.covariances * self.covariance_scale(mixture.covariance_type)
         return replace(mixture, means=mixture.means * self.scale + self.center, covariances=covariances)
 
-    def _covariance_scale(self, covariance_type: CovarianceType) -> Array:
+    def covariance_scale(self, covariance_type: CovarianceType) -> Array:
         """Return the factor that converts covariances to the table's units, broadcastable to their shape."""
         match covariance_type:
             case "full" | "tied":
@@ -234,9 +234,7 @@ def find_extreme_variance(covariances: Array, covariance_type: CovarianceType) -
         In standard units, in the shape of the type. For spherical, the result is 0 or None.
     covariance_type : CovarianceType
     """
-    variances = covariances
-    if covariance_type in ("full", "tied"):
-        variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+    variances = variances_of(covariances, covariance_type)
     by_feature = variances.reshape(-1, 1 if covariance_type == "spherical" else variances.shape[-1])
     is_usable = (by_feature >= NARROWEST_SD**2) & (by_feature <= WIDEST_SD**2)
     found = np.flatnonzero(~is_usable.all(axis=0))

@@ -12,7 +12,7 @@ import numpy as np
 
 from gmmcli.core.em.memory import Batches
 from gmmcli.core.family import add_to_variances, factors_of, lower_of
-from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.mixture import Array, CovarianceType, Mixture, variances_of
 from gmmcli.core.statistics import Statistics
 from gmmcli.core.units import FURTHEST_SD, MAX_LOG10_SCALE, find_extreme_variance
 
@@ -175,7 +175,7 @@ def _find_in_units(checkpoint: "Checkpoint") -> Iterator[str]:
     except ValueError as error:
         yield f"/state in the table's units: {error}"
         return
-    spread = _in_covariance_units(units.scale, mixture.covariance_type)
+    spread = units.covariance_scale(mixture.covariance_type)
     magnitudes = (
         ("weights", np.ones(1)),
         ("means", units.scale + abs(units.center) + abs(mixture.means)),
@@ -185,7 +185,7 @@ def _find_in_units(checkpoint: "Checkpoint") -> Iterator[str]:
         distance = abs(getattr(derived, name) - getattr(mixture, name)) / magnitude
         if not (distance <= TOLERANCE).all():
             yield f"the {name} of /mixture and /state differ by {distance.max():.3g} of the scale"
-    own, other = (_variances(one.covariances, one.covariance_type) for one in (mixture, derived))
+    own, other = (variances_of(one.covariances, one.covariance_type) for one in (mixture, derived))
     if ((own < 0) & (other >= 0)).any():
         yield "a variance of /mixture is negative"
 
@@ -194,21 +194,3 @@ def _find_in_quantiles(checkpoint: "Checkpoint") -> Iterator[str]:
     """Look at the order of the quantiles."""
     if not (np.diff(checkpoint.quantiles) >= 0).all():
         yield "the quantiles of the log densities are not ascending"
-
-
-def _variances(covariances: Array, covariance_type: CovarianceType) -> Array:
-    """Return the variances in covariances, or in squares, of a type."""
-    if covariance_type in ("full", "tied"):
-        return np.diagonal(covariances, axis1=-2, axis2=-1)
-    return covariances
-
-
-def _in_covariance_units(scale: Array, covariance_type: CovarianceType) -> Array:
-    """Return the scale of every covariance, broadcastable to their shape."""
-    match covariance_type:
-        case "full" | "tied":
-            return np.multiply.outer(scale, scale)
-        case "diag":
-            return scale**2
-        case "spherical":
-            return scale[:1] ** 2

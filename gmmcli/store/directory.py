@@ -121,7 +121,7 @@ class Folder:
         return os.listdir(self.descriptor)  # noqa: PTH208 (a descriptor is not a path)
 
     def strangers(self) -> list[str]:
-        """Return the names here that no model directory has, ascending; a name with a leading dot is ignored."""
+        """Return the names here that no model directory has, ascending. A leading dot hides a name."""
         return sorted(name for name in self.names() if not name.startswith(".") and name not in OWN_NAMES)
 
     def stat(self, name: str) -> os.stat_result:

@@ -4,13 +4,14 @@ import hashlib
 import struct
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.same import assert_same
 
 from gmmcli.core.em.memory import Batches, Converged, Cycle, Memory, Standing
 from gmmcli.core.mixture import COVARIANCE_TYPES
@@ -19,25 +20,6 @@ from gmmcli.store import layout, run_state, user_block
 from gmmcli.store.checkpoint import MAX_HISTORY, OperandRecord, content_digest, decode, encode
 
 SUBJECT = "m/checkpoints/ckpt-000000001.h5"
-
-
-def assert_same(first, second, path="checkpoint"):
-    """Compare two values field by field, arrays bit for bit."""
-    if is_dataclass(first):
-        for item in fields(first):
-            assert_same(getattr(first, item.name), getattr(second, item.name), f"{path}.{item.name}")
-    elif isinstance(first, np.ndarray):
-        assert first.dtype == second.dtype, path
-        assert first.shape == second.shape, path
-        assert first.tobytes() == second.tobytes(), path
-    elif isinstance(first, dict | tuple | list):
-        assert len(first) == len(second), path
-        keys = first if isinstance(first, dict) else range(len(first))
-        for key in keys:
-            assert_same(first[key], second[key], f"{path}[{key!r}]")
-    else:
-        assert first == second, path
-        assert type(first) is type(second), path
 
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)

@@ -19,12 +19,13 @@ def is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def fits_parquet(kind: Any) -> bool:
-    """Tell whether Parquet can hold values of an Arrow type: it is tried in memory."""
+def fits_parquet(*kinds: Any) -> bool:
+    """Tell whether Parquet can hold values of Arrow types: it is tried in memory."""
     from pyarrow import parquet
 
+    columns = {str(j): pa.nulls(1, kind) for j, kind in enumerate(kinds)}
     try:
-        parquet.write_table(pa.table({"x": pa.nulls(1, kind)}), pa.BufferOutputStream())
+        parquet.write_table(pa.table(columns), pa.BufferOutputStream())
     except (pa.ArrowException, OSError):  # the latter is what Arrow raises about a scale below zero
         return False
     return True

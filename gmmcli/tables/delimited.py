@@ -144,23 +144,29 @@ def _find_closing(data: bytes, position: int) -> int:
     return -1
 
 
-def find_after_quote(record: bytes, delimiter: bytes) -> int:
-    """Return where a cell goes on behind the quote that closes it, −1 if none does; blanks are nothing."""
+def _iter_behind_quotes(record: bytes, delimiter: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each field of a record goes on behind its quotes, if it has any, and where it ends."""
     position = 0
     while position < len(record):
         if record.startswith(b'"', position):
             position = _find_closing(record, position + 1) + 1
             if not position:
-                return -1
+                return
+        stop = record.find(delimiter, position)
+        end = len(record) if stop < 0 else stop
+        yield position, end
+        position = end + 1
+
+
+def find_after_quote(record: bytes, delimiter: bytes) -> int:
+    """Return where a cell goes on behind the quote that closes it, −1 if none does; blanks are nothing."""
+    for position, _ in _iter_behind_quotes(record, delimiter):
+        if position and record[position - 1] == _QUOTE:
             rest = _BLANKS.match(record, position)
             position = position if rest is None else rest.end()
             behind = record[position : position + 2]
             if not behind.startswith((delimiter, b"\n")) and behind not in (b"\r\n", b""):
                 return position
-        stop = record.find(delimiter, position)
-        if stop < 0:
-            return -1
-        position = stop + 1
     return -1
 
 
@@ -168,13 +174,5 @@ def has_bare_return(record: bytes, delimiter: bytes) -> bool:
     """Tell whether a carriage return stands outside quotes without a newline after it."""
     if record.count(b"\r") == record.count(b"\r\n"):
         return False
-    position = 0
-    while position < len(record):
-        if record.startswith(b'"', position):
-            position = _find_closing(record, position + 1) + 1
-        stop = record.find(delimiter, position)
-        rest = record[position:] if stop < 0 else record[position:stop]
-        if rest.count(b"\r") != rest.count(b"\r\n"):
-            return True
-        position += len(rest) + 1
-    return False
+    plain = (record[begin:end] for begin, end in _iter_behind_quotes(record, delimiter))
+    return any(rest.count(b"\r") != rest.count(b"\r\n") for rest in plain)

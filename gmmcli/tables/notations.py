@@ -6,6 +6,7 @@ which tries it on the beginning of a table before a warning shows the command.
 
 import math
 import re
+import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -209,7 +210,8 @@ class Edit(NamedTuple):
         pattern, replacement = self.pattern.encode(), self.replacement.encode()
         if not self.is_repeated:
             return re.sub(pattern, replacement, line)
-        while (changed := re.sub(pattern, replacement, line, count=1)) != line:
+        # sed makes one substitution at a time. The order does not matter: none prevents another.
+        while (changed := re.sub(pattern, replacement, line)) != line:
             line = changed
         return line
 
@@ -289,7 +291,7 @@ def empty_cells(word: str, column: int, delimiter: str) -> str:
 def as_filter(edits: Sequence[Edit], n_header_lines: int) -> str:
     """Return the command that makes edits below a header."""
     steps = []
-    for label, edit in zip("abcdefghij", edits, strict=False):
+    for label, edit in zip(string.ascii_lowercase, edits, strict=False):  # more letters than kinds of edits
         substitution = f"s/{edit.pattern}/{edit.replacement}/"
         steps.append(f":{label};{substitution};t{label}" if edit.is_repeated else f"{substitution}g")
     address = "1" if n_header_lines == 1 else f"1,{n_header_lines}"

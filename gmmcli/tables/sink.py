@@ -175,10 +175,10 @@ class _ParquetSink(Sink):
 
         batch = _to_batch(columns, None if self._writer is None else self._writer.schema)
         if self._writer is None:
-            for field in batch.schema:
-                if not fits_parquet(field.type):
-                    fact = f"{wording.column(field.name)}: Parquet has no {field.type}"
-                    raise TableUnusable("--pass", fact, "--output-format arrow")
+            if not fits_parquet(*batch.schema.types):
+                field = next(field for field in batch.schema if not fits_parquet(field.type))
+                fact = f"{wording.column(field.name)}: Parquet has no {field.type}"
+                raise TableUnusable("--pass", fact, "--output-format arrow")
             self._writer = parquet.ParquetWriter(self._outlet, batch.schema)
         self._waiting.append(batch)
         self._n_waiting += batch.num_rows

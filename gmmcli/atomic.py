@@ -10,13 +10,13 @@ import errno
 import fcntl
 import os
 import re
-import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from gmmcli.errors import CannotCreate, ReadWriteFailed, from_os_error, reporting
+from gmmcli.remedies import quoted
 
 # The hidden name repeats this many bytes of a name, so that it is not too long for file systems.
 _STEM_BYTES = 200
@@ -55,7 +55,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
             return
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
-            raise CannotCreate(str(path), "no such directory", f"mkdir -p {shlex.quote(str(path.parent))}")
+            raise CannotCreate(str(path), "no such directory", f"mkdir -p {quoted(str(path.parent))}")
         with aside(path, target.parent, target.name, create_new) as (temporary, descriptor):
             with os.fdopen(descriptor, "wb", closefd=False) as stream:
                 yield stream

@@ -193,11 +193,10 @@ def _prepare_streams() -> None:
 
 
 def _leave(status: int) -> NoReturn:
-    """Exit; suppress the interpreter's message about a stream that cannot be flushed."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            if stream is not None:
-                stream.flush()
+    """Exit without the interpreter's own flush, which would write again what stdout could not take."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            sys.stderr.flush()
     os._exit(status)
 
 
@@ -205,7 +204,7 @@ def _version_text(*, detailed: bool) -> str:
     """Return the line `gmmcli 1.0.0`; if detailed, also the versions of libraries and the BLAS kernel."""
     lines = [f"gmmcli {gmmcli.__version__}"]
     if detailed:
-        libraries.check_addresses("inspect")
+        libraries.check_limit("inspect")
         from gmmcli.engine.blas import blas_kernel
         from gmmcli.jobs.versions import versions
 

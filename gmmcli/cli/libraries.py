@@ -27,7 +27,7 @@ def load_job(verb: str) -> None:
     OutOfMemory
         The address space is limited to less than the libraries need.
     """
-    check_addresses(verb)
+    check_limit(verb)
     import_module(f"gmmcli.jobs.{verb}")
     if "pyarrow" in sys.modules:
         from gmmcli.tables.arrow import hide_pandas
@@ -46,7 +46,7 @@ def prepare_openblas() -> None:
         os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
 
 
-def check_addresses(verb: str) -> None:
+def check_limit(verb: str) -> None:
     """Raise `OutOfMemory` if `ulimit -v` is too low for the libraries of a verb.
 
     The libraries themselves would end the process, or leave a module half loaded.

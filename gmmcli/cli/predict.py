@@ -1,7 +1,6 @@
 """`gmmcli predict`."""
 
 import contextlib
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from gmmcli.cli import options
 from gmmcli.cli.console import Console
 from gmmcli.errors import Usage
 from gmmcli.notices import untold
+from gmmcli.remedies import quoted
 from gmmcli.tables.suffixes import FORMATS, find_format, is_compressed
 
 BINARY = ("parquet", "arrow")
@@ -81,7 +81,7 @@ def command(
     from gmmcli.jobs.predict import PredictRequest, predict
 
     if is_compressed(str(output)):
-        hint = f"gmmcli predict ... | gzip > {shlex.quote(str(output))}"
+        hint = f"gmmcli predict ... | gzip > {quoted(str(output))}"
         raise Usage(f"-o {output}", "output files are not compressed", hint)
     if output_format is None:
         output_format = "csv" if output is None or not output.suffix else find_format(str(output))

@@ -111,7 +111,7 @@ def read_rows(
         text = f"columns without a value, skipped: {wording.listed(loaded.empty_columns)}"
         tell(Notice("columns_empty", text, "information", {"columns": loaded.empty_columns}))
     pieces = [rows for operand in loaded.operands for rows in operand.pieces]
-    name = tables.operands[0].name
+    name = tables.name
     if not pieces:
         raise TableUnusable(name, "no rows to learn from")
     if units is None:

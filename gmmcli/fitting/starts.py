@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gmmcli.core.em.loop import Origin
+from gmmcli.core.em.maximisation import PARAMS
 from gmmcli.core.em.memory import Memory
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.start import Starts, enough_rows, kinds_of
@@ -106,7 +107,7 @@ def _best_start(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: P
     settings, table = plan.settings, rows.table
     kinds = kinds_of(settings.init, settings.restarts)
     # Random starts need distinct rows of the whole table; frozen parameters are learnt from all rows.
-    may_sample = settings.init != "random" and settings.params == "wmc"
+    may_sample = settings.init != "random" and settings.params == PARAMS
     n_rows = enough_rows(settings.components, table.n_features) if may_sample else table.n_rows
     sample = table.sample(n_rows)
     learning = table if len(kinds) == 1 else sample

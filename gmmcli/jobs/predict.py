@@ -108,9 +108,7 @@ def predict(request: PredictRequest, notify: Notify, progress: Progress) -> None
         for name in passed:
             if name in columns.names:
                 fact = f'column "{name}" has the name of an output'
-                raise TableUnusable(
-                    tables.operands[0].name, fact, "rename it, or choose other columns with --pass"
-                )
+                raise TableUnusable(tables.name, fact, "rename it, or choose other columns with --pass")
         missing = missing_of(request.missing, checkpoint, str(request.model_dir))
         n_rows = n_dropped = 0
         with (

@@ -118,7 +118,7 @@ def score(request: ScoreRequest, notify: Notify, progress: Progress = untold) ->
             if by is not None:
                 for group, members in _split(coded[by], complete):
                     groups[group].add(found, members, of_labels)
-        name = tables.operands[0].name
+        name = tables.name
     if n_dropped:
         notices.append(rows_dropped(n_dropped))
         notify(notices[0])

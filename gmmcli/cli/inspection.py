@@ -8,7 +8,7 @@ from typing import Any
 
 from gmmcli.cli.render import plural, rows_text, to_json
 from gmmcli.jobs import inspect as job
-from gmmcli.remedies import printable
+from gmmcli.remedies import in_shell, printable
 from gmmcli.store.verify import Finding
 
 _COLUMNS_SHOWN = 8
@@ -152,7 +152,10 @@ def _names(tables: list[str]) -> str:
 def findings(model_dir: str, found: list[Finding], *, as_json: bool) -> str:
     """Return a line per finding; without findings, an empty text."""
     if as_json:
-        rows = [{name: value for name, value in vars(one).items() if value is not None} for one in found]
+        rows = [
+            {"file": one.file, "text": one.text} | ({"hint": in_shell(one.hint)} if one.hint else {})
+            for one in found
+        ]
         return to_json("gmmcli.check/1", {"model_dir": model_dir, "findings": rows})
     return "".join(printable(f"{finding.file}: {finding.text}") + "\n" for finding in found)
 

@@ -7,15 +7,13 @@ text. Exit statuses follow sysexits.h where it has one. Knows nothing of the res
 import contextlib
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from gmmcli.remedies import AnyOf, Hint, Increase, without
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """An option with its value, as the subject of an error: Python names its argument instead."""
 
     option: str

@@ -5,70 +5,61 @@ A hint that only helps in the shell may be plain text. The last three functions 
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Set:
+class Set(NamedTuple):
     """Give an option a value: a number or a word, as typed."""
 
     option: str
     value: str
 
 
-@dataclass(frozen=True)
-class Increase:
+class Increase(NamedTuple):
     """Give an option a larger value than it has."""
 
     option: str
 
 
-@dataclass(frozen=True)
-class Exclude:
+class Exclude(NamedTuple):
     """Leave columns out, which only a new model can: their names, or `#i` for a column without one."""
 
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Emptied:
+class Emptied(NamedTuple):
     """Make the cells empty that hold a word for a missing value, by a command, and drop their rows."""
 
     word: str
     command: str
 
 
-@dataclass(frozen=True)
-class Rollback:
+class Rollback(NamedTuple):
     """Continue from the newest undamaged checkpoint of a model directory, with the tables that it read."""
 
     model_dir: str
     tables: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class StartAnew:
+class StartAnew(NamedTuple):
     """Begin a new model in a model directory."""
 
     model_dir: str
 
 
-@dataclass(frozen=True)
-class ReadCheckpoint:
+class ReadCheckpoint(NamedTuple):
     """Use an older checkpoint without continuing from it."""
 
     number: int
 
 
-@dataclass(frozen=True)
-class AnyOf:
+class AnyOf(NamedTuple):
     """Several ways, of which one is enough; a text among them names no option."""
 
     ways: tuple["Hint", ...]
 
 
-@dataclass(frozen=True)
-class OrElse:
+class OrElse(NamedTuple):
     """Something to do by hand, and a remedy if that cannot be done."""
 
     first: str

@@ -28,7 +28,6 @@ class Asset(click.ParamType[tuple[str, Path]]):
 
 @click.command(
     "export",
-    short_help="Write a model for other programs.",
     epilog="""\b
 Examples:
   gmmcli export -m geyser --format json | jq .means

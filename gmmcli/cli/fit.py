@@ -15,7 +15,6 @@ from gmmcli.fitting.settings import Settings
 
 @click.command(
     "fit",
-    short_help="Estimate a mixture, or continue one.",
     epilog="""\b
 Examples:
   gmmcli fit -m geyser -k 2 faithful.csv             start a new model

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 @click.command(
     "inspect",
-    short_help="Show what a model directory holds; check it.",
     epilog="""\b
 Examples:
   gmmcli inspect -m geyser                       a summary

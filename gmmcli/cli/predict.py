@@ -19,7 +19,6 @@ BINARY = ("parquet", "arrow")
 
 @click.command(
     "predict",
-    short_help="Write the component of every row.",
     epilog="""\b
 Examples:
   gmmcli predict -m geyser faithful.csv                        to stdout

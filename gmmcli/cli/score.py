@@ -12,7 +12,6 @@ from gmmcli.jobs.metrics import LABEL_METRICS, METRICS
 
 @click.command(
     "score",
-    short_help="Measure how well a mixture explains a table.",
     epilog="""\b
 Examples:
   gmmcli score -m geyser faithful.csv

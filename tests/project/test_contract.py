@@ -167,7 +167,7 @@ def test_an_option_takes_the_words_of_the_contract(verb: str, spelling: str) -> 
 
 def test_the_verbs_are_those_of_the_contract() -> None:
     """Verbs come in the order of a day's work."""
-    assert tuple(CONTRACT) == VERBS
+    assert tuple(CONTRACT) == tuple(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

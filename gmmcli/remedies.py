@@ -54,7 +54,7 @@ class ReadCheckpoint(NamedTuple):
 
 
 class AnyOf(NamedTuple):
-    """Several ways, of which one is enough; a text among them names no option."""
+    """Several ways; one is enough. A text among them names no option."""
 
     ways: tuple["Hint", ...]
 

@@ -11,6 +11,7 @@ from gmmcli.errors import NotConverged
 from gmmcli.fitting.options import options_of
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
+from gmmcli.tables.wording import counted
 
 
 @click.command(
@@ -58,6 +59,6 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     has_converged = report.converged or report.ending == "converged"
     if not has_converged and (request.require_convergence or report.ending == "time_limit"):
         if report.ending == "steps":
-            steps = render.plural(report.global_step, "step")
+            steps = counted(report.global_step, "step")
             raise NotConverged(str(model_dir), f"not converged after {steps}")
         click.get_current_context().exit(NotConverged.status)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gmmcli.cli import options, render
+from gmmcli.cli import options
 from gmmcli.cli.console import Console
 from gmmcli.errors import CheckpointCorrupt, Usage
+from gmmcli.tables.wording import counted
 
 if TYPE_CHECKING:
     from gmmcli.store.verify import Level
@@ -68,7 +69,7 @@ def command(
         if findings:
             hints = [finding.hint for finding in findings if finding.hint]
             raise CheckpointCorrupt(
-                str(model_dir), render.plural(len(findings), "finding"), hints[0] if hints else None
+                str(model_dir), counted(len(findings), "finding"), hints[0] if hints else None
             )
     elif history:
         console.write(inspection.history(str(model_dir), job.history(model_dir), as_json=as_json))

@@ -6,10 +6,11 @@ import math
 import re
 from typing import Any
 
-from gmmcli.cli.render import plural, rows_text, to_json
+from gmmcli.cli.render import rows_text, to_json
 from gmmcli.jobs import inspect as job
 from gmmcli.remedies import in_shell, printable
 from gmmcli.store.verify import Finding
+from gmmcli.tables.wording import counted
 
 _COLUMNS_SHOWN = 8
 _SPELT_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
@@ -58,9 +59,9 @@ def summary(report: job.InspectReport, generations: list[int]) -> str:
     about = ", approximate" if checkpoint.memory.approximate else ""
     facts = {
         "model": f"{report.model_dir}, checkpoint {report.generation} of {report.provenance.created}",
-        "mixture": f"{plural(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
+        "mixture": f"{counted(mixture.n_components, 'component')}, {mixture.covariance_type} covariances",
         "columns": ", ".join(checkpoint.features),
-        "training": f"{plural(checkpoint.global_step, 'step')}, {state}, {plural(fitness.rows, 'row')}",
+        "training": f"{counted(checkpoint.global_step, 'step')}, {state}, {counted(fitness.rows, 'row')}",
         "tables": _names([operand.name for operand in checkpoint.operands]),
         "log-likelihood": f"{fitness.log_likelihood:.6f} ({fitness.mean_log_likelihood:.6f} per row{about})",
         "bic, aic": f"{fitness.bic:.4f}, {fitness.aic:.4f} ({fitness.n_parameters} parameters)",
@@ -85,7 +86,7 @@ def _component_lines(report: job.InspectReport) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
     hidden = len(checkpoint.features) - len(shown)
-    return [*lines, f"({plural(hidden, 'more column')}: --variable means)"] if hidden else lines
+    return [*lines, f"({counted(hidden, 'more column')}: --variable means)"] if hidden else lines
 
 
 def _mean_and_sd(mean: float, sd: float) -> str:

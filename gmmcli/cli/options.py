@@ -74,13 +74,18 @@ def names(*declarations: str, **attributes: Any) -> Callable[[Callable[..., T]],
 class PathName(click.Path):
     """A path, which must not be empty: an empty path is usually a shell variable that was not set."""
 
-    def __init__(self, *, allow_dash: bool = False, path_type: type | None = Path) -> None:
+    def __init__(
+        self, *, allow_dash: bool = False, is_file: bool = False, path_type: type | None = Path
+    ) -> None:
         super().__init__(readable=False, allow_dash=allow_dash, path_type=path_type)
+        self._is_file = is_file
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert the text of a path."""
         if not str(value):
             self.fail("the name is empty", param, ctx)
+        if self._is_file and str(value).endswith("/"):
+            self.fail("this is the name of a directory", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -136,7 +141,7 @@ json_switch = click.option("--json", "as_json", is_flag=True, help="Print the re
 output = click.option(
     "-o",
     "--output",
-    type=PathName(allow_dash=True),
+    type=PathName(allow_dash=True, is_file=True),
     metavar="FILE",
     callback=lambda ctx, param, value: None if value is None or str(value) == "-" else value,
     help="Write to FILE [default: stdout].",

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gmmcli.tables.wording import counted
+
 if TYPE_CHECKING:
     from gmmcli.fitting.report import FitReport
     from gmmcli.jobs.score import ScoreReport
@@ -64,11 +66,12 @@ def fit_summary(report: "FitReport") -> str:
     state = "converged" if report.converged else "not converged"
     if report.validation is not None:
         misses = int(report.validation["misses"])
-        later = f" ({plural(misses, 'later check')} no better)" if misses else ""
+        later = f" ({counted(misses, 'later check')} no better)" if misses else ""
         state += f", best check of the validation table{later}"
     return (
-        f"{report.model_dir} checkpoint {report.checkpoint}: {plural(report.components, 'component')}, "
-        f"{plural(report.global_step, 'step')}, {state}, mean log-likelihood {report.mean_log_likelihood:.6g}"
+        f"{report.model_dir} checkpoint {report.checkpoint}: {counted(report.components, 'component')}, "
+        f"{counted(report.global_step, 'step')}, {state}, "
+        f"mean log-likelihood {report.mean_log_likelihood:.6g}"
     )
 
 
@@ -120,8 +123,3 @@ def _cell(value: Any) -> str:
     if any(c in text for c in '\t"\n\r'):
         return '"' + text.replace('"', '""') + '"'
     return text
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun, as "1 step" or "2,000 steps"."""
-    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -107,7 +107,7 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
         tell(
             Notice(
                 "empty_component",
-                f"component {k} has no rows; use fewer components",
+                f"component {k} has no rows; use fewer components, with --fresh",
                 "serious",
                 {"component": k},
             )

@@ -24,7 +24,7 @@ from gmmcli.tables.memory import hold
 SETTINGS = {row.python: row for _, row in options_of(Settings) if row.python is not None}
 # The argument for each option of the command line that has one.
 _ARGUMENTS = {name: argument for argument, row in SETTINGS.items() for name in row.names}
-_ARGUMENTS |= {"--threads": "n_threads", "--checkpoint": "checkpoint_path", "--max-iter": "max_iter"}
+_ARGUMENTS |= {"--threads": "n_threads", "--checkpoint": "checkpoint_path"}
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 # The option of a fit that each field of RunConfig sets.
 _OF_A_RUN = {

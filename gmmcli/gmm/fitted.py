@@ -134,7 +134,7 @@ class Fitted:
 
     def _settle_temporary(self) -> None:
         """Report a temporary directory that holds a first model; remove one that holds none."""
-        if self._temporary is None:
+        if self._temporary is None or self._params["model_dir"] is not None:
             return
         if self._has_model():
             log = LOG.info if self._is_clone else LOG.warning

@@ -164,13 +164,17 @@ def _read(
 
 def _tell_of_signal(stopped: Stopped, plan: Plan, newest: Stored | None, tell: Notify) -> None:
     """Report the newest checkpoint of a run that a signal ended, and how to continue the run."""
+    request = plan.request
     name, left = signal.Signals(stopped.signum).name, "no checkpoint was written"
     command = "the same command"
     if newest is not None:
-        steps = wording.counted(newest.checkpoint.global_step, "step")
-        left = f"checkpoint {newest.generation} has {steps}"
-        if plan.request.fresh:
+        left = f"checkpoint {newest.generation} has {wording.counted(newest.checkpoint.global_step, 'step')}"
+    if newest is not None and newest is not plan.stored:
+        done = newest.checkpoint.global_step - (plan.stored.checkpoint.global_step if plan.stored else 0)
+        if request.fresh:
             command += " without --fresh"
+        if request.steps is not None:
+            command += f" with --steps {request.steps - done}"
     tell(Notice("stopped", f"stopped by {name}: {left}; run {command} to continue", "information"))
 
 

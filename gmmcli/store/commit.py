@@ -141,7 +141,7 @@ class Writer:
         except FileNotFoundError:
             is_there = False
         if not is_there:
-            raise ModelDirBusy(str(self.path), "removed by another run, which published nothing")
+            raise ModelDirBusy(str(self.path), "another run removed the directory, which was still empty")
         return held
 
     def _take_stock(self) -> None:

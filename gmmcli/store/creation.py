@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gmmcli.atomic import sync
 from gmmcli.errors import CannotCreate
-from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, Folder
+from gmmcli.store.directory import CHECKPOINTS, EVENTS, LOCK, LOG, OTHER_NAME, Folder
 
 _ATTEMPTS = 5
 
@@ -109,4 +109,5 @@ def _check_own(root: Folder) -> None:
             return
         inside = [f"{CHECKPOINTS}/{name}" for name in checkpoints.names() if not name.startswith(".")]
     for stranger in [*root.strangers(), *sorted(inside)][:1]:
-        raise CannotCreate(str(root.path), f'not a model directory: it holds "{stranger}"')
+        fact = f'not a model directory: it holds "{stranger}"'
+        raise CannotCreate(str(root.path), fact, OTHER_NAME)

@@ -23,6 +23,8 @@ LOG = "log.jsonl"
 LOCK = "lock"
 EVENTS = "events"
 OWN_NAMES = frozenset((CHECKPOINTS, LATEST, LOG, LOCK, EVENTS))
+# The hint for a directory that is something else.
+OTHER_NAME = "choose another name for -m"
 
 MAX_GENERATION = 999_999_999
 

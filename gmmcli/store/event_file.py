@@ -103,6 +103,6 @@ class EventFile:
             os.mkdir(EVENTS, dir_fd=self._root.descriptor)
         path = self._root.path.absolute() / EVENTS
         if not stat.S_ISDIR(self._root.stat(EVENTS).st_mode):
-            raise CannotCreate(str(path), "is a link or another kind of file than it should be")
+            raise CannotCreate(str(path), "is a link, or has the wrong file type")
         # An absolute path: in a relative one, the library takes the part before a colon for a protocol.
         return EventsWriter(str(path / "events"), f".{os.urandom(4).hex()}")

@@ -75,7 +75,7 @@ def number_after(checkpoints: Folder, number: int) -> int:
     if number < MAX_GENERATION:
         return number + 1
     path, target = checkpoints.path / checkpoint_name(number), f"{checkpoints.path.parent}.{number}.h5"
-    fact = f"checkpoint {number} was the last number"
+    fact = f"checkpoint {number} has the largest possible number"
     hint = f"if it is not needed: mv {quoted(str(path))} {quoted(target)}"
     raise CannotCreate(str(checkpoints.path.parent), fact, hint)
 
@@ -152,9 +152,9 @@ def _link(checkpoints: Folder, temporary: str, number: int) -> None:
     except FileExistsError as error:
         # NFS may carry out a request, lose its answer, and refuse the repeated request.
         if not os.path.samestat(checkpoints.stat(temporary), checkpoints.stat(name)):
-            raise ModelDirBusy(subject, f"another writer published checkpoint {number}") from error
+            raise ModelDirBusy(subject, f"another process wrote checkpoint {number}") from error
     except FileNotFoundError as error:
-        raise ModelDirBusy(subject, f"another writer removed unfinished checkpoint {number}") from error
+        raise ModelDirBusy(subject, f"another process removed the unfinished checkpoint {number}") from error
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
@@ -173,7 +173,7 @@ def _check_order(checkpoints: Folder, number: int, sha256: str) -> None:
         if load_generation(checkpoints, later[0]).provenance.parent_sha256 == sha256:
             return
     checkpoints.discard(checkpoint_name(number))
-    fact = f"another writer has come to checkpoint {later[-1]} already"
+    fact = f"another process has already written checkpoint {later[-1]}"
     raise ModelDirBusy(str(checkpoints.path.parent), fact)
 
 

@@ -21,7 +21,14 @@ from gmmcli.errors import (
 from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew, quoted
 from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode
-from gmmcli.store.directory import CHECKPOINTS, MAX_GENERATION, Folder, checkpoint_name, find_set_aside
+from gmmcli.store.directory import (
+    CHECKPOINTS,
+    MAX_GENERATION,
+    OTHER_NAME,
+    Folder,
+    checkpoint_name,
+    find_set_aside,
+)
 from gmmcli.store.layout import Damage
 from gmmcli.store.run_log import Last
 
@@ -234,7 +241,7 @@ def load_generation(checkpoints: Folder, generation: int, known: Stored | None =
         data = file.read(size_bytes)
     checkpoint = decode(data, subject)
     if checkpoint.provenance is None or checkpoint.provenance.generation != generation:
-        raise CheckpointCorrupt(subject, "says that it is another checkpoint than its name does")
+        raise CheckpointCorrupt(subject, "holds another checkpoint than its name says")
     return Stored(checkpoint, generation, hashlib.sha256(data).hexdigest(), len(data), identity)
 
 
@@ -331,11 +338,13 @@ def refuse_loss(path: Path, number: int, left: Stored | None) -> NoReturn:
 def rollback_to(path: Path, stored: Stored) -> Rollback:
     """Return the remedy that continues from a checkpoint, with the tables that it was fitted to.
 
-    After a partial fit it names none: the checkpoint knows only the last of its tables.
+    It names none that a shell cannot open again (stdin, a table of Python), and none after a partial fit:
+    the checkpoint knows only the last of its tables.
     """
     checkpoint = stored.checkpoint
-    operands = () if checkpoint.memory.approximate else checkpoint.operands
-    return Rollback(str(path), tuple(operand.name for operand in operands))
+    operands = checkpoint.operands
+    can_name = not checkpoint.memory.approximate and all(one.size_bytes >= 0 for one in operands)
+    return Rollback(str(path), tuple(one.name for one in operands) if can_name else ())
 
 
 def _not_found(path: Path, fact: str) -> NotFound:
@@ -363,10 +372,9 @@ def _with_way_out(checkpoints: Folder, damage: CheckpointCorrupt, generation: in
 
 def _no_model(path: Path) -> NotFound:
     """Return the error for a path without a model; the hint is to fit only if a fit could make one there."""
-    other_name = "choose another name for -m"
     if path.exists() and not path.is_dir():
-        return NotFound(str(path), "not a directory", other_name)
+        return NotFound(str(path), "not a directory", OTHER_NAME)
     with contextlib.suppress(OSError), Folder.opened(path) as root:
         for stranger in root.strangers()[:1]:
-            return NotFound(str(path), f'not a model directory: it holds "{stranger}"', other_name)
-    return _not_found(path, "no such model directory")
+            return NotFound(str(path), f'not a model directory: it holds "{stranger}"', OTHER_NAME)
+    return _not_found(path, "holds no model" if path.exists() else "no such model directory")

@@ -118,5 +118,5 @@ def _from_number(number: float, kind: object) -> Any:
     if kind == float | None:
         return None if number == -math.inf else number
     if not (number.is_integer() and -1 <= number <= layout.MOST_INTEGER):
-        raise Damage(f"the run state holds {number!r} where a whole number belongs")
+        raise Damage(f"the run state holds {number!r} where an integer belongs")
     return f"{int(number):012x}" if kind is str else kind(int(number))  # type: ignore[operator]

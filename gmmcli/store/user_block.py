@@ -50,12 +50,12 @@ def check_head(head: bytes, size_bytes: int) -> bytes:
         Says which of magic, zeros and length is wrong, with numbers.
     """
     if len(head) < SIZE:
-        raise Damage(f"{len(head)} bytes long: not even a user block of {SIZE}")
+        raise Damage(f"{len(head)} bytes long; a checkpoint has at least {SIZE}")
     magic, length, digest = _HEADER.unpack_from(head)
     if magic != MAGIC:
         raise Damage("does not begin with the magic bytes of a checkpoint")
     if any(head[_HEADER.size :]):
-        raise Damage("the zeros of the user block are not zero")
+        raise Damage("bytes 48 to 511 of the user block are not zero")
     if length != size_bytes - SIZE:
         raise Damage(f"{size_bytes - SIZE} bytes after the user block, recorded are {length}")
     return bytes(digest)

@@ -92,7 +92,7 @@ def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
         if name in strangers:
             yield Finding(name, "is not part of a model directory")
         elif name in _KINDS and not _KINDS[name](root.stat(name).st_mode):
-            yield Finding(name, "is a link or another kind of file than it should be")
+            yield Finding(name, "is a link, or has the wrong file type")
     for name in sorted(checkpoints.names()):
         known = directory.find_generation(name) or directory.find_set_aside(name)
         if not known and not name.startswith("."):
@@ -156,6 +156,6 @@ def _find_in_checkpoints(checkpoints: Folder, generations: Sequence[int]) -> Ite
         follows = parent and all(between in set_aside for between in range(parent + 1, generation))
         if follows and stored.provenance.parent_sha256 != parent_sha256:
             recorded, found = stored.provenance.parent_sha256[:16] or "none", parent_sha256[:16]
-            text = f"its parent should be {recorded}..., but checkpoint {parent} is {found}..."
+            text = f"records parent SHA-256 {recorded}..., but checkpoint {parent} has {found}..."
             yield Finding(file, text)
         parent, parent_sha256 = generation, stored.sha256

@@ -79,7 +79,7 @@ def load(
     tables : Tables
     features : sequence of str
     missing : {"error", "drop"}
-        What becomes of rows with a missing value.
+        How to treat rows with a missing value.
     skip_empty_columns : bool
         Leave out columns without any value, as a first run does.
     follow : callable
@@ -140,7 +140,7 @@ def check_complete(batch: Batch, features: Sequence[str]) -> None:
 
 
 def rechunk(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the same rows in batches of CHUNK_ROWS, of which each operand's last may be shorter.
+    """Yield the same rows in batches of CHUNK_ROWS; the last batch of each operand may be shorter.
 
     Their arrays are new ones in C order. An operand without rows gives one batch without rows.
     """
@@ -195,7 +195,7 @@ class _Gaps:
         self._first: tuple[str, int] | None = None
 
     def add(self, batch: Batch) -> None:
-        """Take note of the next batch."""
+        """Count the missing values of the next batch."""
         absent = np.isnan(batch.X)
         self._has_value |= ~absent.all(axis=1)
         if not self._n_rows:

@@ -88,12 +88,12 @@ def _left_out(tables: Tables, skipped: list[int], index: list[int]) -> Iterator[
     names = tables.column_names
     doubts = tables.first.doubts(skipped) if skipped else {}
     if certain := [names[column] for column in skipped if column not in doubts]:
-        text = f"not numeric, skipped: {wording.listed(certain)}"
+        text = f"skipped columns that are not numeric: {wording.listed(certain)}"
         yield Notice("columns_skipped", text, "information", {"columns": certain})
     if index:
         left = [names[column] for column in index]
         way_out = f"--fresh --columns {listed(('*', *left))}"
-        text = f"{tables.name}: an index of pandas, left out: {wording.listed(left)}; to use it: {way_out}"
+        text = f"{tables.name}: left out the pandas index {wording.listed(left)}; to use it: {way_out}"
         yield Notice("index_left_out", text, "serious")
     for kind in dict.fromkeys(doubt.kind for doubt in doubts.values()):
         alike = [column for column in skipped if column in doubts and doubts[column].kind == kind]
@@ -281,5 +281,5 @@ def _check_names(tables: Tables, chosen: list[int]) -> None:
 
 def columns_late(late: Late, columns: Sequence[str]) -> Notice:
     """Return the warning about keys first seen after the first MiB."""
-    text = f"{late.place}: not among the keys of the first MiB, left out: {wording.listed(columns)}"
+    text = f"{late.place}: left out keys that first appear after the first MiB: {wording.listed(columns)}"
     return Notice("columns_late", text, "serious", {"columns": list(columns)})

@@ -102,7 +102,7 @@ def refuse_other_json(stream: ByteStream, first_line: bytes, name: str) -> None:
         raise TableUnusable(name, "a JSON array of arrays", stream.mended_by("jq -r '.[] | @csv'"))
     if _ARRAY_OF_OBJECTS.match(first_line):
         hint = stream.mended_by("jq -c '.[]'", kind="jsonl")
-        raise TableUnusable(name, "a JSON array, not an object on each line", hint)
+        raise TableUnusable(name, "a JSON array; JSON lines need one object on each line", hint)
     if _ARRAY_OF_VALUES.match(first_line):
         raise TableUnusable(name, "JSON arrays, not objects", stream.mended_by("jq -r @csv"))
     if first_line.rstrip().endswith(b",") and _is_object(first_line.rstrip()[:-1]):
@@ -110,7 +110,8 @@ def refuse_other_json(stream: ByteStream, first_line: bytes, name: str) -> None:
         raise TableUnusable(name, "JSON objects with commas between the lines", hint)
     if _PART_OF_OBJECT.match(first_line) and first_line + b"\n" in stream.held:
         hint = stream.mended_by("jq -c .", kind="jsonl")
-        raise TableUnusable(name, "JSON objects over several lines, not one on each", hint)
+        fact = "JSON objects that span lines; JSON lines need one object on each line"
+        raise TableUnusable(name, fact, hint)
 
 
 def _is_object(text: bytes) -> bool:
@@ -127,7 +128,7 @@ def refuse_table_in_object(stream: ByteStream, found: Mapping[str, Any], name: s
     rows = [key for key in lists if found[key] and isinstance(found[key][0], dict)]
     if {"columns", "data"}.issubset(lists) and not rows:
         hint = stream.mended_by("jq -r '.columns, .data[] | @csv'")
-        raise TableUnusable(name, "one JSON object, with names and rows apart", hint)
+        raise TableUnusable(name, "one JSON object with separate column names and rows", hint)
     if any(isinstance(value, (int, float)) for value in found.values()):
         return
     if len(rows) == 1:

@@ -96,7 +96,8 @@ def _first_record(stream: ByteStream, grammar: Grammar, start: Chunk) -> Record:
 def _check_layout(stream: ByteStream, chunk: Chunk, record: Record, grammar: Grammar) -> None:
     """Raise `TableUnusable` where the first record is not a header, or not one of CSV or TSV."""
     if all(map(numbers.has_digits, record.fields)):
-        fact = f"the header is made of numbers: {wording.shown(grammar.delimiter.join(record.fields[:40]))}"
+        cells = wording.shown(grammar.delimiter.join(record.fields[:40]))
+        fact = f"the first line has only numbers, so it cannot be a header: {cells}"
         filters = (layouts.number_columns(len(record.fields), grammar.kind),)
         layout: Layout | None = Layout(fact, filters, grammar.kind)
     else:

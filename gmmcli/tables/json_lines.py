@@ -58,7 +58,7 @@ class JsonLinesReader:
         by_key = _by_key(rows)
         self.column_names = tuple(by_key)
         if not rows:
-            raise TableUnusable(name, "no object in it" if head else "empty")
+            raise TableUnusable(name, "holds no JSON object" if head else "empty")
         if len(rows) == 1:
             refuse_table_in_object(stream, rows[0], name)
         self._known = frozenset(self.column_names)
@@ -255,7 +255,7 @@ def _parse_line(chunk: Chunk, offset: int, line: bytes) -> dict[str, Any]:
 
 
 def _find_repeated(line: bytes, found: dict[str, Any]) -> str | None:
-    """Return a key that an object has twice, of which Python takes the last."""
+    """Return a key that an object has twice: Python would keep only its last value."""
     # Each key has a colon behind it: with as many colons as keys there is none to find.
     if line.count(b":") == len(found) or len(_COLON.findall(line)) == len(found):
         return None

@@ -61,7 +61,7 @@ class _Columns(NamedTuple):
     has_row_names: bool = False
     """Whether each row has one cell more than the header."""
     below: Sequence[bytes] = ()
-    """All lines at hand, of which `lines` are the first ones that are not blank."""
+    """All lines at hand; `lines` are the first ones that are not blank."""
 
     @property
     def is_headed(self) -> bool:
@@ -109,7 +109,7 @@ def number_columns(n_columns: int, kind: str) -> str:
 
 
 def _below_comments(lines: Sequence[bytes], first_line: int, delimiter: bytes) -> Layout | None:
-    """Return the layout of lines of which some are comments; the last one above the rows may be the header.
+    """Return the layout of lines with comments; the last comment above the rows may be the header.
 
     None where there is no comment, or where the first line is a header that begins like one.
     """
@@ -117,7 +117,7 @@ def _below_comments(lines: Sequence[bytes], first_line: int, delimiter: bytes) -
     n_above = next((i for i, line in enumerate(lines) if not _COMMENT.match(line)), len(lines))
     if len(kept) == len(lines):
         return None
-    where = "a comment, not a header" if n_above else "comments below the header"
+    where = "the first line is a comment, not a header" if n_above else "there are comments below the header"
     fact = f"{where}: {wording.shown(lines[0])}"
     skip, columns = _search(kept, delimiter) or (0, _one_column(kept, delimiter))
     if columns.is_headed:
@@ -132,7 +132,7 @@ def _below_comments(lines: Sequence[bytes], first_line: int, delimiter: bytes) -
 
 
 def _below_a_separator(lines: Sequence[bytes], first_line: int) -> Layout | None:
-    """Return the layout of lines of which the first one names the separator, for Excel."""
+    """Return the layout of lines that begin with one for Excel, which names the separator."""
     excel = _EXCEL.fullmatch(lines[0])
     if excel is None:
         return None
@@ -151,9 +151,9 @@ def _in_columns(lines: Sequence[bytes], first_line: int, delimiter: bytes) -> La
         return None  # a table with blanks in place of a row
     filters = [f"grep -v '{_RULE_IN_GREP}'"] if len(kept) < len(lines) else []
     if skip:
-        fact = f"not a header: {wording.shown(lines[0])}; below it is one: {wording.shown(kept[skip])}"
+        fact = f"not a header: {wording.shown(lines[0])}; the header is below it: {wording.shown(kept[skip])}"
     elif columns.separator == delimiter and columns.has_row_names:
-        fact = f"a header of one cell less than each row: {wording.shown(lines[0])}"
+        fact = f"the header has one cell fewer than each row: {wording.shown(lines[0])}"
     elif columns.separator == delimiter:
         rule = next(line for line in lines if _RULE.match(line))
         fact = f"a rule, not a row: {wording.shown(rule)}"

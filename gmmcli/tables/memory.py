@@ -120,17 +120,17 @@ def _of_frame(frame: Any) -> Any:
     try:
         table = pa.table(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise TableUnusable(NAME, f"is no table: {str(error).splitlines()[0]}") from error
+        raise TableUnusable(NAME, f"is not a table: {str(error).splitlines()[0]}") from error
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     return table.drop_columns([name for name in index if isinstance(name, str)])
 
 
 def _side_by_side(arrays: Mapping[Any, Any]) -> InMemory:
-    """Return arrays, of which one dimension is a column, in the order of their keys."""
+    """Return arrays in the order of their keys; an array of one dimension is a column."""
     try:
         keys = sorted(arrays)
     except TypeError as error:
-        raise TableUnusable(NAME, f"keys that have no order: {error}") from error
+        raise TableUnusable(NAME, f"its keys cannot be sorted: {error}") from error
     columns = [np.asanyarray(arrays[key]) for key in keys]  # a mask stays
     matrices = [_matrix(x[:, np.newaxis] if x.ndim == 1 else x) for x in columns]
     is_named = all(isinstance(key, str) for key in keys) and all(x.shape[1] == 1 for x in matrices)
@@ -142,17 +142,17 @@ def _one_below_the_other(parts: list[InMemory]) -> InMemory:
     if all(part.is_array for part in parts):
         keys = {part.keys for part in parts}
         if len(keys) > 1:
-            raise TableUnusable(NAME, "parts that do not fit together: mappings with other keys")
+            raise TableUnusable(NAME, "its parts differ: mappings have different keys")
         return InMemory(
             _joined([part.content for part in parts], axis=0), keys=parts[0].keys if parts else None
         )
     if any(part.is_array for part in parts):
-        raise TableUnusable(NAME, "parts that do not fit together: arrays, and tables with names")
+        raise TableUnusable(NAME, "its parts differ: some are arrays, others are tables with names")
     try:
         tables = [part.content.select(parts[0].content.column_names) for part in parts]
         return InMemory(pa.concat_tables(tables, promote_options="permissive"))
     except (pa.ArrowException, KeyError) as error:
-        raise TableUnusable(NAME, f"parts that do not fit together: {error}") from error
+        raise TableUnusable(NAME, f"its parts differ: {error}") from error
 
 
 def _joined(arrays: list[Any], axis: int) -> Any:
@@ -161,7 +161,7 @@ def _joined(arrays: list[Any], axis: int) -> Any:
         return np.concatenate(arrays, axis=axis)
     except ValueError as error:
         shapes = ", ".join(str(array.shape) for array in arrays)
-        raise TableUnusable(NAME, f"arrays that do not fit together: {shapes or 'none'}") from error
+        raise TableUnusable(NAME, f"its arrays differ in shape: {shapes or 'none'}") from error
 
 
 def _matrix(x: Any) -> Any:
@@ -177,7 +177,7 @@ def _matrix(x: Any) -> Any:
     except TypeError as error:
         raise NoNumbers(NAME, str(error)) from error
     except (ValueError, OverflowError) as error:
-        raise TableUnusable(NAME, f"is no table of numbers: {error}") from error
+        raise TableUnusable(NAME, f"is not a table of numbers: {error}") from error
     if array.dtype.kind == "c":
         raise TableUnusable(NAME, "Complex data not supported: give real and imaginary parts as columns")
     if isinstance(array, np.ma.MaskedArray):

@@ -25,7 +25,8 @@ def check_bytes(stream: ByteStream, chunk: Chunk, record: Record, grammar: Gramm
         raise TableUnusable(chunk.line_of(record.start), "not UTF-8", hint)
     if delimited.has_bare_return(data, grammar.delimiter):
         hint = stream.mended_by("tr '\\r' '\\n'", kind=grammar.kind)
-        raise TableUnusable(chunk.line_of(record.start), "a carriage return without a newline", hint)
+        fact = "lines end with a carriage return only (old Mac format)"
+        raise TableUnusable(chunk.line_of(record.start), fact, hint)
 
 
 def check_quotes(chunk: Chunk, record: Record, grammar: Grammar) -> None:

@@ -81,7 +81,7 @@ def _written(columns: Sequence[Any], delimiter: str) -> bytes:
 
 
 def _plain(values: Any) -> Any:
-    """Return a column without dictionary, half floats and JSON texts, none of which Arrow writes."""
+    """Return a column in types that Arrow can write: no dictionary, half float or JSON text."""
     if isinstance(values.type, JsonText):
         return json_text.as_texts(values)
     if pa.types.is_dictionary(values.type):

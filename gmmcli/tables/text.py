@@ -128,7 +128,7 @@ class TextReader:
         return chunk.line_of(record.start)
 
     def _mended_columns(self, data: bytes, edits: tuple[Edit, ...]) -> frozenset[int]:
-        """Return the columns of which edits make numbers; none where a cell changes wrongly."""
+        """Return the columns that edits turn into numbers; none if a cell changes wrongly."""
         mended, lines = [], data.split(b"\n")
         for line in lines:
             for edit in edits:
@@ -211,7 +211,7 @@ class TextReader:
         return found
 
     def _doubtful_columns(self, data: bytes) -> list[int]:
-        """Return the columns of which Arrow does not see at once that they are numbers."""
+        """Return the columns that Arrow does not recognise as numbers at once."""
         every = list(range(len(self.column_names)))
         if len(data) < _FEW_BYTES * len(every):
             return every
@@ -336,10 +336,19 @@ class TextReader:
     def _emptied(self, column: int, cell: bytes) -> Emptied | None:
         """Return what to type if a text means missing; None where it can be no word for that."""
         word = cell.decode("utf-8", "replace").strip(" \t")
-        if re.search(r'[0-9"]', word) or not word.isprintable() or len(word) > _LONGEST_WORD:
+        is_word = word.isprintable() and len(word) <= _LONGEST_WORD and not re.search(r'[0-9"]', word)
+        # The command divides a line at each delimiter, also at one in quotes.
+        if not is_word or self._quotes_a_delimiter():
             return None
         command = notations.empty_cells(word, column, self._grammar.delimiter.decode())
         return Emptied(word, self._mended_by(command))
+
+    def _quotes_a_delimiter(self) -> bool:
+        """Tell whether a cell of the first MiB holds a delimiter."""
+        data, delimiter = self._head.data, self._grammar.delimiter
+        return b'"' in data and any(
+            delimiter in field for record in self._grammar.iter_records(data) for field in record.fields
+        )
 
     def _is_skipped(self, record: Record) -> bool:
         """Tell whether a record is a blank line that is no row: one column can be empty, several cannot."""

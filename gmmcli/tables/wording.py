@@ -20,8 +20,8 @@ def shown(cell: str | bytes) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return "1 row", "2 rows"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Return "1 row", "2,000 rows"."""
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def column(name: str) -> str:

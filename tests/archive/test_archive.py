@@ -1,4 +1,4 @@
-"""Model directories that earlier versions wrote open for ever.
+"""Model directories that earlier versions wrote still open.
 
 Each directory was written by the version that brought its format, or the last of it, from
 examples/faithful.csv: three steps, then two more; or runs with a memory of their own, which RUNS continues.

@@ -37,7 +37,7 @@ def test_a_worker_that_is_killed_is_reported_and_the_next_pass_has_new_ones(
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: is_gone(killed))
 
-    with pytest.raises(OutOfMemory, match="was ended") as caught:
+    with pytest.raises(OutOfMemory, match="was killed, probably because memory ran out") as caught:
         engine.expectation(mixture)
 
     assert caught.value.hint == Set("--threads", "1")
@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_in_a_pass_is_reported(engine, mixture, monkeypa
         killer = threading.Thread(target=lambda: (holds.wait(), kill(pids)))
         killer.start()
 
-        with pytest.raises(OutOfMemory, match="was ended"):
+        with pytest.raises(OutOfMemory, match="was killed, probably because memory ran out"):
             engine.expectation(mixture)
 
         killer.join()

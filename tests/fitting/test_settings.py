@@ -57,7 +57,7 @@ def test_run_settings_change_and_are_remembered(name, value):
 
 @pytest.mark.parametrize("name", sorted([*DEFAULTS, "keep_every"]))
 def test_a_setting_that_an_older_version_did_not_have_is_the_default(name):
-    """Old model directories open for ever."""
+    """Model directories of old versions still open."""
     stored = asdict(MODEL)
     del stored[name]
 

@@ -38,7 +38,7 @@ def fit(session: Session, command: str) -> dict[str, object]:
 def test_a_hundred_passes_stay_at_the_optimum_and_two_runs_are_one(
     empty_session: Session, table: str, covariance_type: str, k: int
 ) -> None:
-    """Within 1e-3 nats per row of the solution of full EM; fifty passes twice, to the last byte."""
+    """Within 1e-3 nats per row of the solution of full EM; two runs of fifty passes end alike."""
     shuffle(empty_session, table.split()[-1])
     name = table.split()[-1]
     start = f"-k {k} --covariance-type {covariance_type} {table}"

@@ -53,9 +53,23 @@ def test_a_signal_leaves_the_last_complete_pair_as_a_checkpoint(
     left = f"checkpoint {found['checkpoint']} has {published} steps"
     assert f"note: stopped by {signum.name}: {left}; run the same command to continue\n" in rest
     assert process.returncode == -signum
-    # The signal may come when a pair is complete, but not yet told of.
+    # The signal may come when a pair is complete, but not yet reported.
     assert published in (max(told, default=5), max(told, default=5) + 1)
     assert leftovers(empty_session.directory / "long") == []
+
+
+def test_a_counted_run_that_is_stopped_says_how_many_steps_are_left(empty_session: Session) -> None:
+    """The same command would count anew."""
+    command = ("fit", "-m", "long", "-k", "3", "-vv", "--steps", "1000000000", "faithful.csv")
+    with empty_session.start(*command) as process:
+        wait_for_step(process, 5)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        (left,) = re.findall(r"the same command with --steps (\d+) to continue", process.stderr.read())
+
+    done = inspect(empty_session, "long")["global_step"]
+    assert isinstance(done, int)
+    assert int(left) == 1000000000 - done
 
 
 def test_the_shell_sees_143_after_sigterm(empty_session: Session) -> None:

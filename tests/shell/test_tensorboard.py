@@ -119,7 +119,7 @@ def test_an_event_file_that_cannot_be_written_is_told_of_and_the_fit_goes_on(ses
     step = fit(session, "--steps 2 --log-every 1")
 
     assert step.status == 0
-    said = "No space left on device" if obstacle == "full" else "is a link or another kind of file"
+    said = "No space left on device" if obstacle == "full" else "is a link, or has the wrong file type"
     assert re.fullmatch(rf"gmmcli fit: warning: no event file: .*{said}.*\n", step.stderr)
     assert list(elsewhere.iterdir()) == []
     assert json.loads(session.run("gmmcli inspect -m m --json").stdout)["global_step"] == 4

@@ -17,7 +17,7 @@ def test_a_fit_tells_what_it_left_out_and_what_it_came_to(empty_session: Session
     result = empty_session.run_on_terminal("gmmcli fit -m flowers -k 1 iris.csv")
 
     note, summary = result.stdout.splitlines()
-    assert note == 'gmmcli fit: note: not numeric, skipped: "species"'
+    assert note == 'gmmcli fit: note: skipped columns that are not numeric: "species"'
     assert summary.startswith("flowers checkpoint 1: 1 component, 2 steps, converged, mean log-likelihood -")
 
 

@@ -112,9 +112,9 @@ def test_the_memory_of_a_run_comes_back_from_the_numbers_of_format_1_0(build, da
     [
         ({"cycle": np.ones(3)}, r"'cycle' has shape \(3,\), not \(8,\)"),
         ({"began": np.ones((1, 1))}, r"'began' has shape"),
-        ({"began": np.array([0.5])}, "0.5 where a whole number belongs"),
-        ({"began": np.array([np.nan])}, "nan where a whole number belongs"),
-        ({"began": np.array([1e300])}, r"1e\+300 where a whole number belongs"),
+        ({"began": np.array([0.5])}, "0.5 where an integer belongs"),
+        ({"began": np.array([np.nan])}, "nan where an integer belongs"),
+        ({"began": np.array([1e300])}, r"1e\+300 where an integer belongs"),
         ({"stepwise": np.ones(2)}, "'stepwise' lacks an array"),
         ({"patience": np.ones(1)}, "unknown part 'patience'"),
     ],

@@ -249,7 +249,7 @@ def test_a_failed_sync_is_never_tried_again(model, build, monkeypatch):
         ("link", errno.EPERM, CannotCreate, "the file system has no hard links"),
         ("link", errno.EOPNOTSUPP, CannotCreate, "the file system has no hard links"),
         ("link", errno.EACCES, PermissionRefused, "permission denied"),
-        ("link", errno.ENOENT, ModelDirBusy, "another writer removed unfinished checkpoint 3"),
+        ("link", errno.ENOENT, ModelDirBusy, "another process removed the unfinished checkpoint 3"),
         ("write", errno.EROFS, PermissionRefused, "read-only file system"),
         ("write", errno.EFBIG, ReadWriteFailed, "file too large"),
     ],

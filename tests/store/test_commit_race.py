@@ -84,7 +84,7 @@ def test_of_two_writers_without_a_lock_the_second_loses(model, build, monkeypatc
         slow.latest()
         fast.latest()
         fast.publish(build(global_step=2))
-        with pytest.raises(ModelDirBusy, match="another writer published checkpoint 2"):
+        with pytest.raises(ModelDirBusy, match="another process wrote checkpoint 2"):
             slow.publish(build(global_step=99))
 
     assert ModelDir(model).load().checkpoint.global_step == 2
@@ -99,7 +99,7 @@ def test_a_number_that_another_writers_retention_freed_is_not_taken(model, build
     with Writer(model) as slow:
         slow.latest()
         publish(model, build, 2, 3, 4, keep=1)
-        with pytest.raises(ModelDirBusy, match="has come to checkpoint 4 already"):
+        with pytest.raises(ModelDirBusy, match="has already written checkpoint 4"):
             slow.publish(build(global_step=99))
 
     assert names(model / "checkpoints") == ["ckpt-000000004.h5"]
@@ -159,7 +159,7 @@ def test_a_run_whose_folders_another_removes_is_told_to_try_again(model, monkeyp
 
     monkeypatch.setattr(module, name, do_and_lose)
 
-    with pytest.raises(ModelDirBusy, match="removed by another run"), Writer(model):
+    with pytest.raises(ModelDirBusy, match="another run removed"), Writer(model):
         pass
 
 

@@ -88,7 +88,7 @@ def test_a_file_is_not_a_model_directory(model):
 def test_a_directory_of_other_things_is_not_a_model_directory(tmp_path):
     """The words and the reason are those of fit, whose command would fail; names with a dot do not count."""
     (tmp_path / ".hidden").touch()
-    with pytest.raises(NotFound, match="no such model directory"):
+    with pytest.raises(NotFound, match="holds no model"):
         ModelDir(tmp_path).load()
     (tmp_path / "a.jpg").touch()
 

@@ -67,13 +67,13 @@ ODD = {
     "too many numbers": ({"converged": np.ones(3)}, r"'converged' has shape \(3,\), not \(2,\)"),
     "no number": ({"began": np.empty(0)}, r"'began' has shape \(0,\), not \(1,\)"),
     "a number of rank 0": ({"reseeded": np.array(1.0)}, r"'reseeded' has shape \(\), not \(1,\)"),
-    "a part of a step": ({"began": np.array([1.5])}, r"1\.5 where a whole number belongs"),
-    "a step that is no number": ({"began": np.array([np.nan])}, "nan where a whole number belongs"),
-    "infinitely many": ({"reseeded": np.array([np.inf])}, "inf where a whole number belongs"),
-    "a part of a batch": ({"converged": np.array([1e-6, 0.5])}, r"0\.5 where a whole number belongs"),
+    "a part of a step": ({"began": np.array([1.5])}, r"1\.5 where an integer belongs"),
+    "a step that is no number": ({"began": np.array([np.nan])}, "nan where an integer belongs"),
+    "infinitely many": ({"reseeded": np.array([np.inf])}, "inf where an integer belongs"),
+    "a part of a batch": ({"converged": np.array([1e-6, 0.5])}, r"0\.5 where an integer belongs"),
     "a digest that is no number": (
         {"validation": np.array([-1.0, 1.0, 1.0, 1.0, np.nan])},
-        "nan where a whole number belongs",
+        "nan where an integer belongs",
     ),
     "statistics without squares": (
         {name: array for name, array in to_arrays(WHOLE).items() if name != "stepwise_squares"},

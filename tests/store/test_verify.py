@@ -102,7 +102,7 @@ QUICK = [
     (copy_latest, "latest.h5", "is not a symbolic link"),
     (spoil_log, "log.jsonl", "3 lines are not events, the first is line 2"),
     (link_log, "log.jsonl", "is a symbolic link"),
-    (put_events_file, "events", "is a link or another kind of file"),
+    (put_events_file, "events", "is a link, or has the wrong file type"),
 ]
 
 
@@ -140,7 +140,7 @@ def test_a_checkpoint_of_another_run_breaks_the_chain(model, build, tmp_path):
     findings = check(model, "full")
 
     assert [finding.file[-5:] for finding in findings] == ["02.h5", "03.h5"]
-    assert all("its parent should be" in finding.text for finding in findings)
+    assert all("records parent SHA-256" in finding.text for finding in findings)
 
 
 def test_a_gap_in_the_chain_is_not_a_finding(model):

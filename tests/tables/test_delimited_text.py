@@ -86,7 +86,7 @@ REFUSED = {
     ),
     "header of numbers": (
         b"1,2.5\n3,4\n",
-        "-:1: the header is made of numbers: 1,2.5",
+        "-:1: the first line has only numbers, so it cannot be a header: 1,2.5",
         "pipe it through: sed '1i x1,x2'",
     ),
     "empty name": (b",b\n1,2\n", "-: column 1 has no name", "--exclude '#1'"),
@@ -126,12 +126,12 @@ REFUSED = {
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "-: UTF-16 text", "pipe it through: iconv -f UTF-16 -t UTF-8"),
     "old Macintosh": (
         b"a,b\r1,2\r",
-        "-:1: a carriage return without a newline",
+        "-:1: lines end with a carriage return only (old Mac format)",
         "pipe it through: tr '\\r' '\\n'",
     ),
     "bare carriage return": (
         b"a,b\n1,2\r3,4\n",
-        "-:2: a carriage return without a newline",
+        "-:2: lines end with a carriage return only (old Mac format)",
         "pipe it through: tr '\\r' '\\n'",
     ),
     "infinite": (b"a,b\n1,2\n3,inf\n", '-:3: column "b": infinite value', None),

@@ -93,19 +93,19 @@ FILES = {
     "JSON array": (
         "d.json",
         json.dumps(OBJECTS).encode(),
-        "a JSON array, not an object on each line",
+        "a JSON array; JSON lines need one object on each line",
         "jq -c '.[]' d.json > table.jsonl",
     ),
     "indented JSON array": (
         "d.json",
         b"\n" + json.dumps(OBJECTS, indent=1).encode(),
-        "a JSON array, not an object on each line",
+        "a JSON array; JSON lines need one object on each line",
         "jq -c '.[]' d.json > table.jsonl",
     ),
     "JSON array that is named for JSON lines": (
         "d.jsonl",
         json.dumps(OBJECTS).encode(),
-        "a JSON array, not an object on each line",
+        "a JSON array; JSON lines need one object on each line",
         "jq -c '.[]' d.jsonl > table.jsonl",
     ),
     "array of arrays": (
@@ -123,7 +123,7 @@ FILES = {
     "indented objects": (
         "d.json",
         "\n".join(json.dumps(row, indent=2) for row in OBJECTS).encode(),
-        "JSON objects over several lines, not one on each",
+        "JSON objects that span lines; JSON lines need one object on each line",
         "jq -c . d.json > table.jsonl",
     ),
     "pandas, columns": (
@@ -141,7 +141,7 @@ FILES = {
     "pandas, split": (
         "d.json",
         b'{"columns":["a","b"],"index":[0,1],"data":[[1,2],[3.5,4]]}',
-        "one JSON object, with names and rows apart",
+        "one JSON object with separate column names and rows",
         "jq -r '.columns, .data[] | @csv' d.json > table.csv",
     ),
     "pandas, table": (

@@ -221,3 +221,12 @@ def test_a_command_for_one_word_is_not_shown_where_there_are_two_or_for_two_colu
         with open_tables([str(tmp_path / name)]) as tables:
             (notice,) = select_features(tables).notices
         assert "means missing" not in notice.text
+
+
+def test_no_command_is_shown_where_it_would_divide_a_quoted_cell(tmp_path):
+    """It divides lines at each delimiter."""
+    (tmp_path / "t.csv").write_text('n,a,b\n"x,y",1,1\n"x,y",2,1\nz,none,1\n')
+    with open_tables([str(tmp_path / "t.csv")]) as tables:
+        (notice,) = [one for one in select_features(tables).notices if one.name == "column_left_out"]
+    assert '"none"' in notice.text
+    assert "sed" not in notice.text

@@ -219,7 +219,7 @@ def test_arrow_is_a_file_in_a_file_and_a_stream_on_stdout(tmp_path):
 
 
 def test_rows_leave_at_once():
-    """Every write is flushed: whoever reads the pipe need not wait for the end."""
+    """Every write is flushed: the reader of the pipe need not wait for the end."""
 
     class Counting(io.BytesIO):
         flushed = 0

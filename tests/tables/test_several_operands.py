@@ -92,7 +92,10 @@ LATER = {
     "both columns absent": (b"c\n1\n", '2.csv: no columns "a", "b": it has "c"'),
     "a column twice": (b"b,a,a\n1,2,3\n", '2.csv: 2 columns are named "a"'),
     "nothing": (b"", "2.csv: empty"),
-    "a header of numbers": (b"1,2\n3,4\n", "2.csv:1: the header is made of numbers: 1,2"),
+    "a header of numbers": (
+        b"1,2\n3,4\n",
+        "2.csv:1: the first line has only numbers, so it cannot be a header: 1,2",
+    ),
     "semicolons": (b"a;b\n1;2\n", "2.csv:1: columns are separated by semicolons, not by commas or tabs: a;b"),
     "UTF-16": ("a,b\n1,2\n".encode("utf-16"), "2.csv: UTF-16 text"),
     "half a file": (gzip.compress(b"a,b\n1,2\n" * 50)[:-9], "2.csv: truncated gzip data"),

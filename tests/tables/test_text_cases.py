@@ -154,7 +154,7 @@ LATE_PROBLEMS = {
     "another encoding": (b"1,2\n\xfc,2\n", "-:1103: not UTF-8", "pipe it through: iconv -f LATIN1 -t UTF-8"),
     "a bare return": (
         b"1,2\r3,4\n",
-        "-:1102: a carriage return without a newline",
+        "-:1102: lines end with a carriage return only (old Mac format)",
         "pipe it through: tr '\\r' '\\n'",
     ),
     "after lines in quotes": (

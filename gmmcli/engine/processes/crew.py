@@ -257,4 +257,5 @@ def _missed(worker: _Member) -> Iterator[None]:
             end = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         if end is not None and end.si_code == os.CLD_EXITED and end.si_status != OutOfMemory.status:
             raise RuntimeError(f"worker {worker.pid} failed") from error
-        raise OutOfMemory("memory", f"worker {worker.pid} was ended", Set("--threads", "1")) from error
+        fact = f"worker {worker.pid} was killed, probably because memory ran out"
+        raise OutOfMemory("memory", fact, Set("--threads", "1")) from error

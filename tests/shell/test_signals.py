@@ -50,7 +50,7 @@ def test_a_signal_leaves_the_last_complete_pair_as_a_checkpoint(
     told = [int(step) for step in re.findall(r"note: step (\d+),", rest)]
     found = inspect(empty_session, "long")
     published = found["global_step"]
-    left = f"checkpoint {found['checkpoint']} has {published} steps"
+    left = f"checkpoint {found['checkpoint']} has {published:,} steps"
     assert f"note: stopped by {signum.name}: {left}; run the same command to continue\n" in rest
     assert process.returncode == -signum
     # The signal may come when a pair is complete, but not yet reported.

@@ -32,7 +32,7 @@ def test_a_counted_run_exits_by_its_convergence(empty_session: Session) -> None:
     result = run_limited(empty_session, "-m new -k 3 --max-steps 1000000000")
 
     found = re.fullmatch(
-        r"gmmcli fit: warning: stopped by --time-limit after \d+ steps?, (not )?converged\n", result.stderr
+        r"gmmcli fit: warning: stopped by --time-limit after [\d,]+ steps?, (not )?converged\n", result.stderr
     )
     assert found is not None
     assert result.status == (3 if found[1] else 0)

@@ -17,6 +17,7 @@ from children import GMMCLI, environment_of
 from part import table
 from problems import Shape, draw
 
+from gmmcli.core.families import FAMILIES
 from gmmcli.core.kernel import block, kernel
 from gmmcli.core.kernel.block import Workspace, choose_layout, prefers_centred
 from gmmcli.core.kernel.kernel import Kernel
@@ -31,6 +32,8 @@ TILES = (256, 512, 1024, 2048, 4096, 8192)
 TILED = ((2, 8), (8, 16), (16, 16), (16, 64), (32, 16), (64, 16), (128, 16))
 COMPARED = tuple((d, K) for d in (4, 8, 16, 32, 64, 128) for K in (1, 4, 16, 64))
 
+FULL = FAMILIES["full"].structure
+
 
 def cost_ns(d: int, n_components: int, tile_rows: int | None, centred: bool) -> float:
     """Return nanoseconds per row."""
@@ -41,7 +44,7 @@ def cost_ns(d: int, n_components: int, tile_rows: int | None, centred: bool) -> 
         mock.patch.object(block, "prefers_centred", return_value=centred),
         mock.patch.object(kernel, "prefers_centred", return_value=centred),
     ):
-        layout = choose_layout("full", d, n_components)
+        layout = choose_layout(FULL, d, n_components)
         if tile_rows is not None:
             layout = replace(layout, tile_rows=tile_rows, slab_rows=min(layout.slab_rows, tile_rows))
         ready = Kernel(mixture, layout)
@@ -59,7 +62,7 @@ def main() -> None:
     print(blas_kernel())
     rows = []
     for d, K in TILED:
-        chosen = choose_layout("full", d, K).tile_rows
+        chosen = choose_layout(FULL, d, K).tile_rows
         costs = {tile: cost_ns(d, K, tile, centred=False) for tile in TILES}
         marked = [f"**{cost:.0f}**" if tile == chosen else f"{cost:.0f}" for tile, cost in costs.items()]
         rows.append([f"{d}, {K}", *marked])
@@ -67,7 +70,7 @@ def main() -> None:
     rows = []
     for d, K in COMPARED:
         forms = [cost_ns(d, K, None, centred) for centred in (False, True)]
-        chosen = prefers_centred("full", d, K, n_unsafe=0)
+        chosen = prefers_centred(FULL, d, K, n_unsafe=0)
         marked = [
             f"**{cost:.0f}**" if form == chosen else f"{cost:.0f}"
             for form, cost in zip((False, True), forms, strict=True)

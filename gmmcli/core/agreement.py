@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 
 
 def adjusted_rand_index(table: Array) -> float:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core.family import covariances_of
-from gmmcli.core.kernel.constants import EPS
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.structure import EPS
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
 
 # A variance is at the floor if the data contribute less to it than the regularisation does.
@@ -33,30 +34,14 @@ def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | Non
     columns : tuple of int
     """
     floor = _FLOOR_FACTOR * reg_covar
-    if mixture.covariance_type in ("diag", "spherical"):
-        flat = mixture.covariances.reshape(mixture.n_components, -1) <= floor
-        for k in map(int, np.flatnonzero(flat.any(axis=1))):
-            yield k, tuple(map(int, np.flatnonzero(np.broadcast_to(flat[k], mixture.n_features))))
-        return
-    tied = mixture.covariance_type == "tied"
-    for k, covariance in enumerate(covariances_of(mixture)[: 1 if tied else None]):
+    is_equal = mixture.family.is_equal
+    for k, covariance in enumerate(mixture.matrices[: 1 if is_equal else None]):
         if not _is_above(covariance, floor):
             variances, directions = np.linalg.eigh(covariance)
             shares = np.abs(directions[:, variances <= floor]).max(axis=1, initial=0.0)
             if shares.any():
                 taking_part = np.flatnonzero(shares >= _SHARE * shares.max())
-                yield None if tied else k, tuple(map(int, taking_part))
-
-
-def rows_needed(covariance_type: str, n_features: int, n_components: int) -> int:
-    """Return the smallest number of rows that determines the covariances of `n_components` components."""
-    match covariance_type:
-        case "full":
-            return n_components * (n_features + 1)
-        case "tied":
-            return n_components + n_features
-        case _:
-            return n_components * 2
+                yield None if is_equal else k, tuple(map(int, taking_part))
 
 
 @dataclass(frozen=True)
@@ -147,25 +132,12 @@ def pooled_covariance(statistics: Statistics, means: Array) -> Array:
         For diag and spherical: the diagonal alone, shape (n_features,).
     """
     pooled = statistics.shifted(means).squares / statistics.counts.sum()
-    match statistics.covariance_type:
-        case "full":
-            return np.asarray(pooled.sum(axis=0))
-        case "tied":
-            return np.asarray(pooled)
-        case "diag":
-            return np.asarray(pooled.sum(axis=0))
-        case "spherical":
-            return np.full(means.shape[1], pooled.sum() / means.shape[1])
+    return FAMILIES[statistics.covariance_type].structure.pool(pooled, means.shape[1])
 
 
 def restricted(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     """Return the marginal mixture of one or more columns."""
-    covariances = mixture.covariances
-    match mixture.covariance_type:
-        case "full" | "tied":
-            covariances = covariances[..., columns, :][..., columns]
-        case "diag":
-            covariances = covariances[:, columns]
+    covariances = mixture.structure.restrict(mixture.covariances, columns)
     return replace(mixture, means=mixture.means[:, columns], covariances=covariances)
 
 

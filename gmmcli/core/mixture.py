@@ -1,38 +1,12 @@
 """The mixture: weights, means and covariances, validated once and immutable."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[np.float64]
-Integers: TypeAlias = NDArray[np.int64]
-Booleans: TypeAlias = NDArray[np.bool_]
-# Arrays of K components and d features; the covariance type decides the shape of "covariances".
-PerComponent: TypeAlias = Annotated[Array, ("K",)]
-PerFeature: TypeAlias = Annotated[Array, ("d",)]
-PerComponentAndFeature: TypeAlias = Annotated[Array, ("K", "d")]
-Covariances: TypeAlias = Annotated[Array, ("covariances",)]
-CovarianceType: TypeAlias = Literal["full", "tied", "diag", "spherical"]
-COVARIANCE_TYPES: tuple[CovarianceType, ...] = get_args(CovarianceType)
-
-
-def covariances_shape(covariance_type: CovarianceType, n_components: int, n_features: int) -> tuple[int, ...]:
-    """Return the shape of `covariances`: (K, d, d), (d, d), (K, d) or (K,)."""
-    return {
-        "full": (n_components, n_features, n_features),
-        "tied": (n_features, n_features),
-        "diag": (n_components, n_features),
-        "spherical": (n_components,),
-    }[covariance_type]
-
-
-def variances_of(covariances: Array, covariance_type: CovarianceType) -> Array:
-    """Return a view of the variances in covariances, or in squares: of (K, d, d) and (d, d) the diagonals."""
-    if covariance_type in ("full", "tied"):
-        return np.diagonal(covariances, axis1=-2, axis2=-1)
-    return covariances
+from gmmcli.core.arrays import Array, Covariances, PerComponent, PerComponentAndFeature
+from gmmcli.core.covariances.structure import Structure
+from gmmcli.core.families import FAMILIES, CovarianceType, Family
 
 
 def _frozen(values: Array) -> Array:
@@ -56,8 +30,9 @@ class Mixture:
         Non-negative, sum 1. A component of weight 0 explains no row.
     means : ndarray of shape (n_components, n_features), float64
     covariances : ndarray, float64
-        (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical.
-    covariance_type : {"full", "tied", "diag", "spherical"}
+        (K, d, d) full, (d, d) tied, (K, d) diag and tied-diag, (K,) spherical and tied-spherical.
+    covariance_type : str
+        The name of the family, from `FAMILIES`.
 
     Raises
     ------
@@ -83,13 +58,13 @@ class Mixture:
                 place = name + "".join(f"[{i}]" for i in index)
                 raise ValueError(f"{place} is {array[tuple(index)]}, must be finite")
             object.__setattr__(self, name, array)
-        if self.covariance_type not in COVARIANCE_TYPES:
-            known = ", ".join(COVARIANCE_TYPES)
+        if self.covariance_type not in FAMILIES:
+            known = ", ".join(FAMILIES)
             raise ValueError(f"covariance_type is {self.covariance_type!r}, must be one of {known}")
         if self.means.ndim != 2 or self.weights.shape != self.means.shape[:1] or 0 in self.means.shape:
             shapes = f"weights have shape {self.weights.shape} and means {self.means.shape}"
             raise ValueError(f"{shapes}, must be (K,) and (K, d)")
-        expected = covariances_shape(self.covariance_type, *self.means.shape)
+        expected = self.structure.shape(*self.means.shape)
         if self.covariances.shape != expected:
             raise ValueError(f"covariances have shape {self.covariances.shape}, must be {expected}")
         for (k,) in np.argwhere(self.weights < 0)[:1]:
@@ -111,5 +86,19 @@ class Mixture:
     def n_parameters(self) -> int:
         """Number of free parameters, frozen ones included: K − 1 + K·d + those of the covariances."""
         K, d = self.means.shape
-        free = {"full": K * d * (d + 1) // 2, "tied": d * (d + 1) // 2, "diag": K * d, "spherical": K}
-        return int(K - 1 + K * d + free[self.covariance_type])
+        return int(K - 1 + K * d + self.family.n_free(K, d))
+
+    @property
+    def family(self) -> Family:
+        """The covariances that an M-step may choose."""
+        return FAMILIES[self.covariance_type]
+
+    @property
+    def structure(self) -> Structure:
+        """How the covariances are kept."""
+        return FAMILIES[self.covariance_type].structure
+
+    @property
+    def matrices(self) -> Array:
+        """One full covariance matrix per component, shape (K, d, d)."""
+        return self.structure.matrices(self.covariances, *self.means.shape)

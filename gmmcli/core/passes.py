@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from gmmcli.core.mixture import Array, Integers, Mixture
+from gmmcli.core.arrays import Array, Integers
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.statistics import Statistics
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Integers
+from gmmcli.core.arrays import Array, Integers
 
 SAMPLE_ROWS = 2**20
 _EDGE = 1e-5

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

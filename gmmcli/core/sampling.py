@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from gmmcli.core.family import cholesky
-from gmmcli.core.mixture import Array, Integers, Mixture
+from gmmcli.core.arrays import Array, Integers
+from gmmcli.core.mixture import Mixture
+from gmmcli.core.precision import blaming
 
 
 def draw(mixture: Mixture, n_rows: int, seed: int) -> tuple[Array, Integers]:
@@ -34,16 +35,6 @@ def draw(mixture: Mixture, n_rows: int, seed: int) -> tuple[Array, Integers]:
     rng = np.random.default_rng(seed)
     components = rng.choice(mixture.n_components, size=n_rows, p=mixture.weights / mixture.weights.sum())
     Z = rng.standard_normal((n_rows, mixture.n_features))
-    match mixture.covariance_type:
-        case "full":
-            lower = cholesky(mixture)
-            for k in np.unique(components):
-                rows = components == k
-                Z[rows] = Z[rows] @ lower[k].T
-        case "tied":
-            Z = Z @ cholesky(mixture).T
-        case "diag":
-            Z *= np.sqrt(mixture.covariances)[components]
-        case "spherical":
-            Z *= np.sqrt(mixture.covariances)[components, None]
-    return mixture.means[components] + Z, components
+    with blaming(mixture):
+        spread = mixture.structure.spread(Z, mixture.covariances, components)
+    return mixture.means[components] + spread, components

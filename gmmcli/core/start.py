@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core import family
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.structure import LOG_2PI
 from gmmcli.core.em.loop import Origin, Step, iterate
 from gmmcli.core.em.maximisation import Rules, maximise
-from gmmcli.core.mixture import Array, CovarianceType, Mixture, covariances_shape
+from gmmcli.core.families import FAMILIES, CovarianceType
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Engine, Table
 from gmmcli.core.quantiles import sample_size, sampled_rows
 
@@ -85,10 +87,9 @@ class Starts:
         (K, d), kind, n = means.shape, self.covariance_type, self.table.n_rows
         whole = from_partition(self.engine, self.table, np.zeros((1, d)), kind, 0.0)
         # Divisor n − 1 for weights that are rescaled to sum to n.
-        unbiased = family.add_to_variances(
-            whole.covariances * (n / max(n - 1, 1)), self.rules.reg_covar, kind
-        )
-        if kind != "tied":
+        structure = whole.structure
+        unbiased = structure.lift(whole.covariances * (n / max(n - 1, 1)), self.rules.reg_covar)
+        if not structure.is_shared:
             unbiased = np.broadcast_to(unbiased, (K, *unbiased.shape[1:]))
         return Mixture(np.full(K, 1 / K), means, unbiased, kind)
 
@@ -152,7 +153,7 @@ def in_canonical_order(mixture: Mixture) -> Mixture:
     """Return the mixture with its components sorted by weight, descending, then by mean."""
     order = np.lexsort((*mixture.means.T[::-1], -mixture.weights))
     covariances = mixture.covariances
-    if mixture.covariance_type != "tied":
+    if not mixture.structure.is_shared:
         covariances = covariances[order]
     return replace(
         mixture, weights=mixture.weights[order], means=mixture.means[order], covariances=covariances
@@ -201,7 +202,7 @@ def spread_rows(engine: Engine, table: Table, n_components: int, rng: np.random.
     squared = np.full(m, np.inf)
     while len(places) < n_components:
         center = table.take(sampled_rows(np.array(places[-1:]), table.n_rows, m)).X.T
-        peak = -0.5 * table.n_features * family.LOG_2PI
+        peak = -0.5 * table.n_features * LOG_2PI
         distances = 2 * (peak - engine.expectation(table, spheres(center)).log_densities)
         # The distance of a row that equals the centre is rounding error, not zero.
         distances[distances < 1e-12 * (1 + (center**2).sum())] = 0.0
@@ -238,7 +239,7 @@ def from_partition(
 ) -> Mixture:
     """Assign every row to its nearest centre, shared equally among ties, and take one M-step."""
     K, d = centers.shape
-    unit = family.add_to_variances(np.zeros(covariances_shape(covariance_type, K, d)), 1.0, covariance_type)
+    unit = FAMILIES[covariance_type].structure.unit(K, d)
     nearest = Mixture(np.full(K, 1 / K), centers, unit, covariance_type)
     found = engine.expectation(table, nearest, hard=True)
     return maximise(found.statistics, nearest, Rules(reg_covar=reg_covar))

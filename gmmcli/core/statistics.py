@@ -10,14 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from gmmcli.core.mixture import (
-    Array,
-    Covariances,
-    CovarianceType,
-    PerComponent,
-    PerComponentAndFeature,
-    covariances_shape,
-)
+from gmmcli.core.arrays import Array, Covariances, PerComponent, PerComponentAndFeature
+from gmmcli.core.families import FAMILIES, CovarianceType
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +25,8 @@ class Statistics:
     sums : ndarray of shape (n_components, n_features), float64
         Σ r (z − reference).
     squares : ndarray, float64
-        Σ r (z − reference)(z − reference)ᵀ, shaped like the covariances of the type: (K, d, d) full,
-        (d, d) tied (summed over the components), (K, d) diag (its diagonal), (K,) spherical (its trace).
+        Σ r (z − reference)(z − reference)ᵀ, shaped like the covariances: (K, d, d) full, (d, d) tied (summed
+        over the components), (K, d) diag (its diagonal), (K,) spherical (its trace).
     reference : ndarray of shape (n_components, n_features), float64
     log_likelihood : float
         Nats, in standard units.
@@ -41,7 +35,7 @@ class Statistics:
     rows : int
         Rows of positive weight.
     total_weight : float
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : str
     """
 
     counts: PerComponent
@@ -60,7 +54,7 @@ class Statistics:
         return cls(
             counts=np.zeros(n_components),
             sums=np.zeros((n_components, n_features)),
-            squares=np.zeros(covariances_shape(covariance_type, n_components, n_features)),
+            squares=np.zeros(FAMILIES[covariance_type].structure.shape(n_components, n_features)),
             reference=np.zeros((n_components, n_features)),
             log_likelihood=0.0,
             log_max_posterior=0.0,
@@ -85,17 +79,7 @@ class Statistics:
             return self
         n, s = self.counts, self.sums
         u = s + 0.5 * n[:, None] * e
-        match self.covariance_type:
-            case "full":
-                cross = u[:, :, None] * e[:, None, :]
-                squares = cross + cross.transpose(0, 2, 1)
-            case "tied":
-                cross = u.T @ e
-                squares = cross + cross.T
-            case "diag":
-                squares = 2 * e * u
-            case "spherical":
-                squares = 2 * (e * u).sum(axis=1)
+        squares = FAMILIES[self.covariance_type].structure.cross(u, e)
         squares += self.squares
         return replace(self, sums=s + n[:, None] * e, squares=squares, reference=reference)
 

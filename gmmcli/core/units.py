@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Booleans, CovarianceType, Mixture, PerFeature, variances_of
+from gmmcli.core.arrays import Array, Booleans, PerFeature
+from gmmcli.core.covariances.structure import NARROWEST_SD, WIDEST_SD, Structure
+from gmmcli.core.families import FAMILIES, CovarianceType
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 
 # With a scale beyond 10^±150 its square, and so a covariance in the table's units, overflows or underflows.
 MAX_LOG10_SCALE = 150.0
 # The greatest distances from the centre whose squares do not overflow: in standard units, in the table's.
 FURTHEST_SD, FURTHEST = 1e100, 1e150
-# Bounds on a component's sd, in standard units. Within them squared distances over the variance are finite.
-NARROWEST_SD, WIDEST_SD = 1e-40, 1e100
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +75,7 @@ class Units:
 
     def covariance_scale(self, covariance_type: CovarianceType) -> Array:
         """Return the factor that converts covariances to the table's units, broadcastable to their shape."""
-        match covariance_type:
-            case "full" | "tied":
-                return self.scale[:, None] * self.scale
-            case "diag":
-                return self.scale**2
-            case "spherical":
-                return np.asarray(self.scale[0] ** 2)
+        return FAMILIES[covariance_type].structure.scale(self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +155,7 @@ class Spread:
         Parameters
         ----------
         common : bool
-            Use one scale for all columns, the root of their mean variance: see `uses_common_scale`.
+            Use one scale for all columns, the root of their mean variance: see `Structure.has_common_scale`.
 
         Notes
         -----
@@ -176,11 +171,6 @@ class Spread:
                     scale = np.full_like(scale, largest * np.sqrt(((scale / largest) ** 2).mean()))
         scale[has_none] = 1.0
         return Units(self.mean, scale)
-
-
-def uses_common_scale(covariance_type: CovarianceType) -> bool:
-    """Return whether all columns must share one scale, since other scaling would change the type."""
-    return covariance_type == "spherical"
 
 
 def measure(blocks: Iterable[Rows]) -> Spread:
@@ -225,17 +215,17 @@ def find_far_column(distances: Array, units: Units) -> int | None:
     return int(found[0]) if found.size else None
 
 
-def find_extreme_variance(covariances: Array, covariance_type: CovarianceType) -> int | None:
+def find_extreme_variance(covariances: Array, structure: Structure, n_features: int) -> int | None:
     """Return the first feature with a variance outside NARROWEST_SD² to WIDEST_SD², or None.
 
     Parameters
     ----------
     covariances : ndarray, float64
-        In standard units, in the shape of the type. For spherical, the result is 0 or None.
-    covariance_type : CovarianceType
+        In standard units, in the shape of the structure.
+    structure : Structure
+    n_features : int
     """
-    variances = variances_of(covariances, covariance_type)
-    by_feature = variances.reshape(-1, 1 if covariance_type == "spherical" else variances.shape[-1])
+    by_feature = structure.by_feature(covariances, n_features)
     is_usable = (by_feature >= NARROWEST_SD**2) & (by_feature <= WIDEST_SD**2)
     found = np.flatnonzero(~is_usable.all(axis=0))
     return int(found[0]) if found.size else None

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmmcli.core.arrays import Array, Integers
 from gmmcli.core.kernel.block import Workspace
 from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.kernel.posterior import PER_COMPONENT, evaluate
-from gmmcli.core.mixture import Array, Integers, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.units import FURTHEST_SD, Units
 from gmmcli.engine.memory import adjoining
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Integers
+from gmmcli.core.arrays import Array, Integers
 from gmmcli.core.quantiles import sample_size, sampled_rows
 from gmmcli.core.rows import Rows
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
 from gmmcli.core.kernel.block import choose_layout
 from gmmcli.core.kernel.kernel import Sums
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Expectation, Table
 from gmmcli.core.quantiles import sample_size
 from gmmcli.engine.one_pass import Pass, Workspaces
@@ -53,7 +54,7 @@ class _Held:
 
     def crew_for(self, mixture: Mixture) -> Crew | None:
         """Return the workers for a pass; None if the pass is too short or the system refuses processes."""
-        layout = choose_layout(mixture.covariance_type, mixture.n_features, mixture.n_components)
+        layout = choose_layout(mixture.structure, mixture.n_features, mixture.n_components)
         if self._n_workers == 1 or layout.row_ns * self.table.n_rows < INLINE_NS:
             return None
         if self._crew is not None and self._crew.room < layout.most_sums:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 
 # Bytes of a cache line and of a large page. On machines with other sizes these do no harm.
 LINE, LARGE_PAGE = 64, 2**21

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
+from gmmcli.core.families import CovarianceType
 from gmmcli.core.kernel.block import Workspace
 from gmmcli.core.kernel.constants import Constants
 from gmmcli.core.kernel.kernel import Kernel, Sums
-from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Table
 from gmmcli.core.quantiles import sampled_rows
 from gmmcli.engine.memory import adjoining

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.core.family import covariances_of, precision_factors
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariance_types import ALIASES
+from gmmcli.core.covariances.matrices import Matrices
+from gmmcli.core.mixture import Mixture
+from gmmcli.core.precision import precision_factors
 from gmmcli.errors import CovarianceNotPositive, TableUnusable
 from gmmcli.export.portable import PortableModel
 
@@ -62,7 +65,8 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
             _numbers(document[name], name) for name in ("weights", "means", "covariances")
         )
         _check_step(document.get("global_step", 0))
-        mixture = _symmetric(Mixture(weights, means, covariances, document["covariance_type"]))
+        kind = document["covariance_type"]
+        mixture = _symmetric(Mixture(weights, means, covariances, ALIASES.get(kind) or kind))
         _check_features(features, mixture.n_features)
         _check_positive(mixture, features)
     except KeyError as error:
@@ -108,9 +112,9 @@ def _check_features(features: Any, n_features: int) -> None:
 
 def _symmetric(mixture: Mixture) -> Mixture:
     """Average the halves of each covariance; raise `ValueError` if they differ by more than rounding."""
-    if mixture.covariance_type not in ("full", "tied"):
-        return mixture
     covariances = mixture.covariances
+    if not isinstance(mixture.structure, Matrices):
+        return mixture
     mirrored = covariances.swapaxes(-1, -2)
     sds = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
     is_equal = np.abs(covariances - mirrored) <= ASYMMETRY * sds[..., :, None] * sds[..., None, :]
@@ -122,11 +126,11 @@ def _symmetric(mixture: Mixture) -> Mixture:
 
 def _check_positive(mixture: Mixture, features: list[str]) -> None:
     """Raise `ValueError` if a covariance is not positive definite; the units of columns do not matter."""
-    variances = np.diagonal(covariances_of(mixture), axis1=-2, axis2=-1)
+    variances = np.diagonal(mixture.matrices, axis1=-2, axis2=-1)
     for k, j in np.argwhere(~(variances > 0))[:1]:
-        owner = _owner() if mixture.covariance_type == "tied" else _owner(k)
+        owner = _owner() if mixture.structure.is_shared else _owner(k)
         raise ValueError(f'{owner}: variance of "{features[j]}" is {variances[k, j]:g}, must be > 0')
-    if mixture.covariance_type in ("diag", "spherical"):
+    if not isinstance(mixture.structure, Matrices):
         return
     sds = np.sqrt(np.diagonal(mixture.covariances, axis1=-2, axis2=-1))
     correlations = mixture.covariances / sds[..., :, None] / sds[..., None, :]

@@ -9,9 +9,9 @@ import numpy as np
 
 from gmmcli import interrupt
 from gmmcli.core import quantiles
+from gmmcli.core.arrays import Array
 from gmmcli.core.em.loop import Step
 from gmmcli.core.em.memory import Converged, Memory, Standing
-from gmmcli.core.mixture import Array
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.report import Outcome

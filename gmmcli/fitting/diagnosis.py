@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted, rows_needed
+from gmmcli.core import covariance_types
+from gmmcli.core.covariances.matrices import Matrices
+from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted
+from gmmcli.core.families import FAMILIES, CovarianceType, Family
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Engine, Table
 from gmmcli.engine.in_memory import InMemoryTable
@@ -21,7 +24,7 @@ _COMPONENTS_SHOWN = 10
 _COLUMNS_APART = 10
 # If components are at the floor in more different sets of columns, they share one warning.
 _GROUPS_APART = 3
-_DIAGONAL = Set("--covariance-type", "diag")
+_DIAGONAL = Set("--covariance-type", covariance_types.SIMPLER)
 _FEWER_COLUMNS = AnyOf(("fewer columns", _DIAGONAL))
 # Variances in standard units, of a column minus its best fit by other columns. Rounding alone leaves up to
 # the first; a variance above the second is never negligible, however large the regularisation is.
@@ -63,7 +66,7 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
     """
     features, added = checkpoint.features, f"--reg-covar {reg_covar:g}"
     mixture, statistics = checkpoint.state, checkpoint.statistics
-    kind, K = mixture.covariance_type, mixture.n_components
+    family, K = mixture.family, mixture.n_components
     negligible = min(max(2 * reg_covar, _ROUNDING), _NEGLIGIBLE)
     dependent = find_dependent_columns(statistics, negligible)
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
@@ -79,18 +82,18 @@ def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_
         for component, columns in find_floored(restricted(mixture, kept), reg_covar)
     ]
     n_columns = len(kept) + len(collinear)
-    remedy = in_shell(AnyOf(_ways_out(kind, K))) + ", with --fresh"
-    if (floored or collinear) and statistics.rows < rows_needed(kind, n_columns, K):
+    remedy = in_shell(AnyOf(_ways_out(family, K))) + ", with --fresh"
+    if (floored or collinear) and statistics.rows < family.rows_needed(K, n_columns):
         affected = [*floored, *((None, (features[one.column],)) for one in collinear)]
-        tell(_at_floor(f"{_too_few(statistics.rows, kind, n_columns, K)}; use {remedy}", affected))
+        tell(_at_floor(f"{_too_few(statistics.rows, family, n_columns, K)}; use {remedy}", affected))
         return
     _tell_of_collinear(collinear, features, tell, is_new=is_new)
-    least = rows_needed(kind, n_columns, 1) - 0.5
+    least = family.rows_needed(1, n_columns) - 0.5
     short = [one for one in floored if one[0] is not None and statistics.counts[one[0]] < least]
     if short:
         components = [component for component, _ in short]
         most = round(max(float(statistics.counts[k]) for k in components if k is not None))
-        too_few = _too_few(most, kind, n_columns, 1, bound="at most ")
+        too_few = _too_few(most, family, n_columns, 1, bound="at most ")
         tell(_at_floor(f"{components_in_words(components)}: {too_few}; use {remedy}", short))
     _tell_of_narrow([one for one in floored if one not in short], added, tell)
 
@@ -131,24 +134,24 @@ def _at_floor(text: str, floored: Sequence[Floored]) -> Notice:
     return Notice("variance_floor", text, "serious", details)
 
 
-def _too_few(rows: int, covariance_type: str, n_columns: int, n_components: int, bound: str = "") -> str:
+def _too_few(rows: int, family: Family, n_columns: int, n_components: int, bound: str = "") -> str:
     """Return the number of rows, and the number that a covariance needs, for a message."""
     there, shape = f"too few rows: {bound}{rows}", wording.counted(n_columns, "column")
-    if covariance_type == "tied":
-        needed = rows_needed(covariance_type, n_columns, n_components)
+    if family.is_equal:
+        needed = family.rows_needed(n_components, n_columns)
         shape = f"{shape} and {wording.counted(n_components, 'component')}"
-        return f"{there}; a tied covariance of {shape} needs {needed}"
+        return f"{there}; a {family.name} covariance of {shape} needs {needed}"
     each = rows / n_components
     if n_components > 1:
         there = f"too few rows: {each:.{0 if each >= 5 else 1}f} per component"
-    needed = rows_needed(covariance_type, n_columns, 1)
-    return f"{there}; a {covariance_type} covariance of {shape} needs {needed}"
+    needed = family.rows_needed(1, n_columns)
+    return f"{there}; a {family.name} covariance of {shape} needs {needed}"
 
 
-def _ways_out(covariance_type: str, n_components: int) -> tuple[Hint, ...]:
+def _ways_out(family: Family, n_components: int) -> tuple[Hint, ...]:
     """Return the remedies if there are too few rows."""
     fewer = "fewer components" if n_components > 1 else "fewer columns"
-    return (fewer, _DIAGONAL) if covariance_type in ("full", "tied") else (fewer,)
+    return (fewer, _DIAGONAL) if isinstance(family.structure, Matrices) else (fewer,)
 
 
 def _tell_of_collinear(
@@ -178,13 +181,13 @@ def singular(
     features, n_rows = rows.features, rows.table.n_rows
     columns = wording.listed([features[j] for j in error.features])
     fact, hint = f"covariance not positive definite in columns {columns} at step {step}", error.hint
-    kind, K = plan.settings.covariance_type, plan.settings.components
+    family, K = FAMILIES[plan.settings.covariance_type], plan.settings.components
     n_columns = sum(bool(one.others) for one in dependent) + len(features) - len(dependent)
     if len(dependent) == len(features):
         fact = f"{fact}: no column has any spread"
-    elif n_rows < rows_needed(kind, n_columns, K):
-        fact = f"{fact}: {_too_few(n_rows, kind, n_columns, K)}"
-        hint = AnyOf((Set("--reg-covar", "1e-6"), *_ways_out(kind, K))) if plan.is_new else hint
+    elif n_rows < family.rows_needed(K, n_columns):
+        fact = f"{fact}: {_too_few(n_rows, family, n_columns, K)}"
+        hint = AnyOf((Set("--reg-covar", "1e-6"), *_ways_out(family, K))) if plan.is_new else hint
     elif dependent:
         fact = f"{fact}: {_all_in_words(dependent, features)}"
         if plan.is_new and sum(bool(one.others) for one in dependent) > _COLUMNS_APART:
@@ -229,11 +232,10 @@ def _in_words(one: Dependent, features: Sequence[str]) -> str:
     return f"{column} is nearly {what} {wording.listed(others)}"
 
 
-def dependent_columns(engine: Engine, table: Table, covariance_type: str) -> list[Dependent]:
-    """Return the constant columns of a table and, if the covariance type has products, the collinear ones."""
+def dependent_columns(engine: Engine, table: Table, covariance_type: CovarianceType) -> list[Dependent]:
+    """Return the constant columns of a table and, if its covariances are matrices, the collinear ones."""
     d = table.n_features
-    if covariance_type in ("full", "tied"):
-        whole = Mixture(np.ones(1), np.zeros((1, d)), np.eye(d)[None], "full")
-    else:
-        whole = Mixture(np.ones(1), np.zeros((1, d)), np.ones((1, d)), "diag")
+    structure = FAMILIES[covariance_type].structure
+    kind = covariance_types.DEFAULT if isinstance(structure, Matrices) else covariance_types.SIMPLER
+    whole = Mixture(np.ones(1), np.zeros((1, d)), FAMILIES[kind].structure.unit(1, d), kind)
     return find_dependent_columns(engine.expectation(table, whole).statistics, _ROUNDING)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.structure import NARROWEST_SD, WIDEST_SD
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.units import (
     FURTHEST,
     FURTHEST_SD,
-    NARROWEST_SD,
-    WIDEST_SD,
     Units,
     find_extreme_variance,
     find_far_column,
@@ -108,7 +108,7 @@ def check_near(means: Array, units: Units, features: tuple[str, ...], init_file:
 def check_variances(mixture: Mixture, units: Units, features: tuple[str, ...], init_file: InitFile) -> None:
     """Raise `TableUnusable` if a starting variance is too small or too large compared with the table's."""
     covariances = units.covariances_to_standard(mixture)
-    extreme = find_extreme_variance(covariances, mixture.covariance_type)
+    extreme = find_extreme_variance(covariances, mixture.structure, mixture.n_features)
     if extreme is not None:
         fact = (
             f"{wording.column(features[extreme])}: a standard deviation is not between {NARROWEST_SD:g} and "

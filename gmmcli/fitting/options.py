@@ -5,7 +5,7 @@ Imports no numpy, because `--help` needs these definitions.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
@@ -37,6 +37,8 @@ class Option:
         Bounds of an integer or a number; `above` is excluded.
     words : tuple of str
         Values of kind "word".
+    aliases : mapping of str to str
+        The word for each other spelling.
     metavar : str
         The value in a synopsis; the default depends on the kind.
     python : str or None
@@ -61,6 +63,7 @@ class Option:
     above: float = -math.inf
     most: float = math.inf
     words: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
     metavar: str = ""
     python: str | None = None
     default: Any = None
@@ -132,6 +135,8 @@ class Option:
             raise ValueError(f"{self.fact}, not {shown}")
         if self.kind == "letters":
             return "".join(letter for letter in self.words[0] if letter in value)
+        if self.kind == "word":
+            return self.aliases.get(value, value)
         return int(value) if self.kind == "integer" else value
 
     def _allows(self, value: Any) -> bool:
@@ -146,7 +151,7 @@ class Option:
                     return False
                 return self.least <= float(value) <= self.most and float(value) > self.above
             case "word":
-                return isinstance(value, str) and value in self.words
+                return isinstance(value, str) and (value in self.words or value in self.aliases)
             case "letters":
                 is_text = isinstance(value, str) and value != ""
                 return is_text and set(value) <= set(self.words[0]) and len(set(value)) == len(value)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
+from gmmcli.core.families import FAMILIES
 from gmmcli.core.rows import Rows
 from gmmcli.core.units import (
     FURTHEST,
@@ -14,7 +15,6 @@ from gmmcli.core.units import (
     find_extreme_column,
     find_far_column,
     measure,
-    uses_common_scale,
 )
 from gmmcli.engine.in_memory import InMemoryTable
 from gmmcli.engine.room import check_room
@@ -149,7 +149,7 @@ def _measure(
 ) -> Units:
     """Determine the units of a new model from its rows."""
     spread = measure(pieces)
-    units = spread.units(common=uses_common_scale(settings.covariance_type))
+    units = spread.units(common=FAMILIES[settings.covariance_type].structure.has_common_scale)
     extreme = find_extreme_column(units)
     if extreme is not None:
         raise TableUnusable(

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
+from gmmcli.core import covariance_types
 from gmmcli.errors import CheckpointCorrupt, Usage
 from gmmcli.fitting.options import option, options_of
-
-if TYPE_CHECKING:
-    from gmmcli.core.mixture import CovarianceType
 
 # The number of starts of `--init auto`.
 AUTO_STARTS = 8
@@ -34,13 +32,14 @@ class Settings:
         python="num_clusters",
         role="identity",
     )
-    covariance_type: "CovarianceType" = option(
+    covariance_type: str = option(
         "--covariance-type",
-        help="Shape of the covariances [default: full].",
+        help=f"Shape of the covariances, or its name in mclust [default: {covariance_types.DEFAULT}].",
         kind="word",
-        words=("full", "tied", "diag", "spherical"),
+        words=tuple(covariance_types.MCLUST_NAMES),
+        aliases=covariance_types.ALIASES,
         python="covariance_type",
-        default="full",
+        default=covariance_types.DEFAULT,
         role="identity",
     )
     init: str = option(

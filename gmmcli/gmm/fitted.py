@@ -22,6 +22,7 @@ from gmmcli.fitting.settings import Settings
 from gmmcli.gmm.arguments import (
     LOG,
     NAME_HERE,
+    SETTINGS,
     Monitor,
     RunConfig,
     call_monitors,
@@ -176,7 +177,7 @@ class Fitted:
             ("num_clusters", mixture.n_components),
             ("covariance_type", mixture.covariance_type),
         ):
-            asked = self._params[name]
+            asked = SETTINGS[name].checked(self._params[name], "")
             if asked != found:
                 raise Usage(
                     name, f"{in_a_line(asked)}, but {self.model_dir} has {found}", "another model_dir"

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Integers
+from gmmcli.core.arrays import Array, Integers
 from gmmcli.core.sampling import draw
 from gmmcli.gmm.arguments import check_integer, operand_of
 from gmmcli.gmm.fitted import Fitted

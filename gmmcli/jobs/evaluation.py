@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gmmcli.core.arrays import Array, Booleans, Integers
 from gmmcli.core.kernel.posterior import PER_COMPONENT
-from gmmcli.core.mixture import Array, Booleans, Integers
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.fitting.settings import Settings
 from gmmcli.jobs.reading import reading

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
 from gmmcli.core.criteria import Fitness
-from gmmcli.core.family import covariances_of
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.errors import CheckpointCorrupt, NotFound
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
 from gmmcli.store.model_dir import ModelDir
@@ -147,7 +147,7 @@ def _row(source: dict[str, Any], event: str, **more: Any) -> dict[str, Any]:
 
 def standard_deviations(mixture: Mixture) -> Array:
     """Return the standard deviations of every component, shape (n_components, n_features)."""
-    return np.sqrt(np.diagonal(covariances_of(mixture), axis1=1, axis2=2))
+    return np.sqrt(np.diagonal(mixture.matrices, axis1=1, axis2=2))
 
 
 def variables(checkpoint: Checkpoint) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gmmcli.core import quantiles
-from gmmcli.core.mixture import Booleans
+from gmmcli.core.arrays import Booleans
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from gmmcli.core import agreement
+from gmmcli.core.arrays import Array, Booleans, Integers
 from gmmcli.core.criteria import Fitness
-from gmmcli.core.mixture import Array, Booleans, Integers
 from gmmcli.engine.evaluate import Evaluator
 from gmmcli.errors import TableUnusable, ThresholdMissed, Usage
 from gmmcli.jobs.evaluation import evaluate_batches, missing_of

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.structure import Structure
 from gmmcli.core.em.memory import Batches
-from gmmcli.core.family import add_to_variances, factors_of, lower_of
-from gmmcli.core.mixture import Array, CovarianceType, Mixture, variances_of
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
 from gmmcli.core.units import FURTHEST_SD, MAX_LOG10_SCALE, find_extreme_variance
 
@@ -48,7 +50,7 @@ def _find_in_model(checkpoint: "Checkpoint") -> Iterator[str]:
         yield f"the units have a scale that is not within 1e±{MAX_LOG10_SCALE:g}"
     if (np.abs(state.means) > FURTHEST_SD).any():
         yield f"/state has a mean beyond {FURTHEST_SD:g}"
-    if find_extreme_variance(state.covariances, state.covariance_type) is not None:
+    if find_extreme_variance(state.covariances, state.structure, state.n_features) is not None:
         yield "/state has a variance out of bounds"
 
 
@@ -110,24 +112,21 @@ def find_contradictions(checkpoint: "Checkpoint") -> list[str]:
 
 
 def _find_indefinite(state: Mixture) -> Iterator[str]:
-    """Find the covariances of the state that the kernel refuses. The tied covariance is that of component 0.
+    """Find the covariances of the state that the kernel refuses. A shared covariance is that of component 0.
 
     The covariances in the table's units may fail to have a Cholesky factor: no density is computed with them.
     """
-    covariances = state.covariances[None] if state.covariance_type == "tied" else state.covariances
-    if not _are_positive(covariances, state.covariance_type):
+    covariances = state.covariances[None] if state.structure.is_shared else state.covariances
+    if not _are_positive(covariances, state.structure):
         for component, covariance in enumerate(covariances):
-            if not _are_positive(covariance, state.covariance_type):
+            if not _are_positive(covariance, state.structure):
                 yield f"the covariance of component {component} in /state is not positive definite"
 
 
-def _are_positive(covariances: Array, covariance_type: CovarianceType) -> bool:
-    """Return whether the kernel accepts covariances. Skips the inverse of their Cholesky factors."""
+def _are_positive(covariances: Array, structure: Structure) -> bool:
+    """Return whether the kernel accepts covariances."""
     try:
-        if covariance_type in ("full", "tied"):
-            lower_of(covariances)
-        else:
-            factors_of(covariances, covariance_type)
+        structure.check(covariances)
     except np.linalg.LinAlgError:
         return False
     return True
@@ -157,14 +156,9 @@ def _are_moments(statistics: Statistics) -> bool:
     magnitude = np.abs(statistics.squares).max() + statistics.total_weight * (
         1 + (statistics.reference**2).max()
     )
-    lifted = add_to_variances(squares + 0.0, TOLERANCE * magnitude, statistics.covariance_type)
-    if statistics.covariance_type in ("diag", "spherical") or not np.isfinite(lifted).all():
-        return bool((lifted >= 0).all() and (lifted < np.inf).all())
-    try:
-        np.linalg.cholesky(lifted)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+    structure = FAMILIES[statistics.covariance_type].structure
+    lifted = structure.lift(squares + 0.0, TOLERANCE * magnitude)
+    return bool(np.isfinite(lifted).all()) and structure.are_semidefinite(lifted)
 
 
 def _find_in_units(checkpoint: "Checkpoint") -> Iterator[str]:
@@ -185,7 +179,7 @@ def _find_in_units(checkpoint: "Checkpoint") -> Iterator[str]:
         distance = abs(getattr(derived, name) - getattr(mixture, name)) / magnitude
         if not (distance <= TOLERANCE).all():
             yield f"the {name} of /mixture and /state differ by {distance.max():.3g} of the scale"
-    own, other = (variances_of(one.covariances, one.covariance_type) for one in (mixture, derived))
+    own, other = (one.structure.variances(one.covariances) for one in (mixture, derived))
     if ((own < 0) & (other >= 0)).any():
         yield "a variance of /mixture is negative"
 

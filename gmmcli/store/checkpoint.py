@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
 from gmmcli.core.criteria import Fitness
 from gmmcli.core.em.memory import Memory
-from gmmcli.core.mixture import COVARIANCE_TYPES, Array, Mixture
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
 from gmmcli.core.units import Units
 from gmmcli.errors import CheckpointCorrupt, FormatUnknown, TableUnusable
@@ -249,7 +251,7 @@ def _collect(checkpoint: Checkpoint) -> Items:
 def _restore(items: Items) -> Checkpoint:
     """Return the checkpoint that items describe, after all checks."""
     covariance_type = values.to_text(items["/mixture/covariance_type"])
-    if covariance_type not in COVARIANCE_TYPES:
+    if covariance_type not in FAMILIES:
         raise Damage(f"covariance_type is {covariance_type!r}")
     if values.to_text(items["/format_version"]) == "1.0":
         memory = run_state.from_arrays(

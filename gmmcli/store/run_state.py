@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
 from gmmcli.core.em.memory import Batches, Converged, Cycle, Memory, Standing
-from gmmcli.core.mixture import Array
 from gmmcli.store import layout
 from gmmcli.store.layout import Damage
 

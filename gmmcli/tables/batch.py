@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.remedies import Exclude
 from gmmcli.tables.numbers import Doubt

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from gmmcli.core.mixture import Array, Booleans
+from gmmcli.core.arrays import Array, Booleans
 from gmmcli.core.rows import Rows
 from gmmcli.errors import TableUnusable
 from gmmcli.notices import Notice

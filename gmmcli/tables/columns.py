@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gmmcli.core.mixture import Integers
+from gmmcli.core.arrays import Integers
 from gmmcli.errors import TableUnusable, Usage
 from gmmcli.notices import Notice
 from gmmcli.remedies import Emptied, Exclude, in_shell, listed, quoted

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 
 # Of fewer rows, values that count up by one say little.
 _FEWEST_ROWS = 5

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.remedies import Exclude
 from gmmcli.tables import numbers, wording

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 from gmmcli.errors import TableUnusable
 from gmmcli.remedies import AnyOf, Emptied, Exclude, quoted
 from gmmcli.tables import notations, numbers, rendering, wording

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 from gmmcli.errors import GmmError, TableUnusable, from_os_error, lacks_memory
 from gmmcli.remedies import Exclude
 from gmmcli.tables import wording

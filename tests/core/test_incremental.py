@@ -14,10 +14,10 @@ from gmmcli.core import quantiles
 from gmmcli.core.em.incremental import absorb
 from gmmcli.core.em.loop import Origin, iterate
 from gmmcli.core.em.maximisation import Rules, maximise
-from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.core.families import FAMILIES
 from gmmcli.core.statistics import Statistics
 
-KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+KINDS = pytest.mark.parametrize("covariance_type", FAMILIES)
 
 
 def table_of(X):

@@ -8,12 +8,14 @@ from oracles import slow_em
 from oracles.kernels import workspace_of
 from oracles.random_mixtures import in_shape_of, random_covariance, random_mixture, random_rows
 
-from gmmcli.core.family import expanded_length
-from gmmcli.core.kernel import block, constants, kernel
+from gmmcli.core.covariances.matrices import are_sharper
+from gmmcli.core.covariances.structure import EPS
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.kernel import block, kernel
 from gmmcli.core.kernel.block import SLAB_ROWS, choose_layout, prefers_centred
-from gmmcli.core.kernel.constants import EPS, EXPANDED_ERROR
+from gmmcli.core.kernel.constants import EXPANDED_ERROR
 from gmmcli.core.kernel.kernel import Kernel
-from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 
 
@@ -32,7 +34,7 @@ def relative_error(found, exact):
     return float((np.abs(found - exact) / np.maximum(1, np.abs(exact))).max())
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize(("d", "n_components"), [(1, 1), (1, 3), (2, 5), (7, 3), (40, 2)])
 @pytest.mark.parametrize("condition", [1.0, 1e3, 1e5, 1e6, 1e7])
 def test_log_densities_agree_to_nine_digits_up_to_condition_1e7(covariance_type, d, n_components, condition):
@@ -46,7 +48,7 @@ def test_log_densities_agree_to_nine_digits_up_to_condition_1e7(covariance_type,
     assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("distance", [1.0, 100.0, 1000.0])
 @pytest.mark.parametrize("d", [1, 6, 30])
 def test_just_below_the_bound_the_expanded_form_keeps_1e_9(covariance_type, distance, d, monkeypatch):
@@ -98,7 +100,7 @@ def test_a_condition_of_1e12_from_column_scales_alone_is_no_problem(covariance_t
     assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("d", [1, 30, 300])
 def test_rows_a_million_sd_away_have_finite_and_right_densities(covariance_type, d):
     """Far rows neither overflow nor lose their posterior."""
@@ -112,7 +114,7 @@ def test_rows_a_million_sd_away_have_finite_and_right_densities(covariance_type,
     assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("distance", [1.0, 1e6])
 def test_two_thousand_columns_have_finite_and_right_densities(covariance_type, distance):
     """Rows at the means and far away; covariances whose inverse is known, so that long double costs nothing.
@@ -139,7 +141,7 @@ def test_two_thousand_columns_have_finite_and_right_densities(covariance_type, d
     assert relative_error(found, np.logaddexp(*joint)) < 1e-9
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
     """One mixture has components in centred form and in expanded form."""
     rng = np.random.default_rng(8)
@@ -157,7 +159,7 @@ def test_sharp_and_broad_components_stand_side_by_side(covariance_type):
     assert relative_error(found, slow_em.log_density(X, mixture)) < 1e-9
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize(
     ("loss", "is_centred"), [(0.9 * EXPANDED_ERROR, False), (1.1 * EXPANDED_ERROR, True)]
 )
@@ -175,7 +177,9 @@ def test_the_centred_form_starts_where_the_expanded_one_would_lose_1e_9(
     eigenvalues = smallest * np.arange(1, d + 1)
     rotation, _ = np.linalg.qr(rng.normal(size=(d, d)))
     turned = (rotation * eigenvalues) @ rotation.T
-    full = {"diag": np.diag(eigenvalues), "spherical": smallest * np.eye(d)}.get(covariance_type, turned)
+    full = {"diag": np.diag(eigenvalues), "spherical": smallest * np.eye(d)}.get(
+        covariance_type.removeprefix("tied-"), turned
+    )
     mixture = Mixture(np.ones(1), mean[None], in_shape_of(covariance_type, full[None]), covariance_type)
 
     assert Kernel(mixture).is_centred.tolist() == [is_centred]
@@ -209,7 +213,7 @@ def test_wide_blocks_are_expanded_a_group_at_a_time(d, K):
     ready = Kernel(mixture)
     work = workspace_of(ready)
 
-    whole = 8 * expanded_length("full", d) * ready.layout.tile_rows
+    whole = 8 * FAMILIES["full"].structure.expanded_length(d) * ready.layout.tile_rows
     assert not ready.is_centred.any()
     assert work.phi.nbytes < 8 * 2**20 < whole
 
@@ -234,10 +238,14 @@ def test_groups_together_say_what_the_reference_says():
         np.testing.assert_allclose(getattr(statistics, name), exact.astype(float), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
     """All lengths are powers of two within 65,536 rows; wider rows have shorter tiles."""
-    layouts = [choose_layout(covariance_type, d, K) for d in (1, 8, 64, 300) for K in (1, 16, 1000)]
+    layouts = [
+        choose_layout(FAMILIES[covariance_type].structure, d, K)
+        for d in (1, 8, 64, 300)
+        for K in (1, 16, 1000)
+    ]
 
     for layout in layouts:
         lengths = (layout.slab_rows, layout.tile_rows, layout.block_rows)
@@ -248,7 +256,7 @@ def test_blocks_are_whole_tiles_and_tiles_are_whole_slabs(covariance_type):
     assert layouts[0].tile_rows > layouts[-1].tile_rows == SLAB_ROWS
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_type):
     """Its log weight is −∞; all outputs are finite, and the others are the same as without it."""
     rng = np.random.default_rng(4)
@@ -267,7 +275,7 @@ def test_a_component_of_weight_zero_gets_no_row_and_spoils_no_number(covariance_
     assert relative_error(found, slow_em.log_density(X, with_zero)) < 1e-9
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_distances_are_exact_next_to_a_mean(covariance_type):
     """Mahalanobis distances keep their digits even at 1e-9 sd."""
     rng = np.random.default_rng(6)
@@ -295,7 +303,7 @@ def test_distances_are_exact_next_to_a_mean(covariance_type):
 )
 def test_the_form_that_was_measured_to_be_faster_is_used(covariance_type, d, K, n_unsafe, expected):
     """Type, d, K and the number of unsafe components decide, so streams and tables agree."""
-    assert prefers_centred(covariance_type, d, K, n_unsafe) == expected
+    assert prefers_centred(FAMILIES[covariance_type].structure, d, K, n_unsafe) == expected
     if n_unsafe == 0:
         mixture = random_mixture(np.random.default_rng(7), covariance_type, K, d)
         assert Kernel(mixture).is_centred.all() == expected
@@ -335,11 +343,11 @@ def test_sharpness_is_told_to_a_few_percent_at_any_scale(scale):
     """The largest eigenvalue of diag(1, 4)·scale² is above 3.9·scale² and not above 4.1·scale²."""
     factors = scale * np.array([[[1.0, 0.0], [0.0, 2.0]]])
 
-    found = [constants._sharper_than(factors, np.array([limit * scale**2]))[0] for limit in (3.9, 4.1)]
+    found = [are_sharper(factors, np.array([limit * scale**2]))[0] for limit in (3.9, 4.1)]
 
     assert found == [True, False]
 
 
 def test_a_component_whose_precision_leaves_the_doubles_is_sharp():
     """Its squares are infinite, which exceeds any limit."""
-    assert constants._sharper_than(1e170 * np.eye(2)[None], np.array([1e300])).tolist() == [True]
+    assert are_sharper(1e170 * np.eye(2)[None], np.array([1e300])).tolist() == [True]

@@ -15,7 +15,6 @@ from oracles.one_table import OneTable
 from gmmcli.core import units
 from gmmcli.core.em.loop import Origin, iterate
 from gmmcli.core.em.maximisation import Rules
-from gmmcli.core.family import covariances_of
 from gmmcli.core.rows import Rows
 from gmmcli.core.start import Starts
 from gmmcli.engine.evaluate import Evaluator
@@ -128,7 +127,7 @@ def test_the_start_has_the_unbiased_covariance_of_the_table(original):
     """Step 0, in the table's units, apart from the regularisation."""
     mixture = original.after(0, GOLDEN["fit_start"], "full").mixture
 
-    found = covariances_of(original.units.to_table(mixture))
+    found = original.units.to_table(mixture).matrices
 
     expected = np.cov(original.X)
     np.testing.assert_allclose(found, np.stack([expected] * 2), rtol=0, atol=2e-6 * expected.max())

@@ -6,9 +6,10 @@ from oracles import slow_em
 from oracles.kernels import workspace_of
 from oracles.random_mixtures import random_mixture, random_rows
 
+from gmmcli.core.families import FAMILIES
 from gmmcli.core.kernel import posterior
 from gmmcli.core.kernel.kernel import Kernel
-from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.mixture import Mixture
 
 EVERYTHING = (*posterior.PER_ROW, *posterior.PER_COMPONENT)
 
@@ -18,7 +19,7 @@ def evaluate(mixture, X, wanted=EVERYTHING):
     return posterior.evaluate(kernel, workspace_of(kernel).load(X), wanted)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("d", [1, 3])
 def test_every_quantity_is_what_its_definition_says(covariance_type, d):
     """Responsibilities, their largest, its logarithm, entropy, distances, densities, assignments."""
@@ -65,7 +66,7 @@ def test_the_first_of_equals_is_assigned():
     assert found["entropy"][0] == pytest.approx(np.log(2), rel=1e-15)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_certain_rows_and_empty_components_give_finite_numbers(covariance_type):
     """0 ln 0 is 0; a component of weight 0 has distances; far rows underflow to certainty."""
     mixture = random_mixture(np.random.default_rng(2), covariance_type, 2, 2)

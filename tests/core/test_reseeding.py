@@ -9,8 +9,9 @@ from oracles.one_table import OneTable
 from gmmcli.core.em import acceleration, loop, reseeding
 from gmmcli.core.em.loop import Origin
 from gmmcli.core.em.maximisation import Rules
-from gmmcli.core.em.reseeding import Reseeding, least_count
-from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture, covariances_shape
+from gmmcli.core.em.reseeding import Reseeding
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.mixture import Mixture
 
 CENTERS = np.array([[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]])
 
@@ -25,7 +26,7 @@ def rows():
 def starving(covariance_type="full", far=1e3):
     """Return two components that share the rows, and one that is near to none."""
     means = np.array([[0.0, 0.0], [5.0, 2.0], [far, far]])
-    covariances = np.ones(covariances_shape(covariance_type, 3, 2))
+    covariances = np.ones(FAMILIES[covariance_type].structure.shape(3, 2))
     if covariance_type in ("full", "tied"):
         covariances = covariances * np.eye(2)
     return Mixture(np.full(3, 1 / 3), means, covariances, covariance_type)
@@ -38,7 +39,7 @@ def steps_of(rows, mixture, told, accelerated=False, **before):
 
 
 @pytest.mark.parametrize("accelerated", [False, True])
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_component_without_rows_finds_the_cluster_that_has_no_component(rows, covariance_type, accelerated):
     """It moves at the first step, with one notice, and each of the three clusters ends with a component."""
     told = []
@@ -77,11 +78,12 @@ def test_runs_that_are_split_around_the_move_end_with_the_same_bytes(rows, accel
 
 
 @pytest.mark.parametrize(
-    ("covariance_type", "expected"), [("full", 5), ("diag", 2), ("spherical", 2), ("tied", 1)]
+    ("covariance_type", "expected"),
+    [("full", 5), ("diag", 2), ("spherical", 2), ("tied", 1), ("tied-diag", 1)],
 )
 def test_a_component_needs_as_many_rows_as_its_covariance(covariance_type, expected):
     """Four columns."""
-    assert least_count(covariance_type, 4) == expected
+    assert FAMILIES[covariance_type].least_count(4) == expected
 
 
 def test_nothing_is_moved_where_the_table_is_too_small_for_all():

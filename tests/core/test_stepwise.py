@@ -12,9 +12,9 @@ from gmmcli.core.em import stepwise
 from gmmcli.core.em.loop import Origin
 from gmmcli.core.em.maximisation import Rules
 from gmmcli.core.em.memory import Batches
-from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.core.families import FAMILIES
 
-KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+KINDS = pytest.mark.parametrize("covariance_type", FAMILIES)
 N = 100
 
 

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from oracles import slow_em
 from oracles.random_mixtures import random_mixture, random_rows
 
+from gmmcli.core.families import FAMILIES
 from gmmcli.core.kernel import kernel
 from gmmcli.core.kernel.block import Layout
 from gmmcli.core.kernel.posterior import PER_COMPONENT, PER_ROW
-from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.units import Units
 from gmmcli.engine import evaluate
 from gmmcli.engine.evaluate import Evaluator
@@ -42,7 +43,7 @@ def rows_of(mixture, n_rows=N_ROWS):
 
 
 @given(
-    covariance_type=st.sampled_from(COVARIANCE_TYPES),
+    covariance_type=st.sampled_from(list(FAMILIES)),
     cuts=st.lists(st.integers(0, N_ROWS), max_size=6),
     n_threads=st.integers(1, 3),
     first_row=st.sampled_from([0, 1, 130, 131, 1000]),
@@ -64,7 +65,7 @@ def test_a_row_has_the_same_bytes_however_rows_are_batched(covariance_type, cuts
         assert found.tobytes() == values.tobytes(), name
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_rows_in_the_tables_units_get_the_answers_of_standard_units(covariance_type):
     """Log densities stay in standard units; the caller subtracts the Jacobian."""
     evaluator, mixture = evaluator_of(covariance_type)
@@ -91,7 +92,7 @@ def test_the_callers_rows_are_left_as_they_were():
     assert X.tobytes() == before
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e200, 1e160])
 def test_rows_that_are_missing_or_unbelievably_far_give_finite_numbers(covariance_type, value):
     """Other rows of their block are not affected."""

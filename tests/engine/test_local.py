@@ -15,10 +15,11 @@ from oracles.random_mixtures import random_mixture, random_rows
 
 from gmmcli.core import quantiles
 from gmmcli.core.em.maximisation import Rules, maximise
+from gmmcli.core.families import FAMILIES
 from gmmcli.core.kernel import kernel as kernel_module
 from gmmcli.core.kernel.block import Layout
 from gmmcli.core.kernel.kernel import Kernel
-from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.engine import blas, local
 from gmmcli.engine.blas import one_blas_thread
@@ -46,7 +47,7 @@ def short_blocks(monkeypatch):
         yield
 
 
-@pytest.fixture(params=COVARIANCE_TYPES)
+@pytest.fixture(params=FAMILIES)
 def mixture(request):
     mixture = random_mixture(np.random.default_rng(1), request.param, 3, 4)
     covariances = mixture.covariances.copy()
@@ -309,7 +310,7 @@ def test_passes_in_any_order_give_the_bytes_of_one_process(n_workers):
     """Passes of any size, some with singular covariances, some over before a worker starts."""
     rng = np.random.default_rng(9)
     X = rng.normal(size=(3, 5 * SHORT_BLOCK))
-    mixtures = [random_mixture(rng, COVARIANCE_TYPES[i % 4], 1 + i % 5, 3) for i in range(12)]
+    mixtures = [random_mixture(rng, list(FAMILIES)[i % 6], 1 + i % 5, 3) for i in range(12)]
     flat = Mixture(np.full(4, 0.25), np.zeros((4, 3)), np.zeros((4, 3, 3)), "full")
     alone = OneTable([[X]], 1)
     expected = [alone.expectation(mixture).statistics.sums.tobytes() for mixture in mixtures]

@@ -16,7 +16,8 @@ from gmmcli.core.em import acceleration, loop, stepwise
 from gmmcli.core.em.loop import Origin
 from gmmcli.core.em.maximisation import Rules, maximise
 from gmmcli.core.em.reseeding import Reseeding
-from gmmcli.core.mixture import COVARIANCE_TYPES, Mixture
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.start import Starts
 from gmmcli.engine.in_memory import InMemoryTable
@@ -24,10 +25,10 @@ from gmmcli.engine.in_memory import InMemoryTable
 # Sums of the same numbers in another order differ by rounding: far less than a row of any weight counts.
 ROUNDING = 1e-11
 RULES = Rules(reg_covar=1e-3)
-KINDS = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+KINDS = pytest.mark.parametrize("covariance_type", FAMILIES)
 counts = st.lists(st.integers(0, 3), min_size=6, max_size=60).filter(lambda found: sum(map(bool, found)) > 2)
 seeds = st.integers(0, 2**32 - 1)
-types = st.sampled_from(COVARIANCE_TYPES)
+types = st.sampled_from(list(FAMILIES))
 
 
 def problem(seed, covariance_type, n_rows, has_tight=False):

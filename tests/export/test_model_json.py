@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from oracles.random_mixtures import random_mixture
 
-from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.core.families import FAMILIES
 from gmmcli.errors import TableUnusable
 from gmmcli.export import model_json
 from gmmcli.export.portable import PortableModel
@@ -28,7 +28,7 @@ def decoded(**changes):
     return model_json.decode(content.encode(), "start.json")
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 @pytest.mark.parametrize("scale", [1e-140, 1.0, 1e140])
 def test_what_is_exported_reads_back_exactly(covariance_type, scale):
     """Whatever the units of the columns."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gmmcli.core.mixture import CovarianceType, Mixture
+from gmmcli.core.families import CovarianceType
+from gmmcli.core.mixture import Mixture
 
 
 def random_covariance(rng: np.random.Generator, d: int, condition: float = 10.0) -> np.ndarray:
@@ -15,12 +16,14 @@ def random_covariance(rng: np.random.Generator, d: int, condition: float = 10.0)
 
 def in_shape_of(covariance_type: CovarianceType, full: np.ndarray) -> np.ndarray:
     """Return full covariances, (K, d, d), reduced to what the type keeps."""
+    if covariance_type.startswith("tied-"):
+        full = np.broadcast_to(full[0], full.shape)
     return {
         "full": full,
         "tied": full[0],
         "diag": np.diagonal(full, axis1=1, axis2=2).copy(),
         "spherical": np.trace(full, axis1=1, axis2=2) / full.shape[1],
-    }[covariance_type]
+    }[covariance_type.removeprefix("tied-")]
 
 
 def random_mixture(

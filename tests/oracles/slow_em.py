@@ -114,8 +114,14 @@ def _covariances(
 ) -> np.ndarray:
     """Return scatters over counts in the shape of the type; an unused component keeps what it had."""
     d = scatters.shape[1]
-    if previous.covariance_type == "tied":
-        return scatters.sum(axis=0) / counts[used].sum() + reg_covar * np.eye(d)
+    if previous.covariance_type.startswith("tied"):
+        pooled = scatters.sum(axis=0) / counts[used].sum() + reg_covar * np.eye(d)
+        K = len(counts)
+        return {
+            "tied": pooled,
+            "tied-diag": np.tile(np.diag(pooled), (K, 1)),
+            "tied-spherical": np.full(K, np.trace(pooled) / d),
+        }[previous.covariance_type]
     covariances = previous.covariances.astype(np.longdouble)
     for k in np.flatnonzero(used):
         covariance = scatters[k] / counts[k] + reg_covar * np.eye(d)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gmmcli.core.mixture import CovarianceType, Mixture
+from gmmcli.core.families import CovarianceType
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
 from gmmcli.core.units import Units
 from gmmcli.store.checkpoint import N_QUANTILES, Checkpoint, OperandRecord, Provenance
@@ -18,12 +19,14 @@ Build = Callable[..., Checkpoint]
 def _covariances(covariance_type: CovarianceType, n_components: int, n_features: int, rng: Any) -> np.ndarray:
     factors = rng.normal(size=(n_components, n_features, n_features)) / 4
     full = factors @ factors.transpose(0, 2, 1) + np.eye(n_features) / 2
+    if covariance_type.startswith("tied-"):
+        full = np.broadcast_to(full[0], full.shape)
     return {
         "full": full,
         "tied": full[0],
         "diag": np.diagonal(full, axis1=1, axis2=2).copy(),
         "spherical": full[:, 0, 0].copy(),
-    }[covariance_type]
+    }[covariance_type.removeprefix("tied-")]
 
 
 def _statistics(state: Mixture, n_rows: int) -> Statistics:
@@ -33,7 +36,7 @@ def _statistics(state: Mixture, n_rows: int) -> Statistics:
     return Statistics(
         counts=counts,
         sums=np.zeros(state.means.shape),
-        squares=state.covariances * weight[state.covariance_type],
+        squares=state.covariances * weight[state.covariance_type.removeprefix("tied-")],
         reference=np.array(state.means),
         log_likelihood=-1.25 * n_rows,
         rows=n_rows,
@@ -63,7 +66,7 @@ def build() -> Build:
             covariance_type,
         )
         scale = rng.uniform(0.01, 100, n_features)
-        if covariance_type == "spherical":
+        if covariance_type.endswith("spherical"):
             scale[:] = scale[0]
         units = Units(rng.normal(size=n_features) * 1000, scale)
         checkpoint = Checkpoint(

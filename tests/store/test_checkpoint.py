@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oracles.same import assert_same
 
 from gmmcli.core.em.memory import Batches, Converged, Cycle, Memory, Standing
-from gmmcli.core.mixture import COVARIANCE_TYPES
+from gmmcli.core.families import FAMILIES
 from gmmcli.errors import TableUnusable
 from gmmcli.store import layout, run_state, user_block
 from gmmcli.store.checkpoint import MAX_HISTORY, OperandRecord, content_digest, decode, encode
@@ -71,7 +71,7 @@ def test_every_checkpoint_comes_back_bit_for_bit(build, provenance, data):
     """For any type, shape and texts, decode(encode(c)) is c."""
     n_features = data.draw(st.integers(1, 4))
     checkpoint = build(
-        data.draw(st.sampled_from(COVARIANCE_TYPES)),
+        data.draw(st.sampled_from(list(FAMILIES))),
         data.draw(st.integers(1, 5)),
         n_features,
         seed=data.draw(st.integers(0, 99)),
@@ -125,7 +125,7 @@ def test_numbers_of_format_1_0_that_are_no_memory_are_damage(arrays, fact):
         run_state.from_arrays(arrays)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+@pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_the_same_checkpoint_gives_the_same_bytes(build, provenance, covariance_type):
     """Neither the order of settings nor writing and reading changes a byte."""
     first = build(covariance_type, provenance=provenance, memory=Memory(cycle=Cycle(base=np.ones(3))))

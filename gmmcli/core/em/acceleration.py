@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gmmcli.core import family
+from gmmcli.core.arrays import Array
 from gmmcli.core.em.loop import Mend, Origin, Step, leave_alone
 from gmmcli.core.em.maximisation import Rules, maximise
 from gmmcli.core.em.memory import Cycle
-from gmmcli.core.em.reseeding import least_count
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.families import FAMILIES
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Engine, Table
+from gmmcli.core.precision import blaming
 from gmmcli.core.statistics import Statistics
 from gmmcli.errors import CovarianceNotPositive
 
@@ -209,7 +210,8 @@ def _may_judge(step: Step, cycle: Cycle, tol: float) -> bool:
 
 def _starves(found: Statistics, before: Statistics) -> bool:
     """Return whether a jump starves a component that had enough rows before."""
-    least = least_count(found.covariance_type, found.sums.shape[1]) * found.total_weight / found.rows
+    family = FAMILIES[found.covariance_type]
+    least = family.least_count(found.sums.shape[1]) * found.total_weight / found.rows
     return bool(((found.counts < least) & (before.counts >= least)).any())
 
 
@@ -241,8 +243,7 @@ def _extrapolate(first: Array, second: Array, third: Array, longest: float) -> t
 def pack(mixture: Mixture, params: str) -> Array:
     """Return the free parameters as an unconstrained vector.
 
-    It holds log weights, means, and for each covariance its Cholesky factor with the log of the diagonal; for
-    diag and spherical the log of the standard deviations.
+    It holds log weights, means, and what `Structure.pack` returns for the covariances.
 
     Raises
     ------
@@ -254,13 +255,8 @@ def pack(mixture: Mixture, params: str) -> Array:
     if "m" in params:
         parts.append(mixture.means.reshape(-1))
     if "c" in params:
-        if mixture.covariance_type in ("diag", "spherical"):
-            parts.append(-np.log(family.precision_factors(mixture)).reshape(-1))
-        else:
-            lower = family.cholesky(mixture)
-            i = np.arange(lower.shape[-1])
-            lower[..., i, i] = np.log(lower[..., i, i])
-            parts.append(lower[..., *np.tril_indices(lower.shape[-1])].reshape(-1))
+        with blaming(mixture):
+            parts.append(mixture.structure.pack(mixture.covariances))
     return np.concatenate(parts)
 
 
@@ -275,16 +271,8 @@ def unpack(vector: Array, like: Mixture, params: str) -> Mixture | None:
             weights /= weights.sum()
         if "m" in params:
             means, vector = vector[: means.size].reshape(means.shape), vector[means.size :]
-        if "c" in params and like.covariance_type in ("diag", "spherical"):
-            covariances = np.exp(2 * vector).reshape(covariances.shape)
-        elif "c" in params:
-            d = like.n_features
-            lower = np.zeros(covariances.shape)
-            lower[..., *np.tril_indices(d)] = vector.reshape(*covariances.shape[:-2], -1)
-            i = np.arange(d)
-            lower[..., i, i] = np.exp(lower[..., i, i])
-            covariances = lower @ np.swapaxes(lower, -1, -2)
-            covariances = 0.5 * (covariances + np.swapaxes(covariances, -1, -2))
+        if "c" in params:
+            covariances = like.structure.unpack(vector, *like.means.shape)
     if not all(np.isfinite(block).all() for block in (weights, means, covariances)):
         return None
     return Mixture(weights, means, covariances, like.covariance_type)

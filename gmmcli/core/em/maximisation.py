@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmmcli.core import family
-from gmmcli.core.kernel.constants import EPS
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.structure import EPS
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
 
 PARAMS = "wmc"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rules:
     """The rules of a run: how it makes steps, and when it has converged.
 
@@ -23,6 +23,8 @@ class Rules:
         taken about frozen means.
     reg_covar : float
         Added to every updated variance, in standard units.
+    narrowest : ndarray of shape (n_features,), float64, or None
+        No component is narrower than these sds, in standard units, in any direction.
     tol : float
         A run has converged if the estimated remaining gain per unit weight, in nats, is below this.
     """
@@ -30,6 +32,7 @@ class Rules:
     params: str = PARAMS
     reg_covar: float = 0.0
     tol: float = 0.0
+    narrowest: Array | None = None
 
 
 def empty_components(statistics: Statistics) -> list[int]:
@@ -54,7 +57,7 @@ def maximise(statistics: Statistics, previous: Mixture, rules: Rules) -> Mixture
         In standard units. The kernel that uses it checks that it is positive definite.
     """
     weights, means, covariances = previous.weights, previous.means, previous.covariances
-    covariance_type = previous.covariance_type
+    family = previous.family
     empty = empty_components(statistics)
     counts = statistics.counts.copy()
     counts[empty] = 0.0
@@ -65,9 +68,12 @@ def maximise(statistics: Statistics, previous: Mixture, rules: Rules) -> Mixture
         means = statistics.reference + statistics.sums / divisors[:, None]
         means[empty] = previous.means[empty]
     if "c" in rules.params:
-        about = family.covariances_about(statistics, means, counts if covariance_type == "tied" else divisors)
-        covariances = family.add_to_variances(about, rules.reg_covar, covariance_type)
-        if covariance_type != "tied":
+        squares = statistics.shifted(means).squares
+        covariances = family.choose(squares, counts, previous.n_features)
+        if rules.narrowest is not None:
+            covariances = family.structure.bound(covariances, rules.narrowest)
+        covariances = family.structure.lift(covariances, rules.reg_covar)
+        if not family.is_equal:
             covariances[empty] = previous.covariances[empty]
         covariances.setflags(write=False)  # the mixture keeps it without a copy
-    return Mixture(weights, means, covariances, covariance_type)
+    return Mixture(weights, means, covariances, previous.covariance_type)

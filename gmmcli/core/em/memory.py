@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gmmcli.core.mixture import Array, Covariances, PerComponent, PerComponentAndFeature
+from gmmcli.core.arrays import Array, Covariances, PerComponent, PerComponentAndFeature
 
 # Plain steps before the first jump: far from an optimum EM is fast and extrapolation is unreliable.
 FIRST_PLAIN = 5

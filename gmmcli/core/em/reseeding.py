@@ -5,18 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gmmcli.core.arrays import Array, Integers
 from gmmcli.core.em.loop import Origin, Step
-from gmmcli.core.mixture import Array, CovarianceType, Integers, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Table
 from gmmcli.core.quantiles import sampled_rows
 
 # Re-seedings in the life of a model. If components starve again after that, the model has too many.
 MOST_TIMES = 3
-
-
-def least_count(covariance_type: CovarianceType, n_features: int) -> int:
-    """Return the number of rows that a component needs for its covariance."""
-    return {"full": n_features + 1, "diag": 2, "spherical": 2, "tied": 1}[covariance_type]
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Reseeding:
         that may be outliers. It gets the weighted mean of the other covariances, and weight 1/K.
         """
         K, d = step.mixture.means.shape
-        least = least_count(step.mixture.covariance_type, d)
+        least = step.mixture.family.least_count(d)
         statistics, done = step.expectation.statistics, step.memory.reseeded
         counts = statistics.counts * (statistics.rows / statistics.total_weight)
         starved = np.flatnonzero(counts < least)
@@ -79,7 +75,7 @@ def _replaced(mixture: Mixture, components: Integers, rows: Array) -> Mixture:
     weights *= (1 - components.size / K) / weights.sum()
     weights[components] = 1 / K
     means[components] = rows
-    if mixture.covariance_type != "tied":
+    if not mixture.family.is_equal:
         covariances = covariances.copy()
         shares = weights[others] / weights[others].sum()
         covariances[components] = np.tensordot(shares, covariances[others], axes=1)

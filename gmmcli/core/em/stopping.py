@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gmmcli.core.kernel.constants import EPS
+from gmmcli.core.covariances.structure import EPS
 
 
 def remaining_gain(likelihoods: Sequence[float]) -> float | None:

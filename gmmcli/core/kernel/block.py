@@ -13,8 +13,11 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gmmcli.core import family
-from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.matrices import TRIANGLE_ROWS
+from gmmcli.core.covariances.products import shifted
+from gmmcli.core.covariances.structure import Structure
+from gmmcli.core.mixture import Mixture
 
 Value = TypeVar("Value", bound=np.generic)
 # Target time of a block: long enough to be worth handing to a worker.
@@ -32,7 +35,7 @@ CENTRED_TILE = 2**16
 SLAB_ROWS = 256
 # BLAS multiplies without packing its operands up to this product of rows, columns and depth.
 PRODUCT = 1_000_000
-# Shifts (`family.pairs`) that are expanded and multiplied together, if slabs can be short enough.
+# Shifts (`products.pairs`) that are expanded and multiplied together, if slabs can be short enough.
 LEAST_SHIFTS = 4
 # Components that are multiplied together: as many as the registers of BLAS's innermost loop hold.
 BUNDLE, MAX_BUNDLE = 16, 24
@@ -42,7 +45,7 @@ Allocate: TypeAlias = Callable[..., Iterable[Array]]
 
 @dataclass(frozen=True)
 class Layout:
-    """Sizes of a block. They depend only on type, d and K (docs/blocks.md).
+    """Sizes of a block. They depend only on the structure, d and K (docs/blocks.md).
 
     Parameters
     ----------
@@ -78,23 +81,23 @@ class Layout:
         return -(-n_components // self.n_bundles)
 
 
-def choose_layout(covariance_type: CovarianceType, n_features: int, n_components: int) -> Layout:
-    """Return the layout of blocks for mixtures of a type and size."""
+def choose_layout(structure: Structure, n_features: int, n_components: int) -> Layout:
+    """Return the layout of blocks for mixtures of a structure and size."""
     d, K = n_features, n_components
-    D = family.expanded_length(covariance_type, d)
+    D = structure.expanded_length(d)
     row_ns = 5.0 + 3.0 * K
     sums_of_centred = K * (1 + d + d * d)
-    if prefers_centred(covariance_type, d, K, n_unsafe=0):
-        row_ns += K * _centred_ns(covariance_type, d)
-        slab = _power_of_two(PRODUCT / (4 * family.TRIANGLE_ROWS * d), 64, SLAB_ROWS)
+    if prefers_centred(structure, d, K, n_unsafe=0):
+        row_ns += K * structure.centred_ns(d)
+        slab = _power_of_two(PRODUCT / (4 * TRIANGLE_ROWS * d), 64, SLAB_ROWS)
         tile, n_bundles, group = _power_of_two(CENTRED_TILE / d, SLAB_ROWS, MAX_TILE_ROWS), 1, 0
         sums = most_sums = sums_of_centred
     else:
-        row_ns += _expanded_ns(covariance_type, d, K)
+        row_ns += _expanded_ns(structure, d, K)
         n_bundles = 1 if K <= MAX_BUNDLE else -(-K // BUNDLE)
         bundle = -(-K // n_bundles)
         slab, n_groups = SLAB_ROWS, 1
-        if covariance_type == "full":
+        if structure.has_products:
             lengths = (SLAB_ROWS, SLAB_ROWS // 2, SLAB_ROWS // 4)
             slab = next((n for n in lengths if LEAST_SHIFTS * bundle * d * n <= PRODUCT), lengths[-1])
             n_groups = -(-D * bundle * slab // PRODUCT)
@@ -109,32 +112,24 @@ def choose_layout(covariance_type: CovarianceType, n_features: int, n_components
     return Layout(block, last, tile, slab, n_bundles, group, row_ns, most_sums)
 
 
-def prefers_centred(
-    covariance_type: CovarianceType, n_features: int, n_components: int, n_unsafe: int
-) -> bool:
+def prefers_centred(structure: Structure, n_features: int, n_components: int, n_unsafe: int) -> bool:
     """Return whether it is faster to evaluate all components in centred form.
 
     Parameters
     ----------
-    covariance_type : str
+    structure : Structure
     n_features, n_components : int
     n_unsafe : int
         Components for which the expanded form would lose digits: these are in centred form anyway.
     """
-    saved_ns = (n_components - n_unsafe) * _centred_ns(covariance_type, n_features)
-    return saved_ns < _expanded_ns(covariance_type, n_features, n_components)
+    saved_ns = (n_components - n_unsafe) * structure.centred_ns(n_features)
+    return saved_ns < _expanded_ns(structure, n_features, n_components)
 
 
-def _expanded_ns(covariance_type: CovarianceType, n_features: int, n_components: int) -> float:
+def _expanded_ns(structure: Structure, n_features: int, n_components: int) -> float:
     """Return the time per row of all components in expanded form; fitted to docs/blocks.md."""
-    D = family.expanded_length(covariance_type, n_features)
+    D = structure.expanded_length(n_features)
     return (0.5 + 0.045 * n_components) * D
-
-
-def _centred_ns(covariance_type: CovarianceType, n_features: int) -> float:
-    """Return the time per row of one component in centred form; fitted to docs/blocks.md."""
-    d = n_features
-    return 10 + 2.5 * d + (0.03 * d * d if covariance_type in ("full", "tied") else 0.0)
 
 
 def _power_of_two(rows: float, least: int, most: int) -> int:
@@ -165,8 +160,8 @@ class Workspace:
         self.n_features = d
         n_slabs, s = layout.tile_rows // layout.slab_rows, layout.slab_rows
         n_bundles, bundle = layout.n_bundles, layout.bundle_of(K)
-        D, n_repeated = family.expanded_length(mixture.covariance_type, d), 0
-        if mixture.covariance_type == "full":
+        D, n_repeated = mixture.structure.expanded_length(d), 0
+        if mixture.structure.has_products:
             D, n_repeated = min(D, max(layout.group_features, 1 + d)), d // 2
         by_row = (n_slabs, n_bundles, s, bundle)
         # Arrays that the centred form does not use are at the end, so that their pages are never touched.
@@ -222,7 +217,7 @@ class Block:
     ----------
     features : ndarray of shape (n_slabs, n_features, slab_rows)
     shifted : ndarray of shape (n_slabs, n_shifts, n_features, slab_rows)
-        See `family.shifted`; n_shifts is 1 except for full.
+        See `products.shifted`; n_shifts is 1 without products.
     rows : ndarray of shape (n_features, n_rows)
         The rows as they were loaded.
     log_resp : ndarray of shape (n_slabs, n_components, slab_rows)
@@ -243,7 +238,7 @@ class Block:
         self.rows = work.X[0]
         self._X = work.X[:n_slabs]
         self.features = self._X[:, : work.n_features]
-        self.shifted = family.shifted(self._X, work.n_features)
+        self.shifted = shifted(self._X, work.n_features)
         self.log_resp, self.bundles = work.log_resp[:n_slabs], work.bundles[:n_slabs]
         self.peak, self.total = work.peak[:n_slabs], work.total[:n_slabs]
         self.centred, self.whitened = work.centred[:n_slabs], work.whitened[:n_slabs]

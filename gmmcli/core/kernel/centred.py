@@ -5,9 +5,10 @@ The squared distance is ‖F (z − μ)‖². Second moments are summed about μ
 
 import numpy as np
 
-from gmmcli.core import family
+from gmmcli.core.arrays import Array, Integers
+from gmmcli.core.covariances.structure import log_weights
 from gmmcli.core.kernel.block import Block
-from gmmcli.core.mixture import Array, Integers, Mixture, covariances_shape
+from gmmcli.core.mixture import Mixture
 
 
 class Centred:
@@ -18,20 +19,19 @@ class Centred:
     mixture : Mixture
         In standard units.
     factors : ndarray
-        From `family.precision_factors`.
+        From `precision_factors`.
     components : ndarray of int
     """
 
     def __init__(self, mixture: Mixture, factors: Array, components: Integers) -> None:
         self.components = components
-        self._covariance_type = mixture.covariance_type
+        self._structure = mixture.structure
         self._means = mixture.means[:, :, None]
         self._factors = factors
         n, d = len(components), mixture.n_features
-        self.shapes_of_sums = [(n,), (n, d), covariances_shape(mixture.covariance_type, n, d)]
-        self._log_peaks = family.log_weights(mixture.weights) + family.log_normalisers(
-            factors, mixture.covariance_type, *mixture.means.shape
-        )
+        self.shapes_of_sums = [(n,), (n, d), self._structure.shape(n, d)]
+        log_normalisers = self._structure.log_normalisers(factors, *mixture.means.shape)
+        self._log_peaks = log_weights(mixture.weights) + log_normalisers
 
     def log_joint(self, block: Block) -> None:
         """Write log w_k + log N(z | k) into the block's `log_resp`. 2·d² flops per row and component."""
@@ -45,19 +45,11 @@ class Centred:
         """Write the squared Mahalanobis distance of each row to a component, shape (n_slabs, slab_rows)."""
         centred, whitened = block.centred, block.whitened
         np.subtract(block.features, self._means[k], out=centred)
-        match self._covariance_type:
-            case "full":
-                _multiply_triangular(self._factors[k], centred, out=whitened)
-            case "tied":
-                _multiply_triangular(self._factors, centred, out=whitened)
-            case "diag":
-                np.multiply(centred, self._factors[k][:, None], out=whitened)
-            case "spherical":
-                np.multiply(centred, self._factors[k], out=whitened)
+        self._structure.whiten(self._factors, k, centred, out=whitened)
         np.einsum("sij,sij->sj", whitened, whitened, out=out)
 
     def sums(self, block: Block) -> tuple[Array, ...]:
-        """Return counts, sums and squares about the means, each per component; for tied the sum of squares.
+        """Return counts, sums and squares about the means, each per component; a shared one has their sum.
 
         Notes
         -----
@@ -66,7 +58,7 @@ class Centred:
         X = block.rows
         n, d = len(self.components), len(X)
         counts, sums = np.empty(n), np.empty((n, d))
-        squares = np.zeros(covariances_shape(self._covariance_type, n, d))
+        squares = np.zeros(self._structure.shape(n, d))
         centred = block.centred.reshape(-1)[: X.size].reshape(X.shape)  # the memory, in another shape
         for i, k in enumerate(map(int, self.components)):
             resp = block.per_row(block.log_resp[:, k])
@@ -74,21 +66,5 @@ class Centred:
             counts[i] = resp.sum()
             np.matmul(centred, resp, out=sums[i])
             scaled = np.multiply(centred, np.sqrt(resp), out=centred)
-            match self._covariance_type:
-                case "full":
-                    np.matmul(scaled, scaled.T, out=squares[i])
-                case "tied":
-                    squares += scaled @ scaled.T
-                case "diag":
-                    np.einsum("ij,ij->i", scaled, scaled, out=squares[i])
-                case "spherical":
-                    squares[i] = np.einsum("ij,ij->", scaled, scaled)
+            self._structure.add_squares(scaled, squares, i)
         return counts, sums, squares
-
-
-def _multiply_triangular(lower: Array, X: Array, out: Array) -> None:
-    """Write the product of a lower triangular matrix with each slab, without most zeros of the matrix."""
-    d = len(lower)
-    for first in range(0, d, family.TRIANGLE_ROWS):
-        last = min(first + family.TRIANGLE_ROWS, d)
-        np.matmul(lower[first:last, :last], X[:, :last], out=out[:, first:last])

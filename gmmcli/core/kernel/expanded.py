@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gmmcli.core import family
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.products import expand_products
+from gmmcli.core.covariances.structure import Structure
 from gmmcli.core.kernel.block import Block, Layout
-from gmmcli.core.mixture import Array, CovarianceType
 
 # A product of fewer features is slower, even if it saves packing.
 MIN_PART = 24
@@ -21,7 +22,7 @@ class Group:
     begin, end : int
         Range of features of φ.
     first, last : int
-        Range of shifts (`family.pairs`) of the products in the group. Products are its last features.
+        Range of shifts (`products.pairs`) of the products in the group. Products are its last features.
     """
 
     begin: int
@@ -36,14 +37,14 @@ class Expanded:
     Parameters
     ----------
     W : ndarray of shape (K, D), float64
-        From `family.natural`.
-    covariance_type : str
+        From `Structure.natural`.
+    structure : Structure
     n_features : int
     layout : Layout
     """
 
-    def __init__(self, W: Array, covariance_type: CovarianceType, n_features: int, layout: Layout) -> None:
-        self._covariance_type = covariance_type
+    def __init__(self, W: Array, structure: Structure, n_features: int, layout: Layout) -> None:
+        self._structure = structure
         self._n_components, D = W.shape
         bundle = layout.bundle_of(self._n_components)
         self._W = np.zeros((layout.n_bundles, D, bundle))
@@ -51,7 +52,7 @@ class Expanded:
             part = W[i * bundle : (i + 1) * bundle]
             self._W[i, :, : len(part)] = part.T
         self.shape_of_sums = self._W.shape
-        self._groups = divide(covariance_type, n_features, layout.group_features)
+        self._groups = divide(structure, n_features, layout.group_features)
         self._part = max(layout.group_features, MIN_PART)
 
     def log_joint(self, block: Block) -> None:
@@ -97,10 +98,10 @@ class Expanded:
         phi = block.phi[:, : group.end - group.begin]
         n_others = 0
         if not group.begin:
-            family.expand(block.features, self._covariance_type, out=phi)
+            self._structure.expand(block.features, out=phi)
             n_others = 1 + block.features.shape[1]
         if group.last > group.first:
-            family.expand_products(block.shifted, group.first, group.last, out=phi[:, n_others:])
+            expand_products(block.shifted, group.first, group.last, out=phi[:, n_others:])
         return phi
 
     def by_component(self, sums: Array) -> Array:
@@ -109,10 +110,10 @@ class Expanded:
         return sums.transpose(0, 2, 1).reshape(n_bundles * bundle, D)[: self._n_components]
 
 
-def divide(covariance_type: CovarianceType, n_features: int, group_features: int) -> list[Group]:
+def divide(structure: Structure, n_features: int, group_features: int) -> list[Group]:
     """Divide all features into groups of at most `group_features`, each with whole shifts."""
-    d, D = n_features, family.expanded_length(covariance_type, n_features)
-    if covariance_type != "full":
+    d, D = n_features, structure.expanded_length(n_features)
+    if not structure.has_products:
         return [Group(0, D, 0, 0)]
     groups: list[Group] = []
     begin, first, n_shifts = 0, 0, d // 2 + 1

@@ -10,12 +10,12 @@ from typing import Self
 
 import numpy as np
 
-from gmmcli.core import family
+from gmmcli.core.arrays import Array
 from gmmcli.core.kernel.block import SLAB_ROWS, Block, Layout, Workspace, choose_layout, prefers_centred
 from gmmcli.core.kernel.centred import Centred
 from gmmcli.core.kernel.constants import Constants
 from gmmcli.core.kernel.expanded import Expanded
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.statistics import Statistics
 
@@ -83,17 +83,17 @@ class Kernel:
     ) -> None:
         K, d = mixture.means.shape
         self.mixture = mixture
-        self.layout = layout or choose_layout(mixture.covariance_type, d, K)
+        self.layout = layout or choose_layout(mixture.structure, d, K)
         constants = constants or Constants.of(mixture, self.layout)
         self.factors, self.is_centred = constants.factors, constants.is_unsafe
-        if prefers_centred(mixture.covariance_type, d, K, int(self.is_centred.sum())):
+        if prefers_centred(mixture.structure, d, K, int(self.is_centred.sum())):
             self.is_centred = np.ones(K, dtype=bool)
         self._expanded, self._centred = None, None
         self.needs_scatter = False
         self.shapes_of_sums: list[tuple[int, ...]] = []
         if not self.is_centred.all():
-            self._expanded = Expanded(constants.natural, mixture.covariance_type, d, self.layout)
-            self.needs_scatter = mixture.covariance_type == "tied"
+            self._expanded = Expanded(constants.natural, mixture.structure, d, self.layout)
+            self.needs_scatter = mixture.structure.is_shared
             self.shapes_of_sums.append(self._expanded.shape_of_sums)
         if self.is_centred.any():
             self._centred = Centred(mixture, self.factors, np.flatnonzero(self.is_centred))
@@ -105,12 +105,12 @@ class Kernel:
         Returns
         -------
         ndarray of shape (n_slabs, 1, slab_rows), float64, or None
-            The shift to add to every component of a row: the quadratic that tied components share.
+            The shift to add to every component of a row: the quadratic of a shared covariance.
         """
         shift = None
         if self._expanded is not None:
             self._expanded.log_joint(block)
-            if self.mixture.covariance_type == "tied":
+            if self.mixture.structure.is_shared:
                 np.matmul(self.factors, block.features, out=block.whitened)
                 shift = -0.5 * np.einsum("sij,sij->sj", block.whitened, block.whitened)[:, None]
         if self._centred is not None:
@@ -193,7 +193,8 @@ class Kernel:
         arrays, reference = sums.arrays, np.zeros((K, d))
         if self._expanded is not None:
             by_component = self._expanded.by_component(arrays[0])
-            counts, totals, squares = family.moments(by_component, scatter, covariance_type, d)
+            counts, totals = by_component[:, 0].copy(), by_component[:, 1 : 1 + d].copy()
+            squares = self.mixture.structure.squares_of(by_component, scatter, d)
             arrays = arrays[1:]
         else:
             none = Statistics.empty(covariance_type, K, d)
@@ -202,7 +203,7 @@ class Kernel:
             k = self._centred.components
             counts[k], totals[k] = arrays[0], arrays[1]
             reference[k] = self.mixture.means[k]
-            squares[() if covariance_type == "tied" else k] = arrays[2]
+            squares[() if self.mixture.structure.is_shared else k] = arrays[2]
         return Statistics(
             counts,
             totals,

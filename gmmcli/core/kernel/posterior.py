@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import numpy as np
 
+from gmmcli.core.arrays import Array, Integers
 from gmmcli.core.kernel.block import Block
 from gmmcli.core.kernel.kernel import Kernel, normalise
-from gmmcli.core.mixture import Array, Integers
 
 # The quantities: arrays of shape (n,), or of shape (K, n) in PER_COMPONENT, for a block of n rows.
 PER_ROW = ("assignment", "probability", "distance", "log_density", "log_max_posterior", "entropy")

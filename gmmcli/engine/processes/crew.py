@@ -16,9 +16,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gmmcli.core import family
+from gmmcli.core.arrays import Array
 from gmmcli.core.kernel.kernel import Sums
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.mixture import Mixture
+from gmmcli.core.precision import raise_not_positive
 from gmmcli.engine.one_pass import Pass
 from gmmcli.engine.processes import exchange, preparation, process
 from gmmcli.engine.processes.counter import Counter
@@ -110,7 +111,7 @@ class Crew:
             n_processes = 1 + len(self._workers)
             self._tell_all(check, task="constants", shapes=shapes, n_processes=n_processes)
             if not self._find_constants(arrays, n_processes, check):
-                family.raise_not_positive(mixture)
+                raise_not_positive(mixture)
             found = preparation.read(self._shared.constants, *mixture.means.shape)
             self._start_numbers()
         self._tell_all(

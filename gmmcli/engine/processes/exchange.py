@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
 from gmmcli.core.kernel.kernel import Sums
-from gmmcli.core.mixture import Array
 
 # The longest message: mixtures, constants and sums go through shared memory.
 MOST_BYTES = 4096

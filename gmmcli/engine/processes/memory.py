@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from gmmcli.core.mixture import Array
+from gmmcli.core.arrays import Array
 
 
 def shared_array(size: int) -> Array:

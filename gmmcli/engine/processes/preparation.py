@@ -4,18 +4,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.full import Full
 from gmmcli.core.kernel.block import choose_layout
 from gmmcli.core.kernel.constants import Constants
-from gmmcli.core.mixture import Array, Mixture
+from gmmcli.core.mixture import Mixture
 from gmmcli.engine.processes.exchange import split
 
 # One process finishes work K·d³ below this before others have received the request.
 LEAST_WORK = 1e7
+# Other structures need less work.
+_FULL = Full()
 
 
 def is_worth_sharing(mixture: Mixture) -> bool:
     """Return whether several processes compute a mixture's constants sooner than one process."""
-    return mixture.covariance_type == "full" and mixture.means.size * mixture.n_features**2 > LEAST_WORK
+    is_full = isinstance(mixture.structure, Full)
+    return is_full and mixture.means.size * mixture.n_features**2 > LEAST_WORK
 
 
 def parts_of(n_components: int, n_processes: int) -> list[slice]:
@@ -42,10 +47,10 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
     """
     weights, means, covariances = arrays
     K, d = means.shape
-    layout = choose_layout("full", d, K)
-    factors, natural, is_unsafe = split(memory, Constants.shapes("full", K, d, layout))
+    layout = choose_layout(_FULL, d, K)
+    factors, natural, is_unsafe = split(memory, Constants.shapes(_FULL, K, d, layout))
     try:
-        found = Constants.of_components(weights[part], means[part], covariances[part], layout)
+        found = Constants.of_components(weights[part], means[part], covariances[part], _FULL, layout)
     except np.linalg.LinAlgError:
         return False
     factors[part], natural[part], is_unsafe[part] = found.factors, found.natural, found.is_unsafe
@@ -55,7 +60,7 @@ def find_part(part: slice, arrays: Sequence[Array], memory: Array) -> bool:
 def read(memory: Array, n_components: int, n_features: int) -> Constants:
     """Return a copy of the constants in memory; factors are copied only if an evaluation reads them."""
     K, d = n_components, n_features
-    factors, natural, is_unsafe = split(memory, Constants.shapes("full", K, d, choose_layout("full", d, K)))
+    factors, natural, is_unsafe = split(memory, Constants.shapes(_FULL, K, d, choose_layout(_FULL, d, K)))
     unsafe = is_unsafe != 0.0
     are_read = unsafe.any() or not natural.size  # the centred form alone reads factors
     return Constants(factors.copy() if are_read else factors, natural.copy(), unsafe)

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from gmmcli.core.mixture import Array, CovarianceType, Mixture
+from gmmcli.core.arrays import Array
+from gmmcli.core.families import CovarianceType
+from gmmcli.core.mixture import Mixture
 from gmmcli.engine.one_pass import Pass
 from gmmcli.engine.processes import exchange, preparation, process
 from gmmcli.engine.processes.counter import Counter

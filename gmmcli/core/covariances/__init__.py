@@ -1,0 +1,1 @@
+"""How covariances are kept and evaluated: one structure per file. numpy only: predict imports it."""

@@ -59,7 +59,8 @@ class GMM(ScikitNames, Exports):
     initial_clusters : str or array of shape (num_clusters, n_features)
         The start: "random", as the original; "auto", the best of several starts (recommended); "kmeans";
         "kmeans++"; the path of a table of means or of a JSON export; or an array of means.
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : {"full", "tied", "diag", "tied-diag", "spherical", "tied-spherical"}
+        Or its name in mclust, such as "VVV".
     config : RunConfig, optional
     n_threads : int, optional
         Processes of a fit, or threads of a prediction; the default is the number of CPUs.

@@ -105,7 +105,8 @@ def test_what_is_exported_reads_back_exactly(covariance_type, scale):
         ),
         (
             {"covariance_type": "round"},
-            "covariance_type is 'round', must be one of full, tied, diag, spherical",
+            "covariance_type is 'round', must be one of full, tied, diag, tied-diag, spherical, "
+            "tied-spherical",
         ),
         ({"features": ["a", "a"]}, 'feature "a" is named twice'),
         ({"features": ["a"]}, "1 features for means of 2 numbers"),

@@ -114,7 +114,7 @@ CONTRACT = {
     },
 }
 CHOICES = {
-    ("fit", "--covariance-type"): "full tied diag spherical",
+    ("fit", "--covariance-type"): "full tied diag tied-diag spherical tied-spherical",
     ("fit", "--missing"): "error drop",
     ("fit", "--input-format"): "csv tsv parquet arrow jsonl",
     ("predict", "--output-format"): "csv tsv parquet arrow jsonl",

@@ -20,7 +20,7 @@ def test_a_run_that_has_not_converged_is_written_and_exits_3(empty_session: Sess
     """The warning says how far it came."""
     result = run_limited(empty_session, "-m new -k 3 --tol 0 --max-iter 1000000000")
 
-    expected = r"gmmcli fit: warning: stopped by --time-limit after \d+ steps?, not converged\n"
+    expected = r"gmmcli fit: warning: stopped by --time-limit after [\d,]+ steps?, not converged\n"
     assert re.fullmatch(expected, result.stderr)
     assert result.status == 3
     check = empty_session.run("gmmcli inspect -m new --check full")

@@ -69,8 +69,13 @@ def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, pro
     checkpoint = plan.stored.checkpoint
     is_same_table = rows.are_those_of(checkpoint)
     if not is_same_table and not plan.request.partial:
-        fact = f"the tables differ from those of checkpoint {plan.stored.generation}"
-        tell(Notice("other_table", f"{fact}: this run learns from its own tables only", "information"))
+        before = f"checkpoint {plan.stored.generation}"
+        if checkpoint.memory.approximate:
+            text = f"this run forgets the rows that partial fits added to {before}; to add rows: --partial"
+            tell(Notice("other_table", text, "serious"))
+        else:
+            text = f"the tables differ from those of {before}: this run learns from its own tables only"
+            tell(Notice("other_table", text, "information"))
     # Likelihoods of different tables are not comparable; nor are those of steps made in another way.
     likelihoods: tuple[float, ...] = ()
     history: tuple[float, ...] = ()

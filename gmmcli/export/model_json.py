@@ -66,7 +66,9 @@ def decode(content: bytes, subject: str) -> tuple[Mixture, tuple[str, ...]] | No
         )
         _check_step(document.get("global_step", 0))
         kind = document["covariance_type"]
-        mixture = _symmetric(Mixture(weights, means, covariances, ALIASES.get(kind) or kind))
+        if not isinstance(kind, str):
+            raise ValueError(f"covariance_type is {json.dumps(kind)}, must be text")
+        mixture = _symmetric(Mixture(weights, means, covariances, ALIASES.get(kind, kind)))
         _check_features(features, mixture.n_features)
         _check_positive(mixture, features)
     except KeyError as error:

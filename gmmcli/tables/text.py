@@ -78,7 +78,7 @@ class TextReader:
     def explain(self, column: int) -> TableUnusable:
         """Return the error about the first cell of a column that is not a number."""
         place, cell = self._not_numbers[column]
-        return self._not_a_number(place, column, cell).without(Emptied)
+        return self._not_a_number(self._head.data, place, column, cell).without(Emptied)
 
     def doubts(self, columns: Sequence[int]) -> dict[int, Doubt]:
         """Return why columns of numbers are not: any cell of the first MiB is a number, or nearly one."""
@@ -104,7 +104,7 @@ class TextReader:
                 way_out = self._mended_by(f"sed {self._first_line}d")
                 found[column] = Doubt(place, fact, "units", way_out)
             elif reading is None:
-                emptied = self._emptied(column, cell) if len(survey.texts) == 1 else None
+                emptied = self._emptied(head, column, cell) if len(survey.texts) == 1 else None
                 found[column] = replace(Doubt.of_text(place, text), way_out=emptied)
             else:
                 edits = () if survey.n_texts else make_edits(survey.marks, self._grammar.kind)
@@ -318,7 +318,7 @@ class TextReader:
         cell = record.fields[column]
         value = numbers.parse_number(cell)
         if value is None:
-            raise self._not_a_number(chunk.line_of(record.start), column, cell)
+            raise self._not_a_number(chunk.data, chunk.line_of(record.start), column, cell)
         if math.isinf(value):
             overflows = numbers.has_digits(cell)
             fact = f"does not fit a double: {wording.shown(cell.strip())}" if overflows else "infinite value"
@@ -326,28 +326,29 @@ class TextReader:
             raise TableUnusable(chunk.line_of(record.start), f"{name}: {fact}")
         return value
 
-    def _not_a_number(self, place: str, column: int, cell: bytes) -> TableUnusable:
-        """Return the error about a cell."""
+    def _not_a_number(self, data: bytes, place: str, column: int, cell: bytes) -> TableUnusable:
+        """Return the error about a cell of some records."""
         name = self.column_names[column]
         fact = f'{wording.column(name)}: not a number: "{wording.shown(cell)}"'
-        without, emptied = Exclude((name,)), self._emptied(column, cell)
+        without, emptied = Exclude((name,)), self._emptied(data, column, cell)
         return TableUnusable(place, fact, without if emptied is None else AnyOf((without, emptied)))
 
-    def _emptied(self, column: int, cell: bytes) -> Emptied | None:
-        """Return what to type if a text means missing; None where it can be no word for that."""
+    def _emptied(self, data: bytes, column: int, cell: bytes) -> Emptied | None:
+        """Return what to type if a text in some records means missing; None if it can be no word for that."""
         word = cell.decode("utf-8", "replace").strip(" \t")
         is_word = word.isprintable() and len(word) <= _LONGEST_WORD and not re.search(r'[0-9"]', word)
         # The command divides a line at each delimiter, also at one in quotes.
-        if not is_word or self._quotes_a_delimiter():
+        if not is_word or self._quotes_a_delimiter(data):
             return None
         command = notations.empty_cells(word, column, self._grammar.delimiter.decode())
         return Emptied(word, self._mended_by(command))
 
-    def _quotes_a_delimiter(self) -> bool:
-        """Tell whether a cell of the first MiB holds a delimiter."""
-        data, delimiter = self._head.data, self._grammar.delimiter
+    def _quotes_a_delimiter(self, data: bytes) -> bool:
+        """Tell whether a cell of some records holds a delimiter."""
         return b'"' in data and any(
-            delimiter in field for record in self._grammar.iter_records(data) for field in record.fields
+            self._grammar.delimiter in field
+            for record in self._grammar.iter_records(data)
+            for field in record.fields
         )
 
     def _is_skipped(self, record: Record) -> bool:

@@ -108,6 +108,7 @@ def test_what_is_exported_reads_back_exactly(covariance_type, scale):
             "covariance_type is 'round', must be one of full, tied, diag, tied-diag, spherical, "
             "tied-spherical",
         ),
+        ({"covariance_type": ["full"]}, 'covariance_type is ["full"], must be text'),
         ({"features": ["a", "a"]}, 'feature "a" is named twice'),
         ({"features": ["a"]}, "1 features for means of 2 numbers"),
         ({"features": "ab"}, "features must be a list of names"),

@@ -230,3 +230,14 @@ def test_no_command_is_shown_where_it_would_divide_a_quoted_cell(tmp_path):
         (notice,) = [one for one in select_features(tables).notices if one.name == "column_left_out"]
     assert '"none"' in notice.text
     assert "sed" not in notice.text
+
+
+def test_an_error_far_down_shows_no_command_that_would_divide_a_quoted_cell(tmp_path):
+    """The records at hand show the quotes; the beginning of the table is gone by then."""
+    rows = "x,1,1\n" * 300_000 + '"x,y",1,1\nz,none,1\n'
+    (tmp_path / "t.csv").write_text("n,a,b\n" + rows)
+    with open_tables([str(tmp_path / "t.csv")]) as tables:
+        selection = select_features(tables)
+        with pytest.raises(TableUnusable, match="none") as caught:
+            list(tables.iter_batches(selection.features))
+    assert caught.value.hint == Exclude(("a",))

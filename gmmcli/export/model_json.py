@@ -8,7 +8,6 @@ import numpy as np
 
 from gmmcli.core.arrays import Array
 from gmmcli.core.covariance_types import ALIASES
-from gmmcli.core.covariances.matrices import Matrices
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.precision import precision_factors
 from gmmcli.errors import CovarianceNotPositive, TableUnusable
@@ -115,7 +114,7 @@ def _check_features(features: Any, n_features: int) -> None:
 def _symmetric(mixture: Mixture) -> Mixture:
     """Average the halves of each covariance; raise `ValueError` if they differ by more than rounding."""
     covariances = mixture.covariances
-    if not isinstance(mixture.structure, Matrices):
+    if not mixture.structure.has_correlations:
         return mixture
     mirrored = covariances.swapaxes(-1, -2)
     sds = np.sqrt(np.abs(np.diagonal(covariances, axis1=-2, axis2=-1)))
@@ -132,7 +131,7 @@ def _check_positive(mixture: Mixture, features: list[str]) -> None:
     for k, j in np.argwhere(~(variances > 0))[:1]:
         owner = _owner() if mixture.structure.is_shared else _owner(k)
         raise ValueError(f'{owner}: variance of "{features[j]}" is {variances[k, j]:g}, must be > 0')
-    if not isinstance(mixture.structure, Matrices):
+    if not mixture.structure.has_correlations:
         return
     sds = np.sqrt(np.diagonal(mixture.covariances, axis1=-2, axis2=-1))
     correlations = mixture.covariances / sds[..., :, None] / sds[..., None, :]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gmmcli.core import covariance_types
-from gmmcli.core.covariances.matrices import Matrices
 from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted
 from gmmcli.core.families import FAMILIES, CovarianceType, Family
 from gmmcli.core.mixture import Mixture
@@ -151,7 +150,7 @@ def _too_few(rows: int, family: Family, n_columns: int, n_components: int, bound
 def _ways_out(family: Family, n_components: int) -> tuple[Hint, ...]:
     """Return the remedies if there are too few rows."""
     fewer = "fewer components" if n_components > 1 else "fewer columns"
-    return (fewer, _DIAGONAL) if isinstance(family.structure, Matrices) else (fewer,)
+    return (fewer, _DIAGONAL) if family.structure.has_correlations else (fewer,)
 
 
 def _tell_of_collinear(
@@ -235,7 +234,7 @@ def _in_words(one: Dependent, features: Sequence[str]) -> str:
 def dependent_columns(engine: Engine, table: Table, covariance_type: CovarianceType) -> list[Dependent]:
     """Return the constant columns of a table and, if its covariances are matrices, the collinear ones."""
     d = table.n_features
-    structure = FAMILIES[covariance_type].structure
-    kind = covariance_types.DEFAULT if isinstance(structure, Matrices) else covariance_types.SIMPLER
+    has_correlations = FAMILIES[covariance_type].structure.has_correlations
+    kind = covariance_types.DEFAULT if has_correlations else covariance_types.SIMPLER
     whole = Mixture(np.ones(1), np.zeros((1, d)), FAMILIES[kind].structure.unit(1, d), kind)
     return find_dependent_columns(engine.expectation(table, whole).statistics, _ROUNDING)

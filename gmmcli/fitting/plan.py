@@ -46,6 +46,11 @@ class Plan:
         return self.stored is None
 
     @property
+    def steps_before(self) -> int:
+        """Number of steps that the model had before this run."""
+        return 0 if self.stored is None else self.stored.checkpoint.global_step
+
+    @property
     def given_features(self) -> tuple[str, ...] | None:
         """The columns of the model or of the JSON export that it starts from; None if the request decides."""
         if self.stored is not None:

@@ -73,8 +73,7 @@ class Outcome:
     @property
     def steps_run(self) -> int:
         """Number of steps of the run; negative if its best checkpoint is older than the one it continued."""
-        before = self.plan.stored
-        return self.stored.checkpoint.global_step - (0 if before is None else before.checkpoint.global_step)
+        return self.stored.checkpoint.global_step - self.plan.steps_before
 
     @property
     def converged(self) -> bool:

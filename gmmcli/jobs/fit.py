@@ -170,7 +170,7 @@ def _tell_of_signal(stopped: Stopped, plan: Plan, newest: Stored | None, tell: N
     if newest is not None:
         left = f"checkpoint {newest.generation} has {wording.counted(newest.checkpoint.global_step, 'step')}"
     if newest is not None and newest is not plan.stored:
-        done = newest.checkpoint.global_step - (plan.stored.checkpoint.global_step if plan.stored else 0)
+        done = newest.checkpoint.global_step - plan.steps_before
         if request.fresh:
             command += " without --fresh"
         if request.steps is not None:

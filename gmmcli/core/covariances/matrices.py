@@ -18,6 +18,8 @@ PIVOT = 4 * EPS
 class Matrices(Structure):
     """Covariances of shape (..., d, d)."""
 
+    has_correlations = True
+
     def n_free(self, d: int) -> int:
         """See `Structure`."""
         return d * (d + 1) // 2

@@ -34,12 +34,15 @@ class Structure(ABC):
         has no quadratic features, and the scatter of the table takes their place.
     has_products : bool
         Whether φ(z) has the products of two columns.
+    has_correlations : bool
+        Whether covariances are matrices, not variances alone.
     has_common_scale : bool
         Whether all columns must share one scale in standard units, since other scales would change the model.
     """
 
     is_shared: ClassVar[bool] = False
     has_products: ClassVar[bool] = False
+    has_correlations: ClassVar[bool] = False
     has_common_scale: ClassVar[bool] = False
 
     @abstractmethod
@@ -160,7 +163,7 @@ class Structure(ABC):
 
     @abstractmethod
     def bound(self, covariances: Array, narrowest: Array) -> Array:
-        """Return the most likely covariances of which none is narrower than a bound in any direction.
+        """Return the most likely covariances that are nowhere narrower than a bound.
 
         With F = diag(narrowest²), every Σ − F is positive semidefinite. The likelihood of a covariance is
         n·(−log|Σ| − tr Σ⁻¹S)/2. In units where F is the identity, its maximum over Σ ⪰ 1 has the
@@ -195,7 +198,7 @@ class Structure(ABC):
 
     @abstractmethod
     def spread(self, Z: Array, covariances: Array, components: Integers) -> Array:
-        """Return normal rows with these covariances, given standard normal rows Z of shape (n, d)."""
+        """Turn standard normal rows Z, shape (n, d), into rows with these covariances; Z may change."""
 
     def natural(self, weights: Array, means: Array, factors: Array) -> Array:
         """Return W of shape (K, D) with log w_k + log N(z | k) = W φ(z).

@@ -19,8 +19,7 @@ _FULL = Full()
 
 def is_worth_sharing(mixture: Mixture) -> bool:
     """Return whether several processes compute a mixture's constants sooner than one process."""
-    is_full = isinstance(mixture.structure, Full)
-    return is_full and mixture.means.size * mixture.n_features**2 > LEAST_WORK
+    return mixture.structure.has_products and mixture.means.size * mixture.n_features**2 > LEAST_WORK
 
 
 def parts_of(n_components: int, n_processes: int) -> list[slice]:

@@ -21,7 +21,7 @@ _OF_A_FILE = ("checkpoint", "global_step", "created", "bytes", "digest")
 def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
     """Return the JSON of inspect without options."""
     checkpoint, provenance, fitness = report.checkpoint, report.provenance, report.fitness
-    mixture = checkpoint.mixture
+    mixture, narrowest = checkpoint.mixture, checkpoint.units.narrowest
     items: dict[str, Any] = {
         **_head(report),
         "content_digest": report.content_digest,
@@ -37,6 +37,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "weights": mixture.weights.tolist(),
         "means": mixture.means.tolist(),
         "covariances": mixture.covariances.tolist(),
+        "min_sds": None if narrowest is None else narrowest.tolist(),
         "log_likelihood": fitness.log_likelihood,
         "mean_log_likelihood": fitness.mean_log_likelihood,
         "approximate": checkpoint.memory.approximate,
@@ -49,7 +50,7 @@ def as_json(report: job.InspectReport, kept: list[job.Kept]) -> str:
         "settings": dict(checkpoint.settings),
         "checkpoints": [{name: getattr(file, name) for name in _OF_A_FILE} for file in kept],
     }
-    return to_json("gmmcli.inspect/1", items)
+    return to_json("gmmcli.inspect/1", items, {"min_sds": "not_applicable"})
 
 
 def summary(report: job.InspectReport, generations: list[int]) -> str:

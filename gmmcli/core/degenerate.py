@@ -1,4 +1,4 @@
-"""Degenerate covariances: components that only the regularisation keeps from collapsing, and their cause."""
+"""Degenerate covariances: components that only a bound keeps from collapsing, and their cause."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,21 +11,19 @@ from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.statistics import Statistics
 
-# A variance is at the floor if the data contribute less to it than the regularisation does.
-_FLOOR_FACTOR = 2.0
 # A column takes part in a direction if its coefficient is at least this fraction of the largest one.
 _SHARE = 0.3
 
 
-def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | None, tuple[int, ...]]]:
-    """Yield each component that is flat in some direction, with the columns of that direction.
+def find_narrow(mixture: Mixture, limits: Array) -> Iterator[tuple[int | None, tuple[int, ...]]]:
+    """Yield each component that is as narrow as the limits in some direction, and its columns.
 
     Parameters
     ----------
     mixture : Mixture
         In standard units.
-    reg_covar : float
-        The amount added to each variance; 0 means no floor.
+    limits : ndarray of shape (n_features,), float64
+        Sds, of columns; nothing is narrow if one of them is 0.
 
     Yields
     ------
@@ -33,12 +31,14 @@ def find_floored(mixture: Mixture, reg_covar: float) -> Iterator[tuple[int | Non
         None for a covariance that all components share.
     columns : tuple of int
     """
-    floor = _FLOOR_FACTOR * reg_covar
+    if not (limits > 0).all():
+        return
     is_equal = mixture.family.is_equal
     for k, covariance in enumerate(mixture.matrices[: 1 if is_equal else None]):
-        if not _is_above(covariance, floor):
-            variances, directions = np.linalg.eigh(covariance)
-            shares = np.abs(directions[:, variances <= floor]).max(axis=1, initial=0.0)
+        whitened = covariance / limits / limits[:, None]
+        if not _is_above(whitened, 1.0):
+            variances, directions = np.linalg.eigh(whitened)
+            shares = np.abs(directions[:, variances <= 1.0]).max(axis=1, initial=0.0)
             if shares.any():
                 taking_part = np.flatnonzero(shares >= _SHARE * shares.max())
                 yield None if is_equal else k, tuple(map(int, taking_part))

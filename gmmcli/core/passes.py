@@ -1,13 +1,16 @@
 """The protocols `Table` and `Engine`: what the algorithms of core need of a table and of passes over it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from gmmcli.core.arrays import Array, Integers
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.statistics import Statistics
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +83,10 @@ class Engine(Protocol):
         CovarianceNotPositive
         OutOfMemory
         """
+
+
+class ParallelEngine(Engine, Protocol):
+    """An engine that also runs functions in threads."""
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return the results of a function, in order. Threads call it at the same time."""

@@ -29,10 +29,13 @@ class Units:
     ----------
     center, scale : ndarray of shape (n_features,), float64
         In the table's units; `scale` is positive.
+    narrowest : ndarray of shape (n_features,), float64, or None
+        No component is narrower in a column, in the table's units; None if there is no bound.
     """
 
     center: PerFeature
     scale: PerFeature
+    narrowest: PerFeature | None = None
 
     @property
     def log_jacobian(self) -> float:
@@ -145,6 +148,11 @@ class Spread:
         return Spread(weight, mean, low, high, squares, span)
 
     @property
+    def sds(self) -> Array:
+        """The sd (divisor Σw) of each column, shape (n_features,)."""
+        return np.asarray(self.span * np.sqrt(self.squares / self.weight))
+
+    @property
     def is_constant(self) -> Booleans:
         """Whether each column is constant, shape (n_features,)."""
         return np.asarray(self.low == self.high)
@@ -163,7 +171,7 @@ class Spread:
         """
         has_none = self.is_constant
         with np.errstate(over="ignore", invalid="ignore"):
-            scale = self.span * np.sqrt(self.squares / self.weight)
+            scale = self.sds
             if common:
                 has_none = np.full_like(has_none, has_none.all())
                 largest = scale.max()

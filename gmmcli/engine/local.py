@@ -5,7 +5,8 @@ finishes first.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from gmmcli.core.arrays import Array
 from gmmcli.core.kernel.block import choose_layout
 from gmmcli.core.kernel.kernel import Sums
 from gmmcli.core.mixture import Mixture
-from gmmcli.core.passes import Expectation, Table
+from gmmcli.core.passes import Expectation, Item, Result, Table
 from gmmcli.core.quantiles import sample_size
 from gmmcli.engine.one_pass import Pass, Workspaces
 from gmmcli.engine.processes.crew import Crew
@@ -28,6 +29,8 @@ INLINE_NS = 2e6
 SCATTER_ROWS = 4096
 # A run keeps at most three samples of log densities while the next one is filled.
 SAMPLES = 4
+# How often `check` is called while threads work, s.
+_CHECKED_S = 0.2
 
 
 class _Held:
@@ -166,3 +169,23 @@ class LocalEngine:
             raise
         scatter = held.scatter() if sums.kernel.needs_scatter else None
         return Expectation(sums.kernel.statistics(total[0], scatter), held.samples.lend(sample))
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Return the results of a function, in order, with as many threads as processes.
+
+        Raises
+        ------
+        Exception
+            What the function, or `check`, raises. The calls that are running end first.
+        """
+        if self._n_workers == 1 or len(items) < 2:
+            return [function(item) for item in items if self._check() is None]
+        with ThreadPoolExecutor(min(self._n_workers, len(items))) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                while wait(futures, _CHECKED_S).not_done:
+                    self._check()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            return [future.result() for future in futures]

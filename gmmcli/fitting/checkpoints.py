@@ -113,7 +113,7 @@ class Checkpoints:
         if self.newest is None:
             raise RuntimeError("a run that ended left no checkpoint")
         found = None if self._validation is None else self._validation.report()
-        return Outcome(self._plan, self.newest, ending, passes, found)
+        return Outcome(self._plan, self.newest, ending, self._rows, passes, found)
 
     def _is_due(self, step: Step) -> bool:
         """Tell whether to publish a step within the run."""

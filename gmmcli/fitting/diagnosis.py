@@ -1,11 +1,12 @@
 """Warnings and errors about columns without variance, collinear columns and starved components."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from gmmcli.core import covariance_types
-from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_floored, restricted
+from gmmcli.core.degenerate import Dependent, find_dependent_columns, find_narrow, restricted
 from gmmcli.core.families import FAMILIES, CovarianceType, Family
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Engine, Table
@@ -21,7 +22,7 @@ from gmmcli.tables import wording
 _COMPONENTS_SHOWN = 10
 # If there are more collinear columns, they share one warning.
 _COLUMNS_APART = 10
-# If components are at the floor in more different sets of columns, they share one warning.
+# If components are narrow in more different sets of columns, they share one warning.
 _GROUPS_APART = 3
 _DIAGONAL = Set("--covariance-type", covariance_types.SIMPLER)
 _FEWER_COLUMNS = AnyOf(("fewer columns", _DIAGONAL))
@@ -29,8 +30,15 @@ _FEWER_COLUMNS = AnyOf(("fewer columns", _DIAGONAL))
 # the first; a variance above the second is never negligible, however large the regularisation is.
 _ROUNDING, _NEGLIGIBLE = 1e-10, 2e-6
 
-# A component with its variance at the floor (None: the tied covariance), and the columns concerned.
-Floored = tuple[int | None, tuple[str, ...]]
+# Rows that are searched at a time for a repeated value.
+_BLOCK_ROWS = 65_536
+
+
+class Narrow(NamedTuple):
+    """A component that is as narrow as the settings allow (None: all, which share a covariance)."""
+
+    component: int | None
+    columns: tuple[str, ...]
 
 
 def tell_of_few_rows(table: InMemoryTable, n_components: int, tell: Notify) -> None:
@@ -52,84 +60,102 @@ def reseeded(tell: Notify) -> Callable[[list[int], int], None]:
     return warn
 
 
-def tell_of_floor(checkpoint: Checkpoint, reg_covar: float, tell: Notify, *, is_new: bool) -> None:
-    """Warn of constant and collinear columns, and of components whose variance is all regularisation.
+def tell_of_narrow(checkpoint: Checkpoint, rows: TrainingRows, plan: Plan, tell: Notify) -> None:
+    """Warn of constant and collinear columns, and of components that are as narrow as the settings allow.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    reg_covar : float
-    tell : callable
-    is_new : bool
-        Whether the model is new. If so, `read_rows` has reported its constant columns.
+    Each cause has one warning. If the model is new, `read_rows` has reported its constant columns.
     """
-    features, added = checkpoint.features, f"--reg-covar {reg_covar:g}"
+    features, rules = checkpoint.features, plan.rules(checkpoint.units)
     mixture, statistics = checkpoint.state, checkpoint.statistics
     family, K = mixture.family, mixture.n_components
-    negligible = min(max(2 * reg_covar, _ROUNDING), _NEGLIGIBLE)
-    dependent = find_dependent_columns(statistics, negligible)
+    limits = rules.limits(len(features))
+    is_added = rules.narrowest is None or rules.reg_covar > float((rules.narrowest**2).max())
+    origin = f"--reg-covar {rules.reg_covar:g}" if is_added else "--min-sd"
+    dependent = find_dependent_columns(statistics, min(max(float(limits.max()) ** 2, _ROUNDING), _NEGLIGIBLE))
     kept = sorted(set(range(len(features))) - {one.column for one in dependent})
     if not kept:
-        text = f"no column has any spread: all variances come from {added}, and the components mean nothing"
+        text = f"no column has any spread: all variances come from {origin}, and the components mean nothing"
         tell(Notice("variance_floor", text, "serious", {"components": [], "columns": list(features)}))
         return
-    if not is_new:
-        _tell_of_flat([one for one in dependent if not one.others], features, added, tell)
+    if not plan.is_new:
+        _tell_of_flat([one for one in dependent if not one.others], features, origin, tell)
     collinear = [one for one in dependent if one.others]
-    floored = [
-        (component, tuple(features[kept[j]] for j in columns))
-        for component, columns in find_floored(restricted(mixture, kept), reg_covar)
+    narrow = [
+        Narrow(component, tuple(features[kept[j]] for j in columns))
+        for component, columns in find_narrow(restricted(mixture, kept), limits[kept])
     ]
     n_columns = len(kept) + len(collinear)
     remedy = in_shell(AnyOf(_ways_out(family, K))) + ", with --fresh"
-    if (floored or collinear) and statistics.rows < family.rows_needed(K, n_columns):
-        affected = [*floored, *((None, (features[one.column],)) for one in collinear)]
-        tell(_at_floor(f"{_too_few(statistics.rows, family, n_columns, K)}; use {remedy}", affected))
+    if (narrow or collinear) and statistics.rows < family.rows_needed(K, n_columns):
+        affected = [*narrow, *(Narrow(None, (features[one.column],)) for one in collinear)]
+        tell(_at_bound(f"{_too_few(statistics.rows, family, n_columns, K)}; use {remedy}", affected))
         return
-    _tell_of_collinear(collinear, features, tell, is_new=is_new)
+    _tell_of_collinear(collinear, features, tell, is_new=plan.is_new)
     least = family.rows_needed(1, n_columns) - 0.5
-    short = [one for one in floored if one[0] is not None and statistics.counts[one[0]] < least]
+    short = [one for one in narrow if one.component is not None and statistics.counts[one.component] < least]
     if short:
-        components = [component for component, _ in short]
+        components = [one.component for one in short]
         most = round(max(float(statistics.counts[k]) for k in components if k is not None))
         too_few = _too_few(most, family, n_columns, 1, bound="at most ")
-        tell(_at_floor(f"{components_in_words(components)}: {too_few}; use {remedy}", short))
-    _tell_of_narrow([one for one in floored if one not in short], added, tell)
+        tell(_at_bound(f"{components_in_words(components)}: {too_few}; use {remedy}", short))
+    _tell_of_spikes([one for one in narrow if one not in short], checkpoint, rows, origin, tell)
 
 
-def _tell_of_flat(dependent: Sequence[Dependent], features: Sequence[str], added: str, tell: Notify) -> None:
+def _tell_of_flat(dependent: Sequence[Dependent], features: Sequence[str], origin: str, tell: Notify) -> None:
     """Warn of columns that are constant in the table of a later run."""
     for one in dependent:
-        text = f"{_in_words(one, features)} in this table: its variances come only from {added}"
+        text = f"{_in_words(one, features)} in this table: its variances come only from {origin}"
         tell(Notice("columns_flat", text, "serious", {"columns": [features[one.column]]}))
 
 
-def _tell_of_narrow(floored: Sequence[Floored], added: str, tell: Notify) -> None:
-    """Warn of components at the floor, once for each set of columns."""
-    groups: dict[tuple[str, ...], list[Floored]] = {}
-    for one in floored:
-        groups.setdefault(one[1], []).append(one)
+def _tell_of_spikes(
+    narrow: Sequence[Narrow], checkpoint: Checkpoint, rows: TrainingRows, origin: str, tell: Notify
+) -> None:
+    """Warn of components with enough rows that are narrow, once for each set of columns."""
+    groups: dict[tuple[str, ...], list[Narrow]] = {}
+    for one in narrow:
+        groups.setdefault(one.columns, []).append(one)
     some = ""
     if len(groups) > _GROUPS_APART:
-        groups, some = {tuple(_columns_of(floored)): list(floored)}, "some of "
+        groups, some = {tuple(_columns_of(narrow)): list(narrow)}, "some of "
+    way_out = "--reg-covar 0" if "reg" in origin else "--fresh --min-sd 1e-9"
     for columns, group in groups.items():
-        text = (
-            f"{components_in_words([component for component, _ in group])}: "
-            f"variance in {some}{wording.listed(columns)} comes mostly from {added}; if rows repeat, "
-            "use fewer components, with --fresh; if the spread is really so small, use --reg-covar 0"
-        )
-        tell(_at_floor(text, group))
+        names = components_in_words([one.component for one in group])
+        text = f"{names}: as narrow in {some}{wording.listed(columns)} as {origin} allows"
+        value = _repeated_value(group[0], checkpoint, rows) if len(group) == 1 else None
+        if value is not None:
+            text = f"{text}: {value}; use fewer components, with --fresh"
+        else:
+            text += f"; use fewer components, with --fresh; if the spread is real: {way_out}"
+        tell(_at_bound(text, group))
 
 
-def _columns_of(floored: Sequence[Floored]) -> list[str]:
-    """Return the columns in which any component is at the floor."""
-    return list(dict.fromkeys(name for _, names in floored for name in names))
+def _repeated_value(one: Narrow, checkpoint: Checkpoint, rows: TrainingRows) -> str | None:
+    """Return how many rows have the value of a narrow component in its only column; None if they differ."""
+    if one.component is None or len(one.columns) != 1:
+        return None
+    j = checkpoint.features.index(one.columns[0])
+    center = checkpoint.state.means[one.component, j]
+    reach = 3 * np.sqrt(checkpoint.state.matrices[one.component, j, j])
+    values = np.concatenate([block.X[j] for block in rows.table.blocks(_BLOCK_ROWS)])
+    near = values[np.abs(values - center) <= reach]
+    common = np.median(near) if near.size else np.nan
+    n_equal = int(np.count_nonzero(near == common))
+    if n_equal < max(2, 0.5 * near.size):
+        return None
+    value = common * checkpoint.units.scale[j] + checkpoint.units.center[j]
+    return f"{n_equal:,} rows are {value:.6g}"
 
 
-def _at_floor(text: str, floored: Sequence[Floored]) -> Notice:
-    """Return the warning about components at the floor."""
-    components = [component for component, _ in floored if component is not None]
-    details = {"components": components, "columns": _columns_of(floored)}
+def _columns_of(narrow: Sequence[Narrow]) -> list[str]:
+    """Return the columns in which any component is narrow."""
+    return list(dict.fromkeys(name for one in narrow for name in one.columns))
+
+
+def _at_bound(text: str, narrow: Sequence[Narrow]) -> Notice:
+    """Return the warning about narrow components."""
+    components = [one.component for one in narrow if one.component is not None]
+    details = {"components": components, "columns": _columns_of(narrow)}
     return Notice("variance_floor", text, "serious", details)
 
 
@@ -186,7 +212,7 @@ def singular(
         fact = f"{fact}: no column has any spread"
     elif n_rows < family.rows_needed(K, n_columns):
         fact = f"{fact}: {_too_few(n_rows, family, n_columns, K)}"
-        hint = AnyOf((Set("--reg-covar", "1e-6"), *_ways_out(family, K))) if plan.is_new else hint
+        hint = AnyOf((Set("--min-sd", "auto"), *_ways_out(family, K))) if plan.is_new else hint
     elif dependent:
         fact = f"{fact}: {_all_in_words(dependent, features)}"
         if plan.is_new and sum(bool(one.others) for one in dependent) > _COLUMNS_APART:

@@ -37,14 +37,16 @@ class Option:
         Bounds of an integer or a number; `above` is excluded.
     words : tuple of str
         Values of kind "word".
-    aliases : mapping of str to str
-        The word for each other spelling.
+    aliases : mapping of str to object
+        The value for each word that is another spelling of it.
     metavar : str
         The value in a synopsis; the default depends on the kind.
     python : str or None
         Argument of `GMM`; None if `GMM` has no argument of its own for it.
     default : object
         Value in a new model; None if there is none or another option decides.
+    before : object
+        Value in checkpoints of versions that did not have the setting; None if that is the default.
     role : str
         "identity" never changes. "start" may be given again with the same value, and has no effect then.
         "run" may change with every run, and is remembered.
@@ -63,10 +65,11 @@ class Option:
     above: float = -math.inf
     most: float = math.inf
     words: tuple[str, ...] = ()
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, Any] = field(default_factory=dict)
     metavar: str = ""
     python: str | None = None
     default: Any = None
+    before: Any = None
     role: Role = "run"
     changes_steps: bool = False
     excludes: tuple[str, ...] = ()
@@ -82,7 +85,8 @@ class Option:
         """The requirement on a value, for a message."""
         match self.kind:
             case "integer" | "number":
-                return f"must be {'an integer' if self.kind == 'integer' else 'a number'}{self._range}"
+                other = "".join(f", or {alias}" for alias in self.aliases)
+                return f"must be {'an integer' if self.kind == 'integer' else 'a number'}{self._range}{other}"
             case "word":
                 return f"must be one of {', '.join(self.words)}"
             case "letters":
@@ -110,6 +114,8 @@ class Option:
         if self.kind == "names":
             return read_names(text)
         value: Any = text
+        if text in self.aliases:
+            return self.aliases[text]
         if self.kind in _TEXTS:
             number = text.strip(" \t\r\n")
             if not _TEXTS[self.kind].fullmatch(number) or len(number) > _LONGEST_NUMBER:
@@ -131,12 +137,12 @@ class Option:
         ValueError
             The value is not allowed; the message says what it must be.
         """
+        if isinstance(value, str) and value in self.aliases:
+            return self.aliases[value]
         if not self._allows(value):
             raise ValueError(f"{self.fact}, not {shown}")
         if self.kind == "letters":
             return "".join(letter for letter in self.words[0] if letter in value)
-        if self.kind == "word":
-            return self.aliases.get(value, value)
         return int(value) if self.kind == "integer" else value
 
     def _allows(self, value: Any) -> bool:
@@ -151,7 +157,7 @@ class Option:
                     return False
                 return self.least <= float(value) <= self.most and float(value) > self.above
             case "word":
-                return isinstance(value, str) and (value in self.words or value in self.aliases)
+                return isinstance(value, str) and value in self.words
             case "letters":
                 is_text = isinstance(value, str) and value != ""
                 return is_text and set(value) <= set(self.words[0]) and len(set(value)) == len(value)

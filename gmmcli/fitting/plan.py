@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gmmcli.core.em.maximisation import Rules
+from gmmcli.core.units import Units
 from gmmcli.errors import CheckpointCorrupt, Usage
 from gmmcli.fitting.init_file import WORDS, InitFile, read_init_file
 from gmmcli.fitting.request import FitRequest
@@ -59,10 +60,11 @@ class Plan:
             return self.init_file.model[1]
         return None
 
-    @property
-    def rules(self) -> Rules:
-        """How the M-step makes a mixture."""
-        return Rules(self.settings.params, self.settings.reg_covar, self.settings.tol)
+    def rules(self, units: Units) -> Rules:
+        """Return how the M-step makes a mixture, and when a run has converged."""
+        settings = self.settings
+        narrowest = None if units.narrowest is None else units.narrowest / units.scale
+        return Rules(settings.params, settings.reg_covar, settings.tol, narrowest)
 
     @property
     def has_all_steps(self) -> bool:

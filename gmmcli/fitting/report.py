@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 
 from gmmcli.core.em.maximisation import empty_components
 from gmmcli.core.em.stopping import has_converged, remaining_gain
-from gmmcli.fitting.diagnosis import tell_of_floor
+from gmmcli.fitting.diagnosis import tell_of_narrow
 from gmmcli.fitting.plan import Plan
+from gmmcli.fitting.rows import TrainingRows
 from gmmcli.fitting.run import Ending
 from gmmcli.notices import Notice, Notify
 from gmmcli.store.checkpoint import content_digest
@@ -58,6 +59,8 @@ class Outcome:
     stored : Stored
         The newest checkpoint when the run ends: that of the plan if the run published none.
     ending : str
+    rows : TrainingRows, optional
+        None if the run did not read them.
     passes : int
         Passes over the table, without those that chose the start.
     validation : dict, optional
@@ -67,6 +70,7 @@ class Outcome:
     plan: Plan
     stored: Stored
     ending: Ending
+    rows: TrainingRows | None = None
     passes: int = 0
     validation: dict[str, float | int] | None = None
 
@@ -111,8 +115,8 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
                 {"component": k},
             )
         )
-    if "c" in plan.settings.params and outcome.steps_run > 0:
-        tell_of_floor(checkpoint, plan.settings.reg_covar, tell, is_new=plan.is_new)
+    if "c" in plan.settings.params and outcome.steps_run > 0 and outcome.rows is not None:
+        tell_of_narrow(checkpoint, outcome.rows, plan, tell)
 
 
 def _why_idle(outcome: Outcome, steps: str) -> tuple[str, str]:

@@ -1,16 +1,19 @@
 """The rows of a fit: read once, then converted to standard units in place."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gmmcli.core.arrays import Array
+from gmmcli.core.covariances.structure import NARROWEST_SD
 from gmmcli.core.families import FAMILIES
+from gmmcli.core.narrowest import narrowest_sds
 from gmmcli.core.rows import Rows
 from gmmcli.core.units import (
     FURTHEST,
     FURTHEST_SD,
+    Spread,
     Units,
     find_extreme_column,
     find_far_column,
@@ -30,6 +33,8 @@ from gmmcli.tables.source import Tables
 
 # The memory that is left is checked each time this many bytes were read.
 _CHECKED_BYTES = 1 << 24
+# Rows, evenly spaced, that show how a column is rounded.
+_SAMPLE_ROWS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +149,14 @@ def _tell_of_identifiers(blocks: Sequence[Array], features: tuple[str, ...], tel
             tell(Notice("columns_identifiers", text, "information", {"columns": names}))
 
 
+def _narrowest(pieces: Sequence[Rows], spread: Spread, units: Units, factor: float) -> Array:
+    """Return how narrow a component may be in each column; in a constant column, the factor in its scale."""
+    table = InMemoryTable([pieces])
+    sample = table.take(np.arange(0, table.n_rows, -(-table.n_rows // _SAMPLE_ROWS)))
+    found = narrowest_sds(sample.X, np.where(spread.is_constant, units.scale, spread.sds), factor)
+    return np.maximum(found, NARROWEST_SD * units.scale)
+
+
 def _measure(
     pieces: Sequence[Rows], features: tuple[str, ...], settings: Settings, name: str, tell: Notify
 ) -> Units:
@@ -163,6 +176,8 @@ def _measure(
         fewer = str(min(max(n_rows // 2, 1), 3))
         fact = f"{wording.counted(n_rows, 'row')}; {K} components need at least {K} rows"
         raise TableUnusable(name, fact, Set("-k", fewer))
+    if settings.min_sd > 0:
+        units = replace(units, narrowest=_narrowest(pieces, spread, units, settings.min_sd))
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]
     if constant:
         text = f"constant columns: {wording.listed(constant)}"

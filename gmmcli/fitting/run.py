@@ -6,7 +6,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from gmmcli.core.em import acceleration, incremental, loop, stepwise
 from gmmcli.core.em.loop import Mend, Origin, Step
-from gmmcli.core.em.maximisation import PARAMS
+from gmmcli.core.em.maximisation import PARAMS, Rules
 from gmmcli.core.em.memory import Memory
 from gmmcli.core.em.reseeding import Reseeding
 from gmmcli.core.passes import Engine, Table
@@ -26,12 +26,16 @@ class TimeUp(Exception):
     """The time limit has passed."""
 
 
-def run(plan: Plan, origin: Origin, engine: Engine, table: Table, tell: TellReseeded) -> Iterator[Step]:
+def run(
+    plan: Plan, rules: Rules, origin: Origin, engine: Engine, table: Table, tell: TellReseeded
+) -> Iterator[Step]:
     """Return the stream of steps of a run. It has no end of its own; observers end the run.
 
     Parameters
     ----------
     plan : Plan
+    rules : Rules
+        Those of the plan.
     origin : Origin
     engine : Engine
     table : Table
@@ -44,7 +48,7 @@ def run(plan: Plan, origin: Origin, engine: Engine, table: Table, tell: TellRese
     CovarianceNotPositive
         While the next step is computed.
     """
-    request, settings, rules = plan.request, plan.settings, plan.rules
+    request, settings = plan.request, plan.settings
     memory = Memory(reseeded=origin.memory.reseeded)
     if request.partial:
         K, d = origin.mixture.means.shape
@@ -60,8 +64,10 @@ def run(plan: Plan, origin: Origin, engine: Engine, table: Table, tell: TellRese
     if request.batch_size is not None:
         origin = replace(origin, memory=replace(memory, stepwise=origin.memory.stepwise))
         return stepwise.iterate(origin, engine, table, rules, request.batch_size, stopping.last_step)
-    # Components do not move if the user froze a block, or gave the means in a file.
-    may_reseed = settings.params == PARAMS and not settings.init.startswith("sha256:")
+    # Components do not move if the user froze a block or gave the means; nor after a race, since it found no
+    # better start.
+    is_single = settings.init != "auto" and not settings.init.startswith("sha256:")
+    may_reseed = settings.params == PARAMS and is_single
     mend: Mend = Reseeding(table, tell) if may_reseed else loop.leave_alone
     if settings.accelerate == "none" or request.is_counted:
         return loop.iterate(replace(origin, memory=memory), engine, table, rules, mend)

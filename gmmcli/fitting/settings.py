@@ -8,11 +8,13 @@ from gmmcli.core import covariance_types
 from gmmcli.errors import CheckpointCorrupt, Usage
 from gmmcli.fitting.options import option, options_of
 
-# The number of starts of `--init auto`.
-AUTO_STARTS = 8
+# `--min-sd auto`: far below what a component of real rows has, far above rounding errors.
+AUTO_MIN_SD = 1e-6
 # All starts are in memory before they compete.
 MAX_RESTARTS = 1_000_000
 Missing = Literal["error", "drop"]
+# Settings that may have no value: every Nth checkpoint, and the number of starts that auto chooses.
+_MAY_BE_ABSENT = ("keep_every", "restarts")
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Settings:
         default="auto",
         role="start",
     )
-    restarts: int = option(
+    restarts: int | None = option(
         "--restarts",
-        help="Make N starts and keep the best [default: 1; with --init auto: 8].",
+        help="Make N starts and keep the best [default: 1; with --init auto: 12 to 64].",
         least=1,
         most=MAX_RESTARTS,
         python="restarts",
@@ -96,14 +98,28 @@ class Settings:
         default="auto",
         changes_steps=True,
     )
+    min_sd: float = option(
+        "--min-sd",
+        help="No component is narrower than F spreads of a column, or than its rounding; 0: no bound "
+        f"[default: auto, {AUTO_MIN_SD:g}].",
+        kind="number",
+        least=0,
+        most=1,
+        aliases={"auto": AUTO_MIN_SD},
+        metavar="auto|F",
+        python="min_sd",
+        default=AUTO_MIN_SD,
+        before=0.0,
+        role="start",
+    )
     reg_covar: float = option(
         "--reg-covar",
-        help="Add F to each variance of the standardised columns [default: 1e-6].",
+        help="Add F to each variance of the standardised columns [default: 0].",
         kind="number",
         least=0,
         most=1e6,
         python="reg_covar",
-        default=1e-6,
+        default=0.0,
         changes_steps=True,
     )
     missing: Missing = option(
@@ -139,9 +155,8 @@ class Settings:
         if chosen["components"] is None:
             hint = "choose a number of clusters, e.g. -k 3"
             raise Usage("--components", "a new model needs a number of components", hint)
-        if chosen["restarts"] is None:
-            automatic = chosen["init"] == "auto" and chosen["components"] > 1
-            chosen["restarts"] = AUTO_STARTS if automatic else 1
+        if chosen["restarts"] is None and (chosen["init"] != "auto" or chosen["components"] == 1):
+            chosen["restarts"] = 1
         return cls(**chosen)
 
     @classmethod
@@ -155,8 +170,9 @@ class Settings:
         """
         found: dict[str, Any] = {}
         for name, row in options_of(cls):
-            value = found[name] = stored.get(name, row.default)
-            if value is None and name == "keep_every":
+            absent = row.default if row.before is None else row.before
+            value = found[name] = stored.get(name, absent)
+            if value is None and name in _MAY_BE_ABSENT:
                 continue
             try:
                 row.checked(value, repr(value))
@@ -193,6 +209,6 @@ class Settings:
 
 
 def _shown(value: object) -> str:
-    """Return a setting for a message; a digest is shortened."""
-    text = str(value)
+    """Return a setting for a message; a digest is shortened, a number that was not given is automatic."""
+    text = "auto" if value is None else str(value)
     return f"a file of SHA-256 {text[7:19]}…" if text.startswith("sha256:") else text

@@ -3,10 +3,9 @@
 from dataclasses import dataclass, replace
 
 from gmmcli.core.em.loop import Origin
-from gmmcli.core.em.maximisation import PARAMS
 from gmmcli.core.em.memory import Memory
 from gmmcli.core.mixture import Mixture
-from gmmcli.core.start import Starts, enough_rows, kinds_of
+from gmmcli.core.start.starts import START_ROWS, Starts, automatic_starts
 from gmmcli.core.units import Units
 from gmmcli.engine.local import LocalEngine
 from gmmcli.fitting.diagnosis import tell_of_few_rows
@@ -102,24 +101,17 @@ def _begin_new(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Pr
     standard = units.means_to_standard(means)
     check_near(standard, units, rows.features, init_file)
     kind = settings.covariance_type
-    starts = Starts(engine, rows.table, rows.table, kind, settings.components, plan.rules)
+    starts = Starts(engine, rows.table, rows.table, kind, settings.components, plan.rules(units), units.scale)
     start = Start.of(starts.around_means(standard), units)
     return replace(start, mixture=replace(start.mixture, means=means))
 
 
 def _best_start(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress) -> Mixture:
     """Return the best of as many starts as the settings ask for."""
-    settings, table = plan.settings, rows.table
-    kinds = kinds_of(settings.init, settings.restarts)
-    # Random starts need distinct rows of the whole table; frozen parameters are learnt from all rows.
-    may_sample = settings.init != "random" and settings.params == PARAMS
-    n_rows = enough_rows(settings.components, table.n_features) if may_sample else table.n_rows
-    sample = table.sample(n_rows)
-    learning = table if len(kinds) == 1 else sample
+    settings, table, units = plan.settings, rows.table, rows.units
+    kind, K = settings.covariance_type, settings.components
+    n_starts = settings.restarts or automatic_starts(kind, K, table.n_features, table.n_rows)
+    sample = table.sample(START_ROWS)
     with engine.attached(sample):
-        starts = Starts(engine, learning, sample, settings.covariance_type, settings.components, plan.rules)
-        return starts.choose(
-            kinds,
-            settings.seed,
-            lambda number, kind: progress(f"start {number} of {settings.restarts}, {kind}"),
-        )
+        starts = Starts(engine, table, sample, kind, K, plan.rules(units), units.scale)
+        return starts.choose(settings.init, n_starts, settings.seed, progress)

@@ -118,7 +118,7 @@ def _learn(
             if validation is not None:
                 ending = validation.ending_of_earlier_runs(start.origin)
             if ending is None:
-                steps = run(plan, start.origin, engine, rows.table, reseeded(tell))
+                steps = run(plan, plan.rules(rows.units), start.origin, engine, rows.table, reseeded(tell))
                 ending = follow(steps, observers, checkpoints)
             checkpoints.finish(ending)
             return checkpoints.outcome(ending, engine.n_passes(rows.table) - passes_before)

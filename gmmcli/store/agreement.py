@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gmmcli.core.arrays import Array
-from gmmcli.core.covariances.structure import Structure
+from gmmcli.core.covariances.structure import NARROWEST_SD, Structure
 from gmmcli.core.em.memory import Batches
 from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
@@ -48,6 +48,11 @@ def _find_in_model(checkpoint: "Checkpoint") -> Iterator[str]:
     state, scale = checkpoint.state, checkpoint.units.scale
     if not ((scale >= 10.0**-MAX_LOG10_SCALE) & (scale <= 10.0**MAX_LOG10_SCALE)).all():
         yield f"the units have a scale that is not within 1e±{MAX_LOG10_SCALE:g}"
+    narrowest = checkpoint.units.narrowest
+    if narrowest is not None:
+        relative = narrowest / scale
+        if not ((relative >= NARROWEST_SD**2) & (relative <= 1 / NARROWEST_SD)).all():
+            yield "the units have a narrowest sd out of bounds"
     if (np.abs(state.means) > FURTHEST_SD).any():
         yield f"/state has a mean beyond {FURTHEST_SD:g}"
     if find_extreme_variance(state.covariances, state.structure, state.n_features) is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "gmmcli-checkpoint"
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 FORMAT_VERSION = f"{MAJOR}.{MINOR}"
 ENCODING_VERSION = "1"
 

@@ -13,13 +13,15 @@ from gmmcli.core.degenerate import (
     Dependent,
     find_dependent,
     find_dependent_columns,
-    find_floored,
+    find_narrow,
     pooled_covariance,
     restricted,
 )
+from gmmcli.core.em.maximisation import Rules
 from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
 
+LIMITS = Rules(reg_covar=1e-6).limits(3)
 KINDS = pytest.mark.parametrize("covariance_type", FAMILIES)
 
 
@@ -47,7 +49,7 @@ def test_a_component_at_the_floor_is_found_with_its_columns(covariance_type):
     for factor in (1.5, 3.0):
         covariances[flat] = factor * 1e-6
         found.append(
-            list(find_floored(Mixture(mixture.weights, mixture.means, covariances, covariance_type), 1e-6))
+            list(find_narrow(Mixture(mixture.weights, mixture.means, covariances, covariance_type), LIMITS))
         )
 
     columns = (0, 1, 2) if covariance_type.endswith("spherical") else (1,)
@@ -59,7 +61,7 @@ def test_a_flat_direction_across_all_of_many_columns_is_found():
     covariance = np.eye(30) - (1 - 1e-6) * np.full((30, 30), 1 / 30)
     mixture = Mixture(np.ones(1), np.zeros((1, 30)), covariance[None], "full")
 
-    assert list(find_floored(mixture, 1e-6)) == [(0, tuple(range(30)))]
+    assert list(find_narrow(mixture, Rules(reg_covar=1e-6).limits(30))) == [(0, tuple(range(30)))]
 
 
 def test_a_flat_direction_across_columns_names_those_that_take_part():
@@ -68,7 +70,7 @@ def test_a_flat_direction_across_columns_names_those_that_take_part():
     covariance = np.eye(3) - (1 - 1e-6) * np.outer(direction, direction)
     mixture = Mixture(np.ones(1), np.zeros((1, 3)), covariance[None], "full")
 
-    assert list(find_floored(mixture, 1e-6)) == [(0, (0, 1))]
+    assert list(find_narrow(mixture, LIMITS)) == [(0, (0, 1))]
 
 
 @settings(max_examples=50, deadline=None)
@@ -149,11 +151,11 @@ def test_a_marginal_mixture_has_the_columns_that_were_asked_for(covariance_type)
     np.testing.assert_array_equal(found.matrices, mixture.matrices[:, [2, 0]][:, :, [2, 0]])
 
 
-def test_without_regularisation_there_is_no_floor():
+def test_without_a_bound_nothing_is_narrow():
     """Even for a very narrow component."""
     mixture = Mixture(np.ones(1), np.zeros((1, 2)), np.full((1, 2), 1e-14), "diag")
 
-    assert list(find_floored(mixture, 0.0)) == []
+    assert list(find_narrow(mixture, Rules().limits(2))) == []
 
 
 def test_coefficients_that_leave_the_doubles_are_no_warning():

@@ -19,7 +19,7 @@ from gmmcli.core.families import FAMILIES
 from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.kernel.posterior import evaluate
 from gmmcli.core.rows import Rows
-from gmmcli.core.start import Starts
+from gmmcli.core.start.starts import Starts
 
 finite = st.floats(-1e150, 1e150, allow_subnormal=False)
 near_huge_offset = st.integers(-1000, 1000).map(lambda i: 1e15 + i)
@@ -216,7 +216,7 @@ def labels_and_likelihood(X, covariance_type):
     u = units.measure([Rows(X)]).units(common=FAMILIES[covariance_type].structure.has_common_scale)
     Z = u.standardise(X.copy())
     rows = OneTable([[Z]])
-    starts = Starts(rows.engine, rows.table, rows.table, covariance_type, 3, Rules(reg_covar=1e-6))
+    starts = Starts(rows.engine, rows.table, rows.table, covariance_type, 3, Rules(reg_covar=1e-6), u.scale)
     mixture = starts.draw("kmeans", np.random.default_rng(2))
     steps = iterate(Origin(mixture), rows.engine, rows.table, Rules(reg_covar=1e-6))
     step = next(islice(steps, 20, None))

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -116,9 +115,9 @@ def expected_covariances(covariance_type: str, full: np.ndarray, weights: np.nda
 def test_clusters_of_a_ten_millionth_of_their_distance_are_right_to_six_digits(
     empty_session: Session, pinpoints, covariance_type
 ):
-    """Without a floor: means to 1e-6 of an sd, weights and variances to 1e-6 of themselves."""
+    """With a bound far below: means to 1e-6 of an sd, weights and variances to 1e-6 of themselves."""
     write_table(empty_session.directory / "t.csv", np.concatenate(pinpoints), "xy")
-    command = f"gmmcli fit -m m -k 2 --covariance-type {covariance_type} --reg-covar 0 t.csv"
+    command = f"gmmcli fit -m m -k 2 --covariance-type {covariance_type} --min-sd 1e-9 t.csv"
     assert empty_session.run(command).stderr == ""
 
     model = json.loads(empty_session.run("gmmcli export -m m").stdout)
@@ -138,7 +137,7 @@ def test_clusters_of_a_ten_millionth_of_their_distance_are_right_to_six_digits(
 def test_clusters_below_the_floor_are_flagged_with_what_to_try(
     empty_session: Session, pinpoints, covariance_type
 ):
-    """The default floor is far above their variance; the warning says so and names `--reg-covar 0`."""
+    """The default bound is above their width; the warning says so and names a smaller one."""
     write_table(empty_session.directory / "t.csv", np.concatenate(pinpoints), "xy")
 
     result = empty_session.run(f"gmmcli fit -m m -k 2 --covariance-type {covariance_type} --json t.csv")
@@ -147,7 +146,8 @@ def test_clusters_below_the_floor_are_flagged_with_what_to_try(
     warnings = [w for w in json.loads(result.stdout)["warnings"] if w["name"] == "variance_floor"]
     assert len(warnings) == 1
     assert warnings[0]["components"] == ([] if covariance_type == "tied" else [0, 1])
-    assert warnings[0]["columns"] == ["x", "y"]
+    # A sphere is bounded by the widest of the bounds, that of y.
+    assert warnings[0]["columns"] == (["y"] if covariance_type == "spherical" else ["x", "y"])
     for text in (warnings[0]["text"], result.stderr):
-        assert "comes mostly from --reg-covar 1e-06" in text
-        assert re.search(r"--reg-covar 0(?![.\d])", text), text
+        assert "as --min-sd allows" in text
+        assert "--fresh --min-sd 1e-9" in text

@@ -92,7 +92,7 @@ def test_a_killed_run_started_again_ends_as_an_undisturbed_one(empty_session: Se
 
 def test_a_killed_run_to_convergence_ends_as_an_undisturbed_one(empty_session: Session) -> None:
     """The state of the stopping rule is part of what a checkpoint holds."""
-    options = ("-k", "3", "--tol", "1e-9", "--checkpoint-steps", "20", "faithful.csv")
+    options = ("-k", "3", "--init", "random", "--tol", "1e-9", "--checkpoint-steps", "20", "faithful.csv")
 
     assert kill_and_start_again(empty_session, 45, options) > 45
 

@@ -91,7 +91,7 @@ def test_a_run_that_publishes_nothing_leaves_nothing(session):
     rows = np.concatenate([np.random.default_rng(0).normal(size=(30, 2)), np.full((6, 2), 3.0)])
     write_table(session.directory / "faithful.csv", rows)
 
-    step = fit(session, "-vv --log-every 1 --reg-covar 0 --init random --seed 1")
+    step = fit(session, "-vv --log-every 1 --min-sd 0 --init random --seed 1")
 
     assert "note: step 3," in step.stderr
     assert step.status == 70

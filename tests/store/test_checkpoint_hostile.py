@@ -203,8 +203,8 @@ HOSTILE = {
         lambda file: (file.__delitem__("units"), file.create_dataset("units", data=1)),
         "/units is not a group",
     ),
-    "unknown dataset": (lambda file: file.create_dataset("state/extra", data=1), "not part of format 1.1"),
-    "unknown group": (lambda file: file.create_group("extra"), "/extra is not part of format 1.1"),
+    "unknown dataset": (lambda file: file.create_dataset("state/extra", data=1), "not part of format 1.2"),
+    "unknown group": (lambda file: file.create_group("extra"), "/extra is not part of format 1.2"),
     "missing dataset": (lambda file: file.__delitem__("state/means"), "has no /state/means"),
     "missing group": (lambda file: file.__delitem__("units"), "has no group /units"),
     "missing attribute": (

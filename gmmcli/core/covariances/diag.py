@@ -75,6 +75,10 @@ class Diag(Variances):
         """See `Structure`."""
         return covariances
 
+    def magnitudes(self, sds: Array) -> Array:
+        """See `Structure`."""
+        return sds**2
+
     def matrices(self, covariances: Array, K: int, d: int) -> Array:
         """See `Structure`."""
         return np.asarray(covariances[:, :, None] * np.eye(d))

@@ -13,6 +13,8 @@ from gmmcli.core.covariances.structure import EPS, LEAST_VARIANCE, Structure
 TRIANGLE_ROWS = 16
 # A Cholesky pivot below PIVOT · d · variance is rounding error.
 PIVOT = 4 * EPS
+# A bounded covariance stays so many times above that.
+_LEAST_PIVOTS = 4.0
 
 
 class Matrices(Structure):
@@ -74,6 +76,11 @@ class Matrices(Structure):
         """See `Structure`."""
         return self.variances(covariances).reshape(-1, d)
 
+    def magnitudes(self, sds: Array) -> Array:
+        """See `Structure`."""
+        found = sds[:, :, None] * sds[:, None]
+        return np.asarray(found[0] if self.is_shared else found)
+
     def scale(self, scale: Array) -> Array:
         """See `Structure`."""
         return np.asarray(scale[:, None] * scale)
@@ -83,19 +90,28 @@ class Matrices(Structure):
         return np.asarray(covariances[..., columns, :][..., columns])
 
     def bound(self, covariances: Array, narrowest: Array) -> Array:
-        """See `Structure`.
+        """See `Structure`. Nor is a covariance so narrow that its Cholesky factor would be rounding error.
 
         d³/3 work per matrix that keeps the bound (a Cholesky factor of S − F shows it), 9·d³ for one that
         does not.
         """
+        d = covariances.shape[-1]
+        variances = np.diagonal(covariances, axis1=-2, axis2=-1)
+        floors = np.maximum(narrowest**2, _LEAST_PIVOTS * PIVOT * d * variances)
         bounded = covariances
-        for place in _too_narrow(covariances - np.diag(narrowest**2)):
+        for place in _too_narrow(covariances - floors[..., None] * np.eye(d)):
             if bounded is covariances:
                 bounded = covariances.copy()
-            variances, directions = np.linalg.eigh(covariances[place] / narrowest / narrowest[:, None])
-            lifted = np.maximum(variances, 1.0) - variances
+            sds = np.sqrt(floors[place])
+            # Rounding may leave a covariance that two variances are too small for.
+            limits = np.sqrt(np.maximum(variances[place], 0.0))
+            limits = limits * limits[:, None]
+            possible = np.clip(covariances[place], -limits, limits)
+            bounded[place] = possible
+            widths, directions = np.linalg.eigh(possible / sds / sds[:, None])
+            lifted = np.maximum(widths, 1.0) - widths
             # Only what is added is computed, so directions that are wide enough keep their digits.
-            added = (directions * lifted) @ directions.T * narrowest * narrowest[:, None]
+            added = (directions * lifted) @ directions.T * sds * sds[:, None]
             bounded[place] += 0.5 * (added + added.T)
         return bounded
 

@@ -76,6 +76,10 @@ class Spherical(Variances):
         """See `Structure`."""
         return np.broadcast_to(covariances[:, None], (len(covariances), d))
 
+    def magnitudes(self, sds: Array) -> Array:
+        """See `Structure`."""
+        return sds[:, 0] ** 2
+
     def matrices(self, covariances: Array, K: int, d: int) -> Array:
         """See `Structure`."""
         return np.asarray(covariances[:, None, None] * np.eye(d))

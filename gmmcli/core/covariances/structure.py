@@ -150,6 +150,10 @@ class Structure(ABC):
         """Return the variances of each component in each feature, shape (K or 1, d)."""
 
     @abstractmethod
+    def magnitudes(self, sds: Array) -> Array:
+        """Return the largest magnitude of each covariance that sds of shape (K or 1, d) allow."""
+
+    @abstractmethod
     def matrices(self, covariances: Array, K: int, d: int) -> Array:
         """Return one full matrix per component, shape (K, d, d)."""
 

@@ -146,6 +146,9 @@ def _land(step: Step, target: Array, engine: Engine, table: Table, rules: Rules)
     mixture = unpack(target, step.mixture, rules.params)
     if mixture is None:
         return _Landing()
+    if rules.narrowest is not None and "c" in rules.params:
+        bounded = mixture.structure.bound(mixture.covariances, rules.narrowest)
+        mixture = replace(mixture, covariances=bounded)
     n_lost = 0
     try:
         landed = engine.expectation(table, mixture)

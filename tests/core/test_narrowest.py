@@ -1,13 +1,20 @@
-"""A bound on covariances: an M-step under it is an exact maximum."""
+"""The narrowest component: what the bound is, and that an M-step under it is an exact maximum."""
+
+from itertools import islice
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.one_table import OneTable
+from oracles.random_mixtures import random_mixture
 from scipy.optimize import minimize
 
+from gmmcli.core.em.loop import Origin, iterate
+from gmmcli.core.em.maximisation import Rules
 from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
+from gmmcli.core.narrowest import narrowest_sds, resolution
 
 seeds = st.integers(0, 2**32 - 1)
 STRUCTURES = [name for name in FAMILIES if not name.startswith("tied-")]
@@ -116,3 +123,83 @@ def test_only_components_that_are_too_narrow_change() -> None:
     assert np.array_equal(bounded[[0, 2]], covariances[[0, 2]])
     assert np.linalg.eigvalsh(bounded[1]) == pytest.approx([0.01, 2.0], rel=1e-12)
     assert covariances[1, 0, 1] == 1.0
+
+
+def test_the_bound_of_a_continuous_column_is_a_millionth_of_its_robust_spread() -> None:
+    """A single extreme cell moves the sd, not the interquartile range."""
+    column = np.random.default_rng(0).standard_normal((1, 1000))
+    spoilt = column.copy()
+    spoilt[0, 17] = 1e9
+
+    narrowest = narrowest_sds(column, column.std(axis=1), 1e-6)
+    moved = narrowest_sds(spoilt, spoilt.std(axis=1), 1e-6)
+
+    assert narrowest == pytest.approx(1e-6, rel=0.1)
+    assert moved == pytest.approx(narrowest, rel=0.01)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1e-5, 1e2), (1e5, -1e7)])
+def test_the_bound_of_a_rounded_column_is_what_rounding_takes_away(scale: float, offset: float) -> None:
+    """Values at tenths, whatever the units of the column, and although doubles do not hold tenths exactly."""
+    tenths = np.round(np.random.default_rng(1).normal(3, 2, (1, 400)), 1)
+    column = tenths * scale + offset
+
+    narrowest = narrowest_sds(column, column.std(axis=1), 1e-6)
+
+    assert resolution(column[0]) == pytest.approx(0.1 * scale, rel=1e-6)
+    assert narrowest == pytest.approx(0.1 * scale / np.sqrt(12), rel=1e-6)
+
+
+def test_a_column_is_not_rounded_where_few_rows_share_their_value() -> None:
+    """One row in ten may: here 5 of 100 do."""
+    column = np.random.default_rng(2).standard_normal((1, 100))
+    column[0, :5] = 0.5
+
+    assert resolution(column[0]) == 0
+
+
+def test_no_column_is_bounded_above_its_own_sd() -> None:
+    """Of 100 flags one is set: a single component keeps its maximum-likelihood variance."""
+    column = np.zeros((1, 100))
+    column[0, 3] = 1.0
+
+    narrowest = narrowest_sds(column, column.std(axis=1), 1e-6)
+
+    assert (narrowest, resolution(column[0])) == (column.std(), 1.0)
+
+
+def test_a_constant_column_is_bounded_by_its_scale() -> None:
+    """Its component would have no density otherwise."""
+    assert narrowest_sds(np.ones((1, 9)), np.ones(1), 1e-6) == 1e-6
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=seeds, d=st.integers(1, 30), exponent=st.integers(-20, -3), rank=st.integers(1, 30))
+def test_a_bounded_covariance_always_has_a_factor(seed: int, d: int, exponent: int, rank: int) -> None:
+    """However far the bound is below rounding errors of the variances."""
+    rng = np.random.default_rng(seed)
+    S = second_moment_of(rng, d, rank)[None]
+
+    bounded = bound(S, "full", np.full(d, 10.0**exponent))
+
+    FAMILIES["full"].structure.check(bounded)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, kind=st.sampled_from(list(FAMILIES)))
+def test_the_likelihood_never_falls_under_a_bound_that_binds(seed: int, kind: str) -> None:
+    """Thirty steps on a table of which a column is rounded and another one nearly constant."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(3, 60))
+    X[0], X[1] = np.round(X[0], 1), X[2] + 1e-3 * X[1]
+    rows = OneTable([[np.ascontiguousarray(X)]])
+    rules = Rules(narrowest=rng.uniform(0.01, 0.3, 3))
+    means = X[:, :3].T
+
+    start = random_mixture(rng, kind, 3, 3)
+    start = Mixture(start.weights, means, start.covariances, kind)
+    steps = islice(iterate(Origin(start), rows.engine, rows.table, rules), 31)
+    likelihoods = [step.likelihoods[-1] for step in steps]
+
+    gains = np.diff(likelihoods[1:])  # the start itself may be narrower than the bound
+    assert (gains >= -1e-9 * np.abs(likelihoods[2:])).all()

@@ -47,6 +47,11 @@ class Console:
         """Whether stderr is a terminal."""
         return sys.stderr is not None and sys.stderr.isatty()
 
+    @property
+    def stdout_is_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return sys.stdout is not None and sys.stdout.isatty()
+
     def stdin_for(self, operands: tuple[str, ...]) -> BinaryIO | None:
         """Return stdin if there is no operand or one is `-`, else None.
 

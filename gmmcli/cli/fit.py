@@ -18,6 +18,7 @@ from gmmcli.tables.wording import counted
     "fit",
     epilog="""\b
 Examples:
+  gmmcli fit -m best faithful.csv                    choose the number of components
   gmmcli fit -m geyser -k 2 faithful.csv             start a new model
   gmmcli fit -m geyser faithful.csv                  continue the model
   gmmcli fit -m geyser -k 3 --fresh faithful.csv     start a new model in it
@@ -40,17 +41,17 @@ def command(console: Console, model_dir: Path, tables: tuple[str, ...], as_json:
     If TABLE is omitted or -, fit reads stdin. A second fit continues from the newest checkpoint in the model
     directory.
     """
-    from gmmcli.jobs.fit import fit
+    from gmmcli.jobs.fit import choose, fit
 
     settings = {name: given.pop(name) for name, _ in options_of(Settings)}
-    table = options.table_request(console, tables, given)
+    table = options.table_request(console, tables, given, may_be_stdin=not given["choose"])
     asked = {name: value for name, value in given.items() if value is not None}
     epoch = options.source_date_epoch()
     request = FitRequest(model_dir, table, settings, source_date_epoch=epoch, **asked)
     if as_json:
         console.stdout()
     with console.following(str(model_dir)) as progress:
-        report = fit(request, console.notify, progress)
+        report = choose(request, console.notify) if request.choose else fit(request, console.notify, progress)
     if as_json:
         console.write(render.fit_json(report))
     else:

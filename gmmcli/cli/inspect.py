@@ -22,6 +22,7 @@ Examples:
   gmmcli inspect -m geyser --json | jq .means
   gmmcli inspect -m geyser --variable means      as CSV
   gmmcli inspect -m geyser --history
+  gmmcli inspect -m geyser --selection           the models that it was chosen from
   gmmcli inspect -m geyser --check
 """,
 )
@@ -31,6 +32,7 @@ Examples:
 @click.option("--variable", metavar="NAME", help="Print one variable, as CSV.")
 @click.option("--settings", is_flag=True, help="Print the settings of the model, as options of fit set them.")
 @click.option("--history", is_flag=True, help="Print one row per run and checkpoint.")
+@click.option("--selection", is_flag=True, help="Print the models that the model was chosen from, as CSV.")
 @click.option(
     "--check",
     type=click.Choice(["quick", "full"]),
@@ -48,16 +50,18 @@ def command(
     variable: str | None,
     settings: bool,
     history: bool,
+    selection: bool,
     check: "Level | None",
     as_json: bool,
 ) -> None:
     """Show what a model directory holds."""
-    chosen = [variables, variable is not None, settings, history, check is not None]
+    chosen = [variables, variable is not None, settings, history, selection, check is not None]
     if sum(chosen) > 1:
-        names = "--variables, --variable, --settings, --history and --check"
+        names = "--variables, --variable, --settings, --history, --selection and --check"
         raise Usage(names, "cannot be used together", "give one of them")
-    if checkpoint is not None and (history or check is not None):
-        raise Usage("--checkpoint", "cannot be used with --history or --check", "omit --checkpoint")
+    if checkpoint is not None and (history or selection or check is not None):
+        fact = "cannot be used with --history, --selection or --check"
+        raise Usage("--checkpoint", fact, "omit --checkpoint")
     from gmmcli.cli import inspection
     from gmmcli.jobs import inspect as job
     from gmmcli.store import verify
@@ -71,6 +75,9 @@ def command(
             raise CheckpointCorrupt(
                 str(model_dir), counted(len(findings), "finding"), hints[0] if hints else None
             )
+    elif selection:
+        found, for_people = job.selection(model_dir), console.stdout_is_terminal
+        console.write(inspection.selection(str(model_dir), found, as_json=as_json, for_people=for_people))
     elif history:
         console.write(inspection.history(str(model_dir), job.history(model_dir), as_json=as_json))
     else:

@@ -7,12 +7,15 @@ import re
 from typing import Any
 
 from gmmcli.cli.render import rows_text, to_json
+from gmmcli.fitting.candidate import Candidate
 from gmmcli.jobs import inspect as job
 from gmmcli.remedies import in_shell, printable
 from gmmcli.store.verify import Finding
 from gmmcli.tables.wording import counted
 
 _COLUMNS_SHOWN = 8
+# The length of the longest bar.
+_BAR = 20
 _SPELT_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")
 # What the JSON tells of each checkpoint file.
 _OF_A_FILE = ("checkpoint", "global_step", "created", "bytes", "digest")
@@ -84,10 +87,15 @@ def _component_lines(report: job.InspectReport) -> list[str]:
     ):
         cells = [_mean_and_sd(m, s) for m, s in zip(mean[: len(shown)], sd[: len(shown)], strict=True)]
         rows.append([str(k), f"{weight:.4f}", *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = aligned(rows)
     hidden = len(checkpoint.features) - len(shown)
     return [*lines, f"({counted(hidden, 'more column')}: --variable means)"] if hidden else lines
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Return rows of cells as lines whose cells end below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def _mean_and_sd(mean: float, sd: float) -> str:
@@ -144,6 +152,38 @@ def history(model_dir: str, rows: list[dict[str, Any]], *, as_json: bool) -> str
         {key: printable(value) if isinstance(value, str) else value for key, value in row.items()}
         for row in shown
     )
+
+
+def selection(model_dir: str, found: list[tuple[Candidate, bool]], *, as_json: bool, for_people: bool) -> str:
+    """Return a row per model that the model was chosen from: CSV, or for people a table with bars."""
+    rows = [{**vars(one), "chosen": is_chosen} for one, is_chosen in found]
+    if as_json:
+        return to_json("gmmcli.selection/1", {"model_dir": model_dir, "models": rows})
+    if for_people:
+        return _with_bars(rows)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([_cell(value) for value in row.values()] for row in rows)
+    return buffer.getvalue()
+
+
+def _with_bars(rows: list[dict[str, Any]]) -> str:
+    """Return models as an aligned table; the bar of a model is longer, the lower its bic."""
+    worst, best = max(row["bic"] for row in rows), min(row["bic"] for row in rows)
+    shown = [["components", "covariances", "log-likelihood", "bic", "icl", "", ""]]
+    for row in rows:
+        share = (worst - row["bic"]) / (worst - best) if worst > best else 1.0
+        cells = [f"{row[name]:.2f}" for name in ("log_likelihood", "bic", "icl")]
+        remark = "chosen" if row["chosen"] else "spurious" if row["flaw"] else ""
+        bar = "#" * max(round(_BAR * share), 1)
+        shown.append([str(row["components"]), row["covariance_type"], *cells, f"{bar:<{_BAR}}", remark])
+    return "".join(f"{line.rstrip()}\n" for line in aligned(shown))
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a cell of CSV."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
 def _names(tables: list[str]) -> str:

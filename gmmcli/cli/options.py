@@ -148,12 +148,14 @@ output = click.option(
 )
 
 
-def table_request(console: Console, tables: tuple[str, ...], given: dict[str, Any]) -> "TableRequest":
+def table_request(
+    console: Console, tables: tuple[str, ...], given: dict[str, Any], *, may_be_stdin: bool = True
+) -> "TableRequest":
     """Return the request for the tables; remove its options from `given`."""
     from gmmcli.engine.blas import available_cpus
     from gmmcli.tables.operands import TableRequest
 
-    stdin = console.stdin_for(tables)
+    stdin = console.stdin_for(tables) if may_be_stdin else None
     n_threads = given.pop("n_threads") or available_cpus()
     return TableRequest(tables, stdin, given.pop("input_format"), n_threads)
 

@@ -57,7 +57,8 @@ def fit_json(report: "FitReport") -> str:
     """Return the report of fit as JSON."""
     items = {name: getattr(report, name) for name in report.__dataclass_fields__ if name != "ending"}
     items["warnings"] = [notice.as_json() for notice in report.warnings]
-    items["selection"] = []
+    items["starts"] = None if report.starts is None else vars(report.starts)
+    items["selection"] = [vars(one) for one in report.selection]
     return to_json("gmmcli.fit/1", items, {"estimated_remaining_gain": "not_enough_steps"})
 
 
@@ -68,8 +69,10 @@ def fit_summary(report: "FitReport") -> str:
         misses = int(report.validation["misses"])
         later = f" ({counted(misses, 'later check')} no better)" if misses else ""
         state += f", best check of the validation table{later}"
+    among = f" (best of {counted(len(report.selection), 'model')})" if len(report.selection) > 1 else ""
     return (
-        f"{report.model_dir} checkpoint {report.checkpoint}: {counted(report.components, 'component')}, "
+        f"{report.model_dir} checkpoint {report.checkpoint}: "
+        f"{counted(report.components, 'component')}{among}, "
         f"{counted(report.global_step, 'step')}, {state}, "
         f"mean log-likelihood {report.mean_log_likelihood:.6g}"
     )

@@ -13,6 +13,8 @@ from gmmcli.core.statistics import Statistics
 
 # A column takes part in a direction if its coefficient is at least this fraction of the largest one.
 _SHARE = 0.3
+# How many times eps rounding may leave of a residual variance, for coefficients of 1.
+_ROUNDING = 8.0
 
 
 def find_narrow(mixture: Mixture, limits: Array) -> Iterator[tuple[int | None, tuple[int, ...]]]:
@@ -84,7 +86,9 @@ def find_dependent(covariance: Array, floor: float) -> list[Dependent]:
         rest = variance - whitened @ whitened
         if variance <= floor:
             found.append(Dependent(j, ()))
-        elif rest <= max(floor, EPS * (1 + np.abs(coefficients).sum()) ** 2):  # or rounding error alone
+        elif rest <= max(
+            floor, _ROUNDING * EPS * (1 + np.abs(coefficients).sum()) ** 2
+        ):  # or rounding error alone
             parts = coefficients**2 * np.diagonal(covariance)[kept]
             taking_part = np.flatnonzero(parts > floor)  # without these the residual could exceed the floor
             found.append(Dependent(j, tuple(kept[i] for i in taking_part)))

@@ -29,11 +29,18 @@ class Family:
         How the covariances are kept.
     is_equal : bool
         Whether all components have the same covariance, kept once or repeated.
+    nested : tuple of str
+        The largest families that are special cases of this one.
     """
 
     name: str
     structure: Structure
     is_equal: bool = False
+    nested: tuple[str, ...] = ()
+
+    def contains(self, other: str) -> bool:
+        """Tell whether another family is a special case of this one."""
+        return other in self.nested or any(FAMILIES[one].contains(other) for one in self.nested)
 
     def n_free(self, K: int, d: int) -> int:
         """Return the number of free parameters of the covariances of K components."""
@@ -75,12 +82,12 @@ class Family:
 # The name of a family in `FAMILIES`.
 CovarianceType: TypeAlias = str
 _DIAG, _SPHERICAL = Diag(), Spherical()
-_KEPT: dict[CovarianceType, tuple[Structure, bool]] = {
-    "full": (Full(), False),
-    "tied": (Tied(), True),
-    "diag": (_DIAG, False),
-    "tied-diag": (_DIAG, True),
-    "spherical": (_SPHERICAL, False),
-    "tied-spherical": (_SPHERICAL, True),
+_KEPT: dict[CovarianceType, tuple[Structure, bool, tuple[str, ...]]] = {
+    "full": (Full(), False, ("tied", "diag")),
+    "tied": (Tied(), True, ("tied-diag",)),
+    "diag": (_DIAG, False, ("tied-diag", "spherical")),
+    "tied-diag": (_DIAG, True, ("tied-spherical",)),
+    "spherical": (_SPHERICAL, False, ("tied-spherical",)),
+    "tied-spherical": (_SPHERICAL, True, ()),
 }
 FAMILIES = {name: Family(name, *_KEPT[name]) for name in MCLUST_NAMES}

@@ -113,7 +113,7 @@ class LocalEngine:
     @contextlib.contextmanager
     def attached(self, *tables: Table) -> Iterator[None]:
         """Keep workers for the tables from their first pass to the end of the block."""
-        new = [table for table in tables if table not in self._attached]
+        new = [table for table in dict.fromkeys(tables) if table not in self._attached]
         self._attached |= {table: _Held(table, self._n_workers, {}) for table in new}
         try:
             yield

@@ -4,6 +4,7 @@ import contextlib
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,10 +21,19 @@ from gmmcli.fitting.run import Ending
 from gmmcli.fitting.starts import Start
 from gmmcli.fitting.validation import Validation
 from gmmcli.store.checkpoint import MAX_HISTORY, Checkpoint
-from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import ModelDir, Stored
 
 DEFAULT_SECONDS = 600.0
+
+
+class Publisher(Protocol):
+    """What publishes the checkpoints of a run: the model directory, a sweep, or nobody."""
+
+    path: Path
+    best: int | None
+
+    def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
+        """Publish a checkpoint; return it as it was stored."""
 
 
 class Checkpoints:
@@ -31,7 +41,7 @@ class Checkpoints:
 
     Parameters
     ----------
-    writer : Writer
+    publisher : Publisher
     plan : Plan
     rows : TrainingRows
     start : Start
@@ -47,10 +57,15 @@ class Checkpoints:
     """
 
     def __init__(
-        self, writer: Writer, plan: Plan, rows: TrainingRows, start: Start, validation: Validation | None
+        self,
+        publisher: Publisher,
+        plan: Plan,
+        rows: TrainingRows,
+        start: Start,
+        validation: Validation | None,
     ) -> None:
         self.newest, self.next_step = plan.stored, start.origin.number
-        self._writer, self._plan, self._rows, self._start = writer, plan, rows, start
+        self._publisher, self._plan, self._rows, self._start = publisher, plan, rows, start
         self._validation, self._history = validation, start.history
         # A partial fit publishes its only step, even if a checkpoint has this number already.
         is_published = plan.stored is not None and not plan.request.partial
@@ -58,7 +73,7 @@ class Checkpoints:
         self._published_time = time.monotonic()
         self._best: Stored | None = None
         if validation is not None and plan.stored is not None:
-            best = _find(plan.stored, writer.path, validation.standing.best_step)
+            best = _find(plan.stored, publisher.path, validation.standing.best_step)
             if best is not None:
                 self._mark_best(best)
             else:
@@ -113,7 +128,7 @@ class Checkpoints:
         if self.newest is None:
             raise RuntimeError("a run that ended left no checkpoint")
         found = None if self._validation is None else self._validation.report()
-        return Outcome(self._plan, self.newest, ending, self._rows, passes, found)
+        return Outcome(self._plan, self.newest, ending, self._rows, passes, found, self._start.choice)
 
     def _is_due(self, step: Step) -> bool:
         """Tell whether to publish a step within the run."""
@@ -169,12 +184,12 @@ class Checkpoints:
             memory = replace(memory, validation=self._validation.standing)
         with interrupt.hold():
             whole = replace(checkpoint, memory=memory, provenance=None)
-            self.newest = self._writer.publish(whole, fresh=self.newest is None)
+            self.newest = self._publisher.publish(whole, fresh=self.newest is None)
         return self.newest
 
     def _mark_best(self, stored: Stored) -> None:
         """Remember the best checkpoint, and protect it from retention."""
-        self._best, self._writer.best = stored, stored.generation
+        self._best, self._publisher.best = stored, stored.generation
 
 
 def _find(newest: Stored, path: Path, step: int) -> Stored | None:

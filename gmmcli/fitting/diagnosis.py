@@ -65,7 +65,7 @@ def tell_of_narrow(checkpoint: Checkpoint, rows: TrainingRows, plan: Plan, tell:
 
     Each cause has one warning. If the model is new, `read_rows` has reported its constant columns.
     """
-    features, rules = checkpoint.features, plan.rules(checkpoint.units)
+    features, rules = checkpoint.features, plan.settings.rules(checkpoint.units)
     mixture, statistics = checkpoint.state, checkpoint.statistics
     family, K = mixture.family, mixture.n_components
     limits = rules.limits(len(features))

@@ -23,7 +23,7 @@ from gmmcli.export import model_json
 from gmmcli.remedies import Set
 from gmmcli.tables import wording
 from gmmcli.tables.blocks import load
-from gmmcli.tables.columns import match_features
+from gmmcli.tables.columns import match_features, select_features
 from gmmcli.tables.source import open_tables
 
 WORDS = ("auto", "kmeans", "kmeans++", "random")
@@ -51,11 +51,19 @@ class InitFile:
         """What an error about the file says that it is about."""
         return Given("--init", str(self.path))
 
-    def implied(self) -> dict[str, Any]:
-        """Return the settings that an export gives."""
-        if self.model is None:
+    def implied(self, n_components: int | None) -> dict[str, Any]:
+        """Return the settings that the file gives; a table of means gives only a number that is not given."""
+        if self.model is not None:
+            return {
+                "components": self.model[0].n_components,
+                "covariance_type": self.model[0].covariance_type,
+            }
+        if n_components is not None:
             return {}
-        return {"components": self.model[0].n_components, "covariance_type": self.model[0].covariance_type}
+        with open_tables([str(self.path)]) as tables:
+            features = select_features(tables).features
+            loaded = load(tables, features, missing="error", skip_empty_columns=False)
+        return {"components": sum(operand.n_rows for operand in loaded.operands)}
 
 
 def read_init_file(init: str) -> InitFile:

@@ -14,6 +14,8 @@ Role = Literal["identity", "start", "run"]
 
 # Python refuses to convert longer integers.
 _LONGEST_NUMBER = 4000
+# A range has at most so many values.
+_LONGEST_RANGE = 1000
 # Python also takes underscores, and the digits and blanks of other scripts.
 _TEXTS = {
     "integer": re.compile(r"[+-]?[0-9]+"),
@@ -56,6 +58,9 @@ class Option:
         Fields that cannot be used together with this one.
     needs : str
         Field that must be given together with this one.
+    several : mapping of str to object
+        If it is not empty, the command line also takes a list with commas, for integers with ranges A:B, and
+        these words. The value of a list is a tuple without repetitions, of integers in ascending order.
     """
 
     names: tuple[str, ...]
@@ -74,6 +79,7 @@ class Option:
     changes_steps: bool = False
     excludes: tuple[str, ...] = ()
     needs: str = ""
+    several: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -83,7 +89,12 @@ class Option:
     @property
     def fact(self) -> str:
         """The requirement on a value, for a message."""
+        more = "".join(f", or {word}" for word in self.several)
         match self.kind:
+            case "integer" if self.several:
+                return f"must be an integer{self._range}, a range A:B, a list with commas{more}"
+            case "word" if self.several:
+                return f"must be one of {', '.join(self.words)}, a list of them{more}"
             case "integer" | "number":
                 other = "".join(f", or {alias}" for alias in self.aliases)
                 return f"must be {'an integer' if self.kind == 'integer' else 'a number'}{self._range}{other}"
@@ -113,6 +124,26 @@ class Option:
         """
         if self.kind == "names":
             return read_names(text)
+        if text in self.several:
+            return self.several[text]
+        parts = re.split(r"[,:]", text) if self.several else [text]
+        if len(parts) > 1 and all(parts):
+            return self._read_list(text)
+        return self._read_one(text)
+
+    def _read_list(self, text: str) -> Any:
+        """Convert a list; one that names a single value is that value."""
+        found: dict[Any, None] = {}
+        for part in text.split(","):
+            first, *last = map(self._read_one, part.split(":") if self.kind == "integer" else [part])
+            if len(last) > 1 or (last and not first <= last[0] < first + _LONGEST_RANGE):
+                raise ValueError(f'{self.fact}, not "{text}"')
+            found |= dict.fromkeys(range(first, last[0] + 1) if last else [first])
+        values = tuple(sorted(found) if self.kind == "integer" else found)
+        return values if len(values) > 1 else values[0]
+
+    def _read_one(self, text: str) -> Any:
+        """Convert a single value."""
         value: Any = text
         if text in self.aliases:
             return self.aliases[text]

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gmmcli.core.em.maximisation import Rules
-from gmmcli.core.units import Units
 from gmmcli.errors import CheckpointCorrupt, Usage
+from gmmcli.fitting.grid import Grid, check_alone
 from gmmcli.fitting.init_file import WORDS, InitFile, read_init_file
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
@@ -33,6 +32,10 @@ class Plan:
         The file that --init names.
     features : tuple of str
         The columns to learn from; empty until `choose_features`.
+    grid : Grid or None
+        The models to choose from, if the run fits several; `settings` are those of one of them.
+    replaced : Stored or None
+        The newest checkpoint, if it may become another model of the grid.
     """
 
     request: FitRequest
@@ -40,6 +43,8 @@ class Plan:
     settings: Settings
     init_file: InitFile | None
     features: tuple[str, ...] = ()
+    grid: Grid | None = None
+    replaced: Stored | None = None
 
     @property
     def is_new(self) -> bool:
@@ -59,12 +64,6 @@ class Plan:
         if self.init_file is not None and self.init_file.model is not None:
             return self.init_file.model[1]
         return None
-
-    def rules(self, units: Units) -> Rules:
-        """Return how the M-step makes a mixture, and when a run has converged."""
-        settings = self.settings
-        narrowest = None if units.narrowest is None else units.narrowest / units.scale
-        return Rules(settings.params, settings.reg_covar, settings.tol, narrowest)
 
     @property
     def has_all_steps(self) -> bool:
@@ -94,13 +93,38 @@ def make_plan(request: FitRequest, writer: Writer) -> Plan:
     init = asked.get("init")
     init_file = None if init is None or init in WORDS else read_init_file(init)
     given = _with_implied(asked, init_file)
-    if stored is None:
-        settings = Settings.of_new_model(given)
-    else:
-        subject = str(writer.path)
-        settings = Settings.from_json(stored.checkpoint.settings, subject).continued_with(given, subject)
+    grid = Grid.asked(given, by_default=stored is None)
+    if grid is not None:
+        check_alone(request, is_given=given.get("components") is not None)
+        given |= {"components": grid.most, "covariance_type": grid.types[-1]}
+    settings = Settings.of_new_model(given) if stored is None else _continued(stored, given, grid, writer)
     writer.keep, writer.keep_every = settings.keep, settings.keep_every
+    if grid is not None:
+        return Plan(request, None, settings, init_file, grid=grid, replaced=stored)
     return Plan(request, stored, settings, init_file)
+
+
+def _continued(stored: Stored, given: Mapping[str, Any], grid: Grid | None, writer: Writer) -> Settings:
+    """Return the settings of a run after a checkpoint.
+
+    Raises
+    ------
+    Usage
+        A given setting contradicts the checkpoint, or no earlier run chose it from a grid.
+    """
+    own, subject = Settings.from_json(stored.checkpoint.settings, str(writer.path)), str(writer.path)
+    if grid is None:
+        return own.continued_with(given, subject)
+    key = (own.components, own.covariance_type)
+    if key not in grid or not writer.candidates.found:
+        was = f"{subject} has {wording.counted(own.components, 'component')} ({own.covariance_type})"
+        fact = (
+            f"{grid}, but {was}" if key not in grid else f"{was}, which was not chosen among several models"
+        )
+        raise Usage("--components", fact, "add --fresh to start a new model")
+    alike = {**given, "components": own.components, "covariance_type": own.covariance_type}
+    of_grid = {"components": given["components"], "covariance_type": given["covariance_type"]}
+    return replace(own.continued_with(alike, subject), **of_grid)
 
 
 def _with_implied(given: Mapping[str, Any], init_file: InitFile | None) -> dict[str, Any]:
@@ -116,7 +140,7 @@ def _with_implied(given: Mapping[str, Any], init_file: InitFile | None) -> dict[
     if given.get("restarts") is not None:
         raise Usage("--restarts", "--init FILE makes a single start", "omit --restarts")
     together = {**given, "init": init_file.digest, "restarts": 1}
-    for name, value in init_file.implied().items():
+    for name, value in init_file.implied(given.get("components")).items():
         if given.get(name) not in (None, value):
             fact = f"{name.replace('_', ' ')} is {value} there, not {given[name]}"
             raise Usage(init_file.subject, fact)

@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 
 from gmmcli.core.em.maximisation import empty_components
 from gmmcli.core.em.stopping import has_converged, remaining_gain
+from gmmcli.core.start.starts import Choice
+from gmmcli.fitting.candidate import Candidate
+from gmmcli.fitting.confidence import Confidence, confidence_of, tell_of_doubt
 from gmmcli.fitting.diagnosis import tell_of_narrow
 from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.rows import TrainingRows
@@ -45,7 +48,9 @@ class FitReport:
     n_parameters: int
     seconds: float
     validation: dict[str, float | int] | None
+    starts: Confidence | None
     warnings: tuple[Notice, ...]
+    selection: tuple[Candidate, ...]
     ending: Ending
 
 
@@ -65,6 +70,10 @@ class Outcome:
         Passes over the table, without those that chose the start.
     validation : dict, optional
         The best check of the validation table.
+    choice : Choice, optional
+        The race that chose the start of a new model.
+    selection : tuple of Candidate
+        The models that it was chosen from; empty if there was no choice.
     """
 
     plan: Plan
@@ -73,6 +82,8 @@ class Outcome:
     rows: TrainingRows | None = None
     passes: int = 0
     validation: dict[str, float | int] | None = None
+    choice: Choice | None = None
+    selection: tuple[Candidate, ...] = ()
 
     @property
     def steps_run(self) -> int:
@@ -106,6 +117,8 @@ def tell_of_ending(outcome: Outcome, tell: Notify) -> None:
         tell(Notice("time_limit", text, "warning" if converged else "serious"))
     if outcome.stored is plan.stored:
         return
+    if outcome.choice is not None:
+        tell_of_doubt(outcome.choice, tell, is_alone=not outcome.selection)
     for k in empty_components(checkpoint.statistics):
         tell(
             Notice(
@@ -155,6 +168,13 @@ def tell_of_rollback(given_up: Sequence[GivenUp], stored: Stored | None, tell: N
     tell(Notice("rolled_back", text, "serious", details))
 
 
+def _confidence(outcome: Outcome) -> Confidence | None:
+    """Return what the race met that chose the start of the run; None if there was none."""
+    if outcome.choice is None or outcome.rows is None:
+        return None
+    return confidence_of(outcome.choice, outcome.rows)
+
+
 def make_report(outcome: Outcome, notices: Sequence[Notice], seconds: float) -> FitReport:
     """Return the report of a run; it describes the newest checkpoint."""
     checkpoint = outcome.stored.checkpoint
@@ -182,6 +202,8 @@ def make_report(outcome: Outcome, notices: Sequence[Notice], seconds: float) -> 
         n_parameters=fitness.n_parameters,
         seconds=seconds,
         validation=outcome.validation,
+        starts=_confidence(outcome),
+        selection=outcome.selection,
         warnings=tuple(notices),
         ending=outcome.ending,
     )

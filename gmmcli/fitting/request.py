@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gmmcli.errors import Usage
 from gmmcli.fitting.options import option, options_of
+
+Criterion = Literal["bic", "aic", "icl", "cv", "cv-1se"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 if TYPE_CHECKING:
     from gmmcli.tables.operands import TableRequest
@@ -43,6 +46,41 @@ class FitRequest:
     )
     exclude: tuple[str, ...] = option(
         "--exclude", help="Columns not to use, written as for --columns.", kind="names", missing=()
+    )
+    criterion: Criterion = option(
+        "--criterion",
+        help="How to choose among several models: bic, aic, icl, or by cross-validation cv; cv-1se takes the "
+        "simplest model within one standard error of the best [default: bic].",
+        kind="word",
+        words=CRITERIA,
+        missing="bic",
+    )
+    folds: int = option(
+        "--folds", help="Folds of the cross-validation [default: 5].", least=2, most=1000, missing=5
+    )
+    choose: tuple[str, ...] = option(
+        "--choose",
+        help="Make another model of an earlier choice the newest checkpoint, without fitting: its number of "
+        "components, its covariance type, or both, e.g. tied,4.",
+        kind="names",
+        metavar="[TYPE,]N",
+        missing=(),
+        excludes=(
+            "columns",
+            "exclude",
+            "steps",
+            "max_steps",
+            "max_iter",
+            "batch_size",
+            "partial",
+            "validation",
+            "fresh",
+            "rollback",
+            "checkpoint_steps",
+            "checkpoint_seconds",
+            "time_limit_s",
+            "require_convergence",
+        ),
     )
     steps: int | None = option(
         "--steps", help="Make N more steps.", least=0, missing=None, excludes=("max_steps", "max_iter")

@@ -1,15 +1,19 @@
 """The rows of a fit: read once, then converted to standard units in place."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from gmmcli.core.arrays import Array
+from gmmcli.core import covariance_types
+from gmmcli.core.arrays import Array, Booleans, Integers
 from gmmcli.core.covariances.structure import NARROWEST_SD
-from gmmcli.core.families import FAMILIES
+from gmmcli.core.families import FAMILIES, CovarianceType
 from gmmcli.core.narrowest import narrowest_sds
 from gmmcli.core.rows import Rows
+from gmmcli.core.start.partitions import START_ROWS, Partitions
 from gmmcli.core.units import (
     FURTHEST,
     FURTHEST_SD,
@@ -33,6 +37,8 @@ from gmmcli.tables.source import Tables
 
 # The memory that is left is checked each time this many bytes were read.
 _CHECKED_BYTES = 1 << 24
+# With one variance for all columns, their sds should differ by no more than this factor.
+_ALIKE = 10.0
 # Rows, evenly spaced, that show how a column is rounded.
 _SAMPLE_ROWS = 20_000
 
@@ -49,12 +55,60 @@ class TrainingRows:
     table : InMemoryTable
     operands : tuple of OperandRecord
         What a checkpoint stores about the tables.
+    start_rows : int
+        Starts are found on so many rows, or on twice as many if that is all.
     """
 
     features: tuple[str, ...]
     units: Units
     table: InMemoryTable
     operands: tuple[OperandRecord, ...]
+    start_rows: int = START_ROWS
+
+    @cached_property
+    def partitions(self) -> Partitions:
+        """What starts are made of: clusters of a sample of the rows."""
+        return Partitions(self.table.sample(self.start_rows), self.units.scale)
+
+    def in_units_of(self, covariance_type: CovarianceType) -> "TrainingRows":
+        """Return the rows in the units that a family of covariances needs; these rows if they have them.
+
+        The units of these rows have a scale for each column.
+        """
+        if not FAMILIES[covariance_type].structure.has_common_scale or len(set(self.units.scale)) == 1:
+            return self
+        return self._in_common_scale
+
+    @cached_property
+    def _in_common_scale(self) -> "TrainingRows":
+        """The rows in units with one scale for all columns; a copy."""
+        check_room("the tables", self.table.n_rows, len(self.features))
+        blocks = list(self.table.blocks(self.table.n_rows))
+        spread = measure(blocks)
+        in_table_units = replace(spread, span=spread.span * self.units.scale)
+        common = in_table_units.units(common=True).scale
+        copies = [[replace(block, X=block.X * (self.units.scale / common)[:, None])] for block in blocks]
+        return replace(self, units=replace(self.units, scale=common), table=InMemoryTable(copies))
+
+    def parts(self, n_parts: int) -> Iterator[tuple["TrainingRows", "TrainingRows"]]:
+        """Yield, for each of some random parts, the rows without it and the rows in it.
+
+        A row's number decides its part, whatever the values of the row.
+        """
+        blocks = list(self.table.blocks(self.table.n_rows))
+        numbers = part_of(np.arange(self.table.n_rows), n_parts)
+        for part in range(n_parts):
+            is_in = numbers == part
+            yield self._of(blocks, ~is_in), self._of(blocks, is_in)
+
+    def _of(self, blocks: Sequence[Rows], is_used: Booleans) -> "TrainingRows":
+        """Return a copy of some rows."""
+        copies = []
+        for block in blocks:
+            here = is_used[block.first_row : block.first_row + block.n_rows]
+            weights = None if block.weights is None else block.weights[here]
+            copies.append([Rows(np.ascontiguousarray(block.X[:, here]), weights)])
+        return replace(self, table=InMemoryTable(copies))
 
     def are_those_of(self, checkpoint: Checkpoint) -> bool:
         """Tell whether the checkpoint was fitted to these rows, so that likelihoods may be compared."""
@@ -134,6 +188,15 @@ def read_rows(
     return TrainingRows(loaded.features, units, table, operands)
 
 
+def part_of(numbers: Integers, n_parts: int) -> Integers:
+    """Return a part for each number, by the finaliser of the hash function of Steele et al. (2014)."""
+    mixed = numbers.astype(np.uint64) + np.uint64(1)
+    mixed *= np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray((mixed ^ (mixed >> np.uint64(31))) % np.uint64(n_parts), dtype=np.int64)
+
+
 def _tell_of_identifiers(blocks: Sequence[Array], features: tuple[str, ...], tell: Notify) -> None:
     """Report columns that seem to be row numbers or identifiers."""
     counting = find_counting(blocks)
@@ -157,12 +220,27 @@ def _narrowest(pieces: Sequence[Rows], spread: Spread, units: Units, factor: flo
     return np.maximum(found, NARROWEST_SD * units.scale)
 
 
+def _tell_of_scales(spread: Spread, features: tuple[str, ...], tell: Notify) -> None:
+    """Report columns of very different spread, if one variance serves all columns."""
+    sds = np.where(spread.is_constant, np.nan, spread.sds)
+    if np.isnan(sds).all() or np.nanmax(sds) <= _ALIKE * np.nanmin(sds):
+        return
+    widest, narrowest = int(np.nanargmax(sds)), int(np.nanargmin(sds))
+    with np.errstate(over="ignore", divide="ignore"):
+        ratio = min(float(sds[widest] / sds[narrowest]), sys.float_info.max)
+    fact = f"{wording.column(features[widest])} varies {ratio:.3g} times as much as"
+    text = f'one variance serves all columns, but {fact} "{wording.shown(features[narrowest])}"'
+    remedy = in_shell(Set("--covariance-type", covariance_types.SIMPLER))
+    text += f"; to let each have its own: --fresh {remedy}"
+    tell(Notice("columns_scales", text, "information", {"columns": [features[widest], features[narrowest]]}))
+
+
 def _measure(
     pieces: Sequence[Rows], features: tuple[str, ...], settings: Settings, name: str, tell: Notify
 ) -> Units:
     """Determine the units of a new model from its rows."""
-    spread = measure(pieces)
-    units = spread.units(common=FAMILIES[settings.covariance_type].structure.has_common_scale)
+    spread, has_common_scale = measure(pieces), FAMILIES[settings.covariance_type].structure.has_common_scale
+    units = spread.units(common=has_common_scale)
     extreme = find_extreme_column(units)
     if extreme is not None:
         raise TableUnusable(
@@ -176,6 +254,8 @@ def _measure(
         fewer = str(min(max(n_rows // 2, 1), 3))
         fact = f"{wording.counted(n_rows, 'row')}; {K} components need at least {K} rows"
         raise TableUnusable(name, fact, Set("-k", fewer))
+    if has_common_scale:
+        _tell_of_scales(spread, features, tell)
     if settings.min_sd > 0:
         units = replace(units, narrowest=_narrowest(pieces, spread, units, settings.min_sd))
     constant = [features[j] for j in np.flatnonzero(spread.is_constant)]

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gmmcli.core import covariance_types
 from gmmcli.errors import CheckpointCorrupt, Usage
 from gmmcli.fitting.options import option, options_of
 
+if TYPE_CHECKING:
+    from gmmcli.core.em.maximisation import Rules
+    from gmmcli.core.units import Units
+
 # `--min-sd auto`: far below what a component of real rows has, far above rounding errors.
 AUTO_MIN_SD = 1e-6
+# The value of --components that leaves their number to the criterion.
+AUTO = "auto"
 # All starts are in memory before they compete.
 MAX_RESTARTS = 1_000_000
 Missing = Literal["error", "drop"]
@@ -29,17 +35,22 @@ class Settings:
         "-k",
         "--components",
         "--num-clusters",
-        help="Number of components; a new model needs it.",
+        help="Number of components, or numbers to choose from: 1:9, 2,4,8, or auto, which goes on after 9 "
+        "while the criterion improves [default: auto].",
         least=1,
+        several={AUTO: AUTO},
+        metavar="N|A:B|LIST|auto",
         python="num_clusters",
         role="identity",
     )
     covariance_type: str = option(
         "--covariance-type",
-        help=f"Shape of the covariances, or its name in mclust [default: {covariance_types.DEFAULT}].",
+        help="Shape of the covariances, or its name in mclust; a list, or all: choose among them "
+        f"[default: {covariance_types.DEFAULT}].",
         kind="word",
         words=tuple(covariance_types.MCLUST_NAMES),
         aliases=covariance_types.ALIASES,
+        several={"all": tuple(covariance_types.MCLUST_NAMES)},
         python="covariance_type",
         default=covariance_types.DEFAULT,
         role="identity",
@@ -56,7 +67,7 @@ class Settings:
     )
     restarts: int | None = option(
         "--restarts",
-        help="Make N starts and keep the best [default: 1; with --init auto: 12 to 64].",
+        help="Make N starts and keep the best [default: 1; with --init auto: 13 to 192].",
         least=1,
         most=MAX_RESTARTS,
         python="restarts",
@@ -201,6 +212,13 @@ class Settings:
                 fact = f"{_shown(value)}, but {model} has {_shown(own)}"
                 raise Usage(row.name, fact, "add --fresh to start a new model")
         return type(self)(**(asdict(self) | run))
+
+    def rules(self, units: "Units") -> "Rules":
+        """Return how the M-step makes a mixture in these units, and when a run has converged."""
+        from gmmcli.core.em.maximisation import Rules  # not for --help
+
+        narrowest = None if units.narrowest is None else units.narrowest / units.scale
+        return Rules(self.params, self.reg_covar, self.tol, narrowest)
 
     def makes_steps_like(self, other: "Settings") -> bool:
         """Tell whether runs with these settings and with the others make the same steps."""

@@ -1,11 +1,12 @@
 """The mixture that a run starts from: a checkpoint's, or a new one as --init describes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gmmcli.core.em.loop import Origin
 from gmmcli.core.em.memory import Memory
 from gmmcli.core.mixture import Mixture
-from gmmcli.core.start.starts import START_ROWS, Starts, automatic_starts
+from gmmcli.core.start.starts import FEWEST_STARTS, MOST_STARTS, Choice, Starts, automatic_starts
 from gmmcli.core.units import Units
 from gmmcli.engine.local import LocalEngine
 from gmmcli.fitting.diagnosis import tell_of_few_rows
@@ -31,12 +32,15 @@ class Start:
     units : Units
     history : tuple of float
         Log-likelihoods of earlier steps.
+    choice : Choice or None
+        The race that chose the mixture.
     """
 
     origin: Origin
     mixture: Mixture
     units: Units
     history: tuple[float, ...] = ()
+    choice: Choice | None = None
 
     @classmethod
     def of(cls, state: Mixture, units: Units) -> "Start":
@@ -53,8 +57,15 @@ class Start:
         return replace(self.units.to_table(state), **frozen)
 
 
-def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, progress: Progress) -> Start:
-    """Return the start of a run.
+def begin(
+    plan: Plan,
+    rows: TrainingRows,
+    engine: LocalEngine,
+    tell: Notify,
+    progress: Progress,
+    also: Sequence[Mixture] = (),
+) -> Start:
+    """Return the start of a run; mixtures in standard units may join the race of a new model.
 
     Raises
     ------
@@ -64,7 +75,7 @@ def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, pro
     """
     if plan.stored is None:
         tell_of_few_rows(rows.table, plan.settings.components, tell)
-        return _begin_new(plan, rows, engine, progress)
+        return _begin_new(plan, rows, engine, progress, also)
     checkpoint = plan.stored.checkpoint
     is_same_table = rows.are_those_of(checkpoint)
     if not is_same_table and not plan.request.partial:
@@ -87,11 +98,14 @@ def begin(plan: Plan, rows: TrainingRows, engine: LocalEngine, tell: Notify, pro
     return Start(origin, checkpoint.mixture, checkpoint.units, history)
 
 
-def _begin_new(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress) -> Start:
+def _begin_new(
+    plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress, also: Sequence[Mixture]
+) -> Start:
     """Return the start of a new model."""
     init_file, units, settings = plan.init_file, rows.units, plan.settings
     if init_file is None:
-        return Start.of(_best_start(plan, rows, engine, progress), units)
+        choice = _choose(plan, rows, engine, progress, also)
+        return replace(Start.of(choice.mixture, units), choice=choice)
     if init_file.model is not None:
         mixture = init_file.model[0]
         check_near(units.means_to_standard(mixture.means), units, rows.features, init_file)
@@ -101,17 +115,27 @@ def _begin_new(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Pr
     standard = units.means_to_standard(means)
     check_near(standard, units, rows.features, init_file)
     kind = settings.covariance_type
-    starts = Starts(engine, rows.table, rows.table, kind, settings.components, plan.rules(units), units.scale)
+    starts = Starts(
+        engine, rows.table, rows.partitions, kind, settings.components, plan.settings.rules(units)
+    )
     start = Start.of(starts.around_means(standard), units)
     return replace(start, mixture=replace(start.mixture, means=means))
 
 
-def _best_start(plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress) -> Mixture:
+def _choose(
+    plan: Plan, rows: TrainingRows, engine: LocalEngine, progress: Progress, also: Sequence[Mixture]
+) -> Choice:
     """Return the best of as many starts as the settings ask for."""
-    settings, table, units = plan.settings, rows.table, rows.units
+    settings, table, partitions = plan.settings, rows.table, rows.partitions
     kind, K = settings.covariance_type, settings.components
-    n_starts = settings.restarts or automatic_starts(kind, K, table.n_features, table.n_rows)
-    sample = table.sample(START_ROWS)
-    with engine.attached(sample):
-        starts = Starts(engine, table, sample, kind, K, plan.rules(units), units.scale)
-        return starts.choose(settings.init, n_starts, settings.seed, progress)
+    n_starts, is_alone = settings.restarts, plan.grid is None
+    if n_starts is None:
+        n_starts = automatic_starts(kind, K, table.n_features, table.n_rows)
+        if not is_alone:
+            n_starts = min(n_starts, FEWEST_STARTS)  # simpler models of the grid give the others
+    may_repeat = settings.restarts is None and is_alone and n_starts == MOST_STARTS
+    with engine.attached(partitions.sample):
+        starts = Starts(engine, table, partitions, kind, K, plan.settings.rules(rows.units))
+        return starts.choose(
+            settings.init, n_starts, settings.seed, progress, may_repeat=may_repeat, also=also
+        )

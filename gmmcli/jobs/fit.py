@@ -1,30 +1,29 @@
 """fit: estimate a mixture, or continue one."""
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from gmmcli import interrupt
 from gmmcli.engine.blas import blas_kernel
 from gmmcli.engine.local import LocalEngine
-from gmmcli.errors import CovarianceNotPositive, NotConverged, NumericalFailure, Stopped
-from gmmcli.fitting.checkpoints import Checkpoints
-from gmmcli.fitting.diagnosis import dependent_columns, reseeded, singular
-from gmmcli.fitting.journal import Journal, journal_of, telling
+from gmmcli.errors import NotConverged, Usage
+from gmmcli.fitting.journal import journal_of
+from gmmcli.fitting.learn import learn
 from gmmcli.fitting.plan import Plan, choose_features, make_plan
 from gmmcli.fitting.report import FitReport, Outcome, make_report, tell_of_ending, tell_of_rollback
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.rows import TrainingRows, read_rows
-from gmmcli.fitting.run import Observer, Stopping, TimeUp, follow, run
+from gmmcli.fitting.run import TimeUp
+from gmmcli.fitting.selection import pick
+from gmmcli.fitting.settings import Settings
 from gmmcli.fitting.starts import begin
-from gmmcli.fitting.validation import Validation
+from gmmcli.fitting.sweep import Sweep
 from gmmcli.jobs.reading import reading
 from gmmcli.jobs.versions import versions
 from gmmcli.notices import Notice, Notify, Progress
 from gmmcli.store.commit import Writer
-from gmmcli.store.model_dir import Stored
-from gmmcli.tables import wording
 from gmmcli.tables.columns import columns_late, match_features
 from gmmcli.tables.source import Tables
 
@@ -62,16 +61,7 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
         if limit_s is not None and time.monotonic() - started >= limit_s:
             raise TimeUp
 
-    with (
-        reading(request.table) as tables,
-        Writer(
-            request.model_dir,
-            versions=versions(),
-            blas_kernel=blas_kernel(),
-            source_date_epoch=request.source_date_epoch,
-            has_curves=request.log_every > 0,
-        ) as writer,
-    ):
+    with reading(request.table) as tables, _writer(request) as writer:
         plan = make_plan(request, writer)
         with journal_of(writer, plan) as journal:
             if request.rollback:
@@ -80,61 +70,65 @@ def fit(request: FitRequest, notify: Notify, progress: Progress) -> FitReport:
             if plan.stored is not None and plan.has_all_steps:
                 outcome = Outcome(plan, plan.stored, "steps")
             else:
-                outcome = _learn(plan, writer, tables, journal, check, tell, progress)
+                engine = LocalEngine(request.table.n_threads, check)
+                rows, held_out = _read(plan, tables, check, tell, progress)
+                with engine.attached(rows.table, *([] if held_out is None else [held_out.table])):
+                    if plan.grid is not None:
+                        outcome = Sweep(plan, rows, engine, writer, tell, progress).run()
+                    else:
+                        start = partial(begin, plan, rows, engine, tell, progress)
+                        outcome = learn(plan, rows, start, engine, writer, journal, tell, progress, held_out)
             for text in writer.warnings:
                 tell(Notice("file_system", text, "warning"))
             tell_of_ending(outcome, tell)
-            if outcome.stored is plan.stored:
+            if outcome.stored is outcome.plan.stored:
                 writer.touch_newest()  # for make: the model is newer than its tables
             report = make_report(outcome, notices, time.monotonic() - started)
             journal.prepare_end(report)
     return report
 
 
-def _learn(
-    plan: Plan,
-    writer: Writer,
-    tables: Tables,
-    journal: Journal,
-    check: Callable[[], None],
-    tell: Notify,
-    progress: Progress,
-) -> Outcome:
-    """Read the tables, and make steps until an observer ends the run."""
-    engine = LocalEngine(plan.request.table.n_threads, check)
-    rows, held_out = _read(plan, tables, check, tell, progress)
-    checkpoints: Checkpoints | None = None
-    with engine.attached(rows.table, *([] if held_out is None else [held_out.table])):
-        try:
-            start = begin(plan, rows, engine, tell, progress)
-            stopping = Stopping.of(plan, start.origin, rows.table.n_rows)
-            observers: list[Observer] = [telling(plan, rows, journal, progress), stopping]
-            validation = ending = None
-            if held_out is not None:
-                validation = Validation(plan, rows, held_out, engine, journal.check)
-                observers.append(validation)
-            checkpoints = Checkpoints(writer, plan, rows, start, validation)
-            passes_before = engine.n_passes(rows.table)
-            if validation is not None:
-                ending = validation.ending_of_earlier_runs(start.origin)
-            if ending is None:
-                steps = run(plan, plan.rules(rows.units), start.origin, engine, rows.table, reseeded(tell))
-                ending = follow(steps, observers, checkpoints)
-            checkpoints.finish(ending)
-            return checkpoints.outcome(ending, engine.n_passes(rows.table) - passes_before)
-        except TimeUp as error:
-            moment, hint = "the first step was made", "a longer --time-limit"
-            if plan.is_new:
-                moment, hint = "the start was chosen", f"--init random, or {hint}"
-            fact = f"reached before {moment}; no checkpoint was written"
-            raise NotConverged("--time-limit", fact, hint) from error
-        except Stopped as stopped:
-            newest = plan.stored if checkpoints is None else checkpoints.newest
-            _tell_of_signal(stopped, plan, newest, tell)
-            raise
-        except CovarianceNotPositive as error:
-            step = 0 if checkpoints is None else checkpoints.next_step
-            raise _explained(error, step, plan, rows, engine) from error
+def choose(request: FitRequest, notify: Notify) -> FitReport:
+    """Make another model of an earlier choice the newest checkpoint, without fitting.
+
+    Raises
+    ------
+    Usage
+        The request names no such model, or more than this needs.
+    GmmError
+        The directory cannot be read or written.
+    """
+    started = time.monotonic()
+    request.check()
+    if request.table.operands:
+        raise Usage("--choose", "fits nothing, so it needs no table", "omit the tables")
+    notices: list[Notice] = []
+    with _writer(request) as writer:
+        newest = writer.latest()
+        found = pick(request, list(writer.candidates.found.values()), newest)
+        settings = Settings.from_json(found.checkpoint.settings, str(request.model_dir))
+        writer.keep, writer.keep_every = settings.keep, settings.keep_every
+        plan = Plan(request, None, settings, None, found.checkpoint.features)
+        with journal_of(writer, plan) as journal:
+            stored = writer.publish(replace(found.checkpoint, provenance=None), fresh=newest is None)
+            outcome = Outcome(plan, stored, "converged" if found.checkpoint.converged else "max_iter")
+            for text in writer.warnings:
+                notices.append(Notice("file_system", text, "warning"))
+                notify(notices[-1])
+            report = make_report(outcome, notices, time.monotonic() - started)
+            journal.prepare_end(report)
+    return report
+
+
+def _writer(request: FitRequest) -> Writer:
+    """Return the writer of the model directory of a request."""
+    return Writer(
+        request.model_dir,
+        versions=versions(),
+        blas_kernel=blas_kernel(),
+        source_date_epoch=request.source_date_epoch,
+        has_curves=request.log_every > 0,
+    )
 
 
 def _read(
@@ -160,30 +154,3 @@ def _read(
     except TimeUp as error:
         fact = "reached before the tables were read; no checkpoint was written"
         raise NotConverged("--time-limit", fact, "a longer --time-limit") from error
-
-
-def _tell_of_signal(stopped: Stopped, plan: Plan, newest: Stored | None, tell: Notify) -> None:
-    """Report the newest checkpoint of a run that a signal ended, and how to continue the run."""
-    request = plan.request
-    name, left = signal.Signals(stopped.signum).name, "no checkpoint was written"
-    command = "the same command"
-    if newest is not None:
-        left = f"checkpoint {newest.generation} has {wording.counted(newest.checkpoint.global_step, 'step')}"
-    if newest is not None and newest is not plan.stored:
-        done = newest.checkpoint.global_step - plan.steps_before
-        if request.fresh:
-            command += " without --fresh"
-        if request.steps is not None:
-            command += f" with --steps {request.steps - done}"
-    tell(Notice("stopped", f"stopped by {name}: {left}; run {command} to continue", "information"))
-
-
-def _explained(
-    error: CovarianceNotPositive, step: int, plan: Plan, rows: TrainingRows, engine: LocalEngine
-) -> NumericalFailure:
-    """Return the error of a singular covariance with its columns, step and cause."""
-    try:
-        dependent = dependent_columns(engine, rows.table, plan.settings.covariance_type)
-    except TimeUp:  # report the error, without its cause
-        dependent = []
-    return singular(error, step, plan, rows, dependent)

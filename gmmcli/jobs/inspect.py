@@ -1,5 +1,6 @@
 """inspect: what a model directory holds."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from gmmcli.core.arrays import Array
 from gmmcli.core.criteria import Fitness
 from gmmcli.core.mixture import Mixture
 from gmmcli.errors import CheckpointCorrupt, NotFound
+from gmmcli.fitting.candidate import Candidate
+from gmmcli.remedies import quoted
+from gmmcli.store.candidates import key_of, list_candidates
 from gmmcli.store.checkpoint import Checkpoint, Provenance, content_digest
 from gmmcli.store.model_dir import ModelDir
 
@@ -138,6 +142,25 @@ def history(model_dir: Path) -> list[dict[str, Any]]:
         if generation not in logged
     ]
     return sorted(rows, key=lambda row: row["time"] or "")
+
+
+def selection(model_dir: Path) -> list[tuple[Candidate, bool]]:
+    """Return the models that the model was chosen from, and whether each is the newest checkpoint.
+
+    Raises
+    ------
+    NotFound
+        There was no choice among several models.
+    PermissionRefused, ReadWriteFailed
+    """
+    candidates = list_candidates(model_dir)
+    if not candidates:
+        hint = f"gmmcli fit -m {quoted(str(model_dir))} --fresh TABLE"
+        raise NotFound(str(model_dir), "the model was not chosen among several", hint)
+    newest = None
+    with contextlib.suppress(NotFound):  # the first choice may be under way
+        newest = key_of(ModelDir(model_dir).load())
+    return [(Candidate.of(one.checkpoint), key_of(one) == newest) for one in candidates]
 
 
 def _row(source: dict[str, Any], event: str, **more: Any) -> dict[str, Any]:

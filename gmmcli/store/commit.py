@@ -12,14 +12,16 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from gmmcli.errors import CheckpointCorrupt, ModelDirBusy, reporting
 from gmmcli.remedies import StartAnew
 from gmmcli.store import creation, event_file, lock, retention, run_log
+from gmmcli.store.candidates import Candidates
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode, encode
-from gmmcli.store.directory import CHECKPOINTS, LATEST, Folder, checkpoint_name
+from gmmcli.store.directory import CANDIDATES, CHECKPOINTS, LATEST, Folder, checkpoint_name
 from gmmcli.store.event_file import EventFile
 from gmmcli.store.generation import after_link, number_after, place, set_aside
 from gmmcli.store.model_dir import Stored, find_good, find_known, hash_newest, load_newest, refuse_loss
@@ -95,6 +97,11 @@ class Writer:
         self._number = self._lost = 0
         self._parent: Stored | None = None
 
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The candidates of a sweep in this directory."""
+        return Candidates(self._root, self._provenance)
+
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack, reporting(self.path):
             is_untouched, missing = creation.is_untouched(self.path), creation.missing_folders(self.path)
@@ -154,7 +161,7 @@ class Writer:
 
     def _forget_if_empty(self, made: Sequence[Path]) -> None:
         """Remove what a run made that published nothing."""
-        if self._parent is None:
+        if self._parent is None and CANDIDATES not in self._root.names():
             creation.unmake(self._root, made)
 
     def latest(self) -> Stored | None:
@@ -243,7 +250,10 @@ class Writer:
             self.latest()
         number = number_after(self._checkpoints, self._number)
         with reporting(self.path):
-            provenance = self._provenance(number, fresh)
+            parent = self._parent
+            parent_sha256 = hash_newest(self._checkpoints) if parent is None else parent.sha256
+            lineage = None if fresh or parent is None else parent.provenance.lineage
+            provenance = self._provenance(number, parent_sha256, lineage)
         data = encode(replace(checkpoint, provenance=provenance))
         # Read back before it gets its name: an unreadable checkpoint must never be acknowledged.
         whole = decode(data, str(self._checkpoints.path / checkpoint_name(number)))
@@ -292,12 +302,12 @@ class Writer:
             self._event_file = None
             self._warn(f"no event file: {failure}")
 
-    def _provenance(self, number: int, fresh: bool) -> Provenance:
-        """Return the provenance of the next checkpoint."""
+    def _provenance(self, number: int, parent_sha256: str = "", lineage: str | None = None) -> Provenance:
+        """Return the provenance of the next checkpoint, in a new lineage unless one is given."""
         return Provenance(
             generation=number,
-            parent_sha256=self._parent.sha256 if self._parent else hash_newest(self._checkpoints),
-            lineage=uuid.uuid4().hex if fresh or self._parent is None else self._parent.provenance.lineage,
+            parent_sha256=parent_sha256,
+            lineage=lineage or uuid.uuid4().hex,
             created=run_log.timestamp(self._now()),
             versions=self._versions,
             blas_kernel=self._blas_kernel,

@@ -18,11 +18,12 @@ from gmmcli.errors import CheckpointCorrupt, NotFound, from_os_error
 from gmmcli.remedies import quoted
 
 CHECKPOINTS = "checkpoints"
+CANDIDATES = "candidates"
 LATEST = "latest.h5"
 LOG = "log.jsonl"
 LOCK = "lock"
 EVENTS = "events"
-OWN_NAMES = frozenset((CHECKPOINTS, LATEST, LOG, LOCK, EVENTS))
+OWN_NAMES = frozenset((CHECKPOINTS, CANDIDATES, LATEST, LOG, LOCK, EVENTS))
 # The hint for a directory that is something else.
 OTHER_NAME = "choose another name for -m"
 

@@ -22,6 +22,7 @@ from gmmcli.remedies import AnyOf, OrElse, ReadCheckpoint, Rollback, StartAnew, 
 from gmmcli.store import run_log, user_block
 from gmmcli.store.checkpoint import Checkpoint, Provenance, decode
 from gmmcli.store.directory import (
+    CANDIDATES,
     CHECKPOINTS,
     MAX_GENERATION,
     OTHER_NAME,
@@ -349,6 +350,8 @@ def rollback_to(path: Path, stored: Stored) -> Rollback:
 
 def _not_found(path: Path, fact: str) -> NotFound:
     """Return the error for a directory without a model, with the command that fits one."""
+    if (path / CANDIDATES).is_dir():
+        return NotFound(str(path), "the model is not chosen yet", "run the same fit again")
     return NotFound(str(path), fact, f"gmmcli fit -m {quoted(str(path))} -k 3 TABLE")
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from gmmcli.errors import GmmError, NotFound
-from gmmcli.remedies import Hint, Rollback
+from gmmcli.remedies import Hint, Rollback, quoted
 from gmmcli.store import directory, run_log
-from gmmcli.store.directory import CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder, checkpoint_name
+from gmmcli.store.directory import CANDIDATES, CHECKPOINTS, EVENTS, LATEST, LOCK, LOG, Folder, checkpoint_name
 from gmmcli.store.model_dir import (
     find_known,
     load_generation,
@@ -26,7 +26,7 @@ from gmmcli.store.model_dir import (
 )
 
 Level = Literal["quick", "full"]
-_KINDS = {CHECKPOINTS: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOCK: stat.S_ISREG}
+_KINDS = {CHECKPOINTS: stat.S_ISDIR, CANDIDATES: stat.S_ISDIR, EVENTS: stat.S_ISDIR, LOCK: stat.S_ISREG}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def check(path: Path, level: Level) -> list[Finding]:
                 hint = rollback_to(path, load_generation(checkpoints, generations[-1]))
             findings.append(Finding(name, text, hint))
         find_damage = _find_in_heads if level == "quick" else _find_in_checkpoints
-        return [*findings, *find_damage(checkpoints, generations)]
+        return [*findings, *find_damage(checkpoints, generations), *_find_in_candidates(root)]
 
 
 def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
@@ -97,6 +97,19 @@ def _find_strangers(root: Folder, checkpoints: Folder) -> Iterator[Finding]:
         known = directory.find_generation(name) or directory.find_set_aside(name)
         if not known and not name.startswith("."):
             yield Finding(f"{CHECKPOINTS}/{name}", "is not the name of a checkpoint")
+
+
+def _find_in_candidates(root: Folder) -> Iterator[Finding]:
+    """Find candidates that cannot be read; without such a file, a fit makes the candidate again."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), root.inner(CANDIDATES) as candidates:
+        for generation in candidates.generations():
+            try:
+                load_generation(candidates, generation)
+            except NotFound:
+                continue  # a fit removed it meanwhile
+            except GmmError as error:
+                name = checkpoint_name(generation)
+                yield Finding(f"{CANDIDATES}/{name}", error.fact, f"rm {quoted(str(candidates.path / name))}")
 
 
 def _find_in_latest(root: Folder) -> Iterator[Finding]:

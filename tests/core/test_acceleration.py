@@ -13,6 +13,7 @@ from gmmcli.core.em.acceleration import pack, unpack
 from gmmcli.core.em.loop import Origin
 from gmmcli.core.em.maximisation import Rules, maximise
 from gmmcli.core.families import FAMILIES
+from gmmcli.core.start.partitions import Partitions
 from gmmcli.core.start.starts import Starts
 from gmmcli.errors import CovarianceNotPositive
 
@@ -46,11 +47,10 @@ class Run:
         starts = Starts(
             self._rows.engine,
             self.table,
-            self.table,
+            Partitions(self.table, np.ones(self.table.n_features)),
             covariance_type,
             K,
             RULES,
-            np.ones(self.table.n_features),
         )
         self.start = starts.draw(kind, np.random.default_rng(seed))
         self.likelihoods = []

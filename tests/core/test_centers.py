@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from gmmcli.core.start.centers import LLOYD_TOLERANCE, lloyd, nearest, spread_rows, ward
+from gmmcli.core.start.centers import LLOYD_TOLERANCE, cut, lloyd, nearest, spread_rows, ward
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -74,7 +74,7 @@ def test_ward_gives_the_clusters_of_scipy(seed: int, n: int, d: int, n_component
     """Chains of nearest neighbours find the tree of the greedy algorithm."""
     points = np.random.default_rng(seed).normal(size=(d, n))
 
-    found = ward(points, n_components)
+    found = cut(ward(points), n, n_components)
 
     n_clusters = min(n, n_components)
     assert found.max() + 1 == n_clusters

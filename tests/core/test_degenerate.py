@@ -75,6 +75,7 @@ def test_a_flat_direction_across_columns_names_those_that_take_part():
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 8))
+@example(seed=503627859, d=6)
 @example(seed=54642, d=5)  # columns that differ by a thousandth: what is left is known to 1e-10
 def test_columns_that_others_determine_are_found_with_them(seed, d):
     """A constant, a multiple and a combination among independent columns; no other column is named."""

@@ -16,6 +16,7 @@ from gmmcli.core import units
 from gmmcli.core.em.loop import Origin, iterate
 from gmmcli.core.em.maximisation import Rules
 from gmmcli.core.rows import Rows
+from gmmcli.core.start.partitions import Partitions
 from gmmcli.core.start.starts import Starts
 from gmmcli.engine.evaluate import Evaluator
 
@@ -35,7 +36,9 @@ class Original:
         """Return the mixture in standard units after some steps from given means."""
         standard = (np.array(means) - self.units.center) / self.units.scale
         engine, table, rules = self.rows.engine, self.rows.table, Rules(reg_covar=REG_COVAR)
-        starts = Starts(engine, table, table, covariance_type, len(means), rules, np.ones(table.n_features))
+        starts = Starts(
+            engine, table, Partitions(table, np.ones(table.n_features)), covariance_type, len(means), rules
+        )
         run = iterate(Origin(starts.around_means(standard)), engine, table, rules)
         return next(islice(run, steps, None))
 

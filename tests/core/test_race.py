@@ -12,8 +12,11 @@ from gmmcli.core.em.maximisation import Rules
 from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
+from gmmcli.core.start.partitions import Partitions
 from gmmcli.core.start.race import Race
+from gmmcli.core.start.starts import Starts
 from gmmcli.core.start.together import Runner, Together
+from gmmcli.core.units import measure
 
 RULES = Rules(narrowest=np.full(3, 1e-3))
 
@@ -133,3 +136,36 @@ def test_starts_that_meet_are_counted_as_one_optimum(rows: OneTable) -> None:
     (optimum,) = race_on(rows).run([one, other], lambda text: None)
 
     assert optimum.number == 0
+
+
+def test_a_far_smaller_component_loses_if_others_are_nearly_as_likely(faithful) -> None:
+    """Old Faithful: the most likely three components have one of 35 rows, by 4.8 nats."""
+    table = np.array([faithful["eruptions"], faithful["waiting"]])
+    u = measure([Rows(table)]).units(common=False)
+    rows = OneTable([[u.standardise(table.copy())]])
+    rules = Rules(narrowest=np.full(2, 1e-6))
+    starts = Starts(rows.engine, rows.table, Partitions(rows.table, u.scale), "full", 3, rules)
+
+    found = starts.choose("auto", 64, 0, lambda text: None)
+
+    best, *others = found.optima
+    aside = next(one for one in others if one.flaw is not None and one.flaw.kind == "small")
+    jacobian = rows.table.n_rows * u.log_jacobian
+    assert best.log_likelihood - jacobian == pytest.approx(-1119.2142, abs=0.01)
+    assert aside.log_likelihood - jacobian == pytest.approx(-1114.44, abs=0.01)
+    assert round(aside.flaw.rows) == 35
+    assert sum(one.n_starts for one in found.optima) <= found.n_starts
+
+
+def test_a_small_cluster_stays_if_nothing_else_explains_its_rows() -> None:
+    """Forty rows on a spot beside two hundred around it."""
+    rng = np.random.default_rng(0)
+    table = np.hstack([rng.normal(size=(2, 200)), 0.02 * rng.normal(size=(2, 40)) + 4.0])
+    rows = OneTable([[table]])
+    rules = Rules(narrowest=np.full(2, 1e-6))
+    starts = Starts(rows.engine, rows.table, Partitions(rows.table, np.ones(2)), "full", 2, rules)
+
+    found = starts.choose("auto", 32, 0, lambda text: None)
+
+    assert found.optima[0].is_sound
+    assert found.mixture.weights.tolist() == pytest.approx([200 / 240, 40 / 240], abs=1e-6)

@@ -1,5 +1,6 @@
 """Starts: reproducible, equally shared at ties, and good enough to find known optima."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -14,7 +15,8 @@ from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.start import starts as start
-from gmmcli.core.start.starts import Kind, Starts
+from gmmcli.core.start.partitions import Kind, Partitions
+from gmmcli.core.start.starts import Starts
 
 KINDS = ("kmeans", "kmeans++", "random")
 
@@ -26,7 +28,9 @@ def rows_of(table):
 
 def starts_of(rows, covariance_type, n_components, reg_covar):
     rules, scale = Rules("wmc", reg_covar), np.ones(rows.table.n_features)
-    return Starts(rows.engine, rows.table, rows.table, covariance_type, n_components, rules, scale)
+    return Starts(
+        rows.engine, rows.table, Partitions(rows.table, scale), covariance_type, n_components, rules
+    )
 
 
 def draw(rows, kind, covariance_type, n_components, reg_covar, seed):
@@ -187,13 +191,13 @@ def test_a_start_depends_only_on_the_seed_and_its_turn(rows):
     """The second start of a kind is the same, whatever other starts there are."""
     drawn = {}
 
-    class Watched(Starts):
-        def _labels(self, kind, rows, turn, rng):
+    class Watched(Partitions):
+        def labels(self, kind, n_components, turn, rng):
             drawn.setdefault((kind, turn), []).append(rng.random())
-            return super()._labels(kind, rows, turn, rng)
+            return super().labels(kind, n_components, turn, rng)
 
     one = starts_of(rows, "full", 4, 1e-6)
-    watched = Watched(one.engine, one.table, one.sample, "full", 4, one.rules, one.scale)
+    watched = replace(one, partitions=Watched(one.table, one.partitions.scale))
     for n_starts in (14, 26):
         watched.choose("auto", n_starts, 9, lambda text: None)
 
@@ -217,7 +221,7 @@ def optimum(X, covariance_type, n_components):
     u = units.measure([Rows(X)]).units(common=FAMILIES[covariance_type].structure.has_common_scale)
     rows = OneTable([[u.standardise(X.copy())]])
     starts = starts_of(rows, covariance_type, n_components, 0.0)
-    mixture = starts.choose("auto", 20, 0, lambda text: None)
+    mixture = starts.choose("auto", 20, 0, lambda text: None).mixture
     for step in islice(iterate(Origin(mixture), rows.engine, rows.table, Rules()), 2000):
         if step.has_converged(1e-8):
             break

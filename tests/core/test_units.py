@@ -19,6 +19,7 @@ from gmmcli.core.families import FAMILIES
 from gmmcli.core.kernel.kernel import Kernel
 from gmmcli.core.kernel.posterior import evaluate
 from gmmcli.core.rows import Rows
+from gmmcli.core.start.partitions import Partitions
 from gmmcli.core.start.starts import Starts
 
 finite = st.floats(-1e150, 1e150, allow_subnormal=False)
@@ -216,7 +217,9 @@ def labels_and_likelihood(X, covariance_type):
     u = units.measure([Rows(X)]).units(common=FAMILIES[covariance_type].structure.has_common_scale)
     Z = u.standardise(X.copy())
     rows = OneTable([[Z]])
-    starts = Starts(rows.engine, rows.table, rows.table, covariance_type, 3, Rules(reg_covar=1e-6), u.scale)
+    starts = Starts(
+        rows.engine, rows.table, Partitions(rows.table, u.scale), covariance_type, 3, Rules(reg_covar=1e-6)
+    )
     mixture = starts.draw("kmeans", np.random.default_rng(2))
     steps = iterate(Origin(mixture), rows.engine, rows.table, Rules(reg_covar=1e-6))
     step = next(islice(steps, 20, None))

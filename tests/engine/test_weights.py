@@ -20,6 +20,7 @@ from gmmcli.core.families import FAMILIES
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.rows import Rows
 from gmmcli.core.start import starts as start
+from gmmcli.core.start.partitions import Partitions
 from gmmcli.core.start.starts import Starts
 from gmmcli.engine.in_memory import InMemoryTable
 
@@ -195,7 +196,9 @@ def test_scaling_all_weights_leaves_starts_and_which_components_starve(covarianc
     found = []
     for scale in (1.0, 2.0**-20, 2.0**20):
         rows, told = OneTable(in_pieces(X, scale * weights)), []
-        starts = Starts(rows.engine, rows.table, rows.table, covariance_type, 3, RULES, np.ones(X.shape[0]))
+        starts = Starts(
+            rows.engine, rows.table, Partitions(rows.table, np.ones(X.shape[0])), covariance_type, 3, RULES
+        )
         mend = Reseeding(rows.table, lambda components, step, told=told: told.append(components))
         step = next(islice(loop.iterate(Origin(starving), rows.engine, rows.table, RULES, mend), 4, None))
         made = (

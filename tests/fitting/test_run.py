@@ -47,6 +47,11 @@ class Kept:
         self.cut_off.append(step.number)
 
 
+def rules_for(plan):
+    """Return the rules of a plan in the units of these tests."""
+    return plan.settings.rules(UNITS)
+
+
 def steps_of(*likelihoods, error=None, first=0):
     """Yield steps with these mean log-likelihoods, then raise."""
     seen = ()
@@ -211,7 +216,7 @@ def told(components, step):
 
 def steps(rows, plan, origin, n):
     """Return the first steps of a run."""
-    return list(islice(run(plan, plan.rules(UNITS), origin, rows.engine, rows.table, told), n))
+    return list(islice(run(plan, rules_for(plan), origin, rows.engine, rows.table, told), n))
 
 
 def assert_same_steps(found, expected):
@@ -228,7 +233,7 @@ def test_a_counted_run_makes_plain_steps(rows):
 
     found = steps(rows, plan, origin, 12)
 
-    plain = islice(loop.iterate(Origin(START, 5), rows.engine, rows.table, plan.rules(UNITS)), 12)
+    plain = islice(loop.iterate(Origin(START, 5), rows.engine, rows.table, rules_for(plan)), 12)
     assert_same_steps(found, list(plain))
     assert_same(found[-1].memory, Memory(reseeded=2))
 
@@ -237,10 +242,8 @@ def test_a_run_to_convergence_is_accelerated_and_remembers_the_step_it_began_wit
     """If the model has acceleration turned off, the steps are plain."""
     fast, slow = plan_of(), plan_of(settings={"accelerate": "none"})
     mend = Reseeding(rows.table, told)
-    accelerated = acceleration.iterate(
-        Origin(START, 5), rows.engine, rows.table, fast.rules(UNITS), mend, 1005
-    )
-    plain = loop.iterate(Origin(START, 5), rows.engine, rows.table, slow.rules(UNITS), mend)
+    accelerated = acceleration.iterate(Origin(START, 5), rows.engine, rows.table, rules_for(fast), mend, 1005)
+    plain = loop.iterate(Origin(START, 5), rows.engine, rows.table, rules_for(slow), mend)
 
     by_jumps, by_steps = (steps(rows, plan, Origin(START, 5), 25) for plan in (fast, slow))
 
@@ -258,7 +261,7 @@ def test_an_accelerated_run_does_not_pass_over_its_cap(rows):
         origin = Origin(START, 5)
         stopping = Stopping.of(plan, origin, N_ROWS)
 
-        ending = follow(run(plan, plan.rules(UNITS), origin, rows.engine, rows.table, told), [stopping], kept)
+        ending = follow(run(plan, rules_for(plan), origin, rows.engine, rows.table, told), [stopping], kept)
 
         assert (ending, kept.seen[-1]) == ("max_iter", (5 + max_iter, "max_iter"))
 
@@ -310,14 +313,14 @@ def test_a_counted_run_by_batches_ends_within_a_pass(rows, asked):
     plan, origin, kept = plan_of(batch_size=70, **asked), Origin(START, 5), Kept()
 
     ending = follow(
-        run(plan, plan.rules(UNITS), origin, rows.engine, rows.table, told),
+        run(plan, rules_for(plan), origin, rows.engine, rows.table, told),
         [Stopping.of(plan, origin, N_ROWS)],
         kept,
     )
 
     assert ending == "steps"
     assert [number for number, _ in kept.seen] == [5, 14, 23, 25]  # nine batches of 70 rows are a pass
-    by_batches = stepwise.iterate(origin, rows.engine, rows.table, plan.rules(UNITS), 70, 25)
+    by_batches = stepwise.iterate(origin, rows.engine, rows.table, rules_for(plan), 70, 25)
     assert [step.number for step in islice(by_batches, 4)] == [5, 14, 23, 25]
 
 
@@ -333,7 +336,7 @@ def test_a_partial_fit_adds_to_the_stored_statistics(rows, decay):
     found = steps(new, plan, origin, 3)
 
     kept_rows = statistics.scaled(1.0 if decay is None else decay)
-    expected = incremental.absorb(Origin(START, 7), new.engine, new.table, plan.rules(UNITS), kept_rows)
+    expected = incremental.absorb(Origin(START, 7), new.engine, new.table, rules_for(plan), kept_rows)
     assert_same_steps(found, list(islice(expected, 3)))
     assert [len(step.likelihoods) for step in found] == [1, 1, 1]
     assert_same(found[-1].memory, Memory(reseeded=1, approximate=True))
@@ -347,7 +350,7 @@ def test_a_partial_fit_of_a_new_model_is_em_on_its_rows(rows):
 
     found = steps(rows, plan, Origin(START), 2)
 
-    plain = islice(loop.iterate(Origin(START), rows.engine, rows.table, plan.rules(UNITS)), 2)
+    plain = islice(loop.iterate(Origin(START), rows.engine, rows.table, rules_for(plan)), 2)
     assert_same([one.mixture for one in found], [one.mixture for one in plain])
     assert_same(found[-1].memory, Memory())
 
@@ -370,7 +373,7 @@ def test_starved_components_move_only_where_the_user_has_said_nothing_of_them(ro
     plan = plan_of(steps=3, settings=settings)
     found = run(
         plan,
-        plan.rules(UNITS),
+        rules_for(plan),
         Origin(replace(START, means=means)),
         rows.engine,
         rows.table,
@@ -425,7 +428,7 @@ def test_a_run_to_convergence_ends_near_the_optimum_by_jumps_or_steps(rows):
             lambda step, ending, last=last: last.append(step) or ending,
         ]
 
-        ending = follow(run(plan, plan.rules(UNITS), origin, rows.engine, rows.table, told), observers, kept)
+        ending = follow(run(plan, rules_for(plan), origin, rows.engine, rows.table, told), observers, kept)
 
         assert ending == "converged"
         assert all(one.likelihoods[-1] <= two.likelihoods[-1] + 1e-12 for one, two in pairwise(last))

@@ -19,6 +19,8 @@ EPS = float(np.finfo(float).eps)
 STATUSES = (2, 65, 70)
 # A covariance is singular to the doubles where its floor is less than so many roundings of its entries.
 ROUNDINGS = 1000
+# Options of a run that needs a number of components.
+OF_ONE_MODEL = frozenset(("steps", "max_steps", "batch_size", "partial", "validation", "checkpoint_steps"))
 # Variances of an export beyond these, in standard units, are no start for anything.
 VARIANCES = (1e-12, 1e200)
 
@@ -80,11 +82,13 @@ def _settings(fit: Fit, model: Checkpoint | None) -> dict[str, Any]:
 def _contradicts(fit: Fit, model: Checkpoint | None) -> bool:
     """Tell whether a fit asks for another model than the one it goes on with, or for none at all."""
     asked = fit.settings.get("components")
-    if isinstance(fit.start, np.ndarray) and len(fit.start) != asked:
+    if isinstance(fit.start, np.ndarray) and asked not in (None, len(fit.start)):
         return True
     if isinstance(fit.start, Mapping):
         return False
-    return asked is None if model is None else asked not in (None, model.state.n_components)
+    if model is None:
+        return asked is None and not OF_ONE_MODEL.isdisjoint(fit.options)
+    return asked not in (None, model.state.n_components)
 
 
 def _is_unusable(fit: Fit, model: Checkpoint | None) -> bool:
@@ -99,7 +103,7 @@ def _is_unusable(fit: Fit, model: Checkpoint | None) -> bool:
         return _is_far_away(rows, model.units)
     units = measure_units(rows, settings["covariance_type"])
     is_extreme = bool((np.abs(np.log10(units.scale)) > MAX_LOG10_SCALE - 1e-6).any())
-    is_short = len(rows) < settings["components"]
+    is_short = len(rows) < (settings["components"] or 1)
     return is_extreme or is_short or _is_far_away(rows, units) or _is_unusable_start(fit, units)
 
 

@@ -118,6 +118,24 @@ class Converged:
     batch_rows: int
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """How well models like this one explain rows that they were not fitted to.
+
+    Parameters
+    ----------
+    folds : int
+    mean : float
+        Mean log-likelihood of the rows, in nats and the table's units.
+    error : float
+        Standard error of the mean, from the scatter of the folds.
+    """
+
+    folds: int
+    mean: float
+    error: float
+
+
 @dataclass(frozen=True, eq=False)
 class Memory:
     """The memory of a run, one field for each algorithm that has one.
@@ -138,6 +156,8 @@ class Memory:
         Set in runs with `--validation`.
     converged : Converged or None
         Set in the best checkpoint of a run that converged after it.
+    held_out : HeldOut or None
+        Set in a candidate that was cross-validated. It does not change a run.
     """
 
     reseeded: int = 0
@@ -147,3 +167,4 @@ class Memory:
     stepwise: Batches | None = None
     validation: Standing | None = None
     converged: Converged | None = None
+    held_out: HeldOut | None = None

@@ -1,8 +1,13 @@
 """Centres and partitions of rows in memory: k-means++ seeds, Lloyd's algorithm and Ward's linkage."""
 
+from typing import TypeAlias
+
 import numpy as np
 
 from gmmcli.core.arrays import Array, Integers
+
+# The height at which two clusters are merged, and a row of each.
+Merge: TypeAlias = tuple[float, int, int]
 
 LLOYD_MAX_PASSES = 30
 # Lloyd stops when the sum of the squared moves of all centres is at most this.
@@ -93,8 +98,8 @@ def lloyd(points: Array, weights: Array | None, centers: Array) -> Array:
     return centers
 
 
-def ward(points: Array, n_components: int) -> Integers:
-    """Return the K clusters of Ward's linkage, as the cluster of each row, shape (n_rows,).
+def ward(points: Array) -> list[Merge]:
+    """Return the merges of Ward's linkage, which `cut` turns into clusters.
 
     Notes
     -----
@@ -106,7 +111,7 @@ def ward(points: Array, n_components: int) -> Integers:
     between = np.maximum(lengths[:, None] + lengths - 2 * (points.T @ points), 0.0)
     np.fill_diagonal(between, np.inf)
     sizes = np.ones(n)
-    merges: list[tuple[float, int, int]] = []
+    merges: list[Merge] = []
     chain: list[int] = []
     is_left = np.ones(n, dtype=bool)
     for _ in range(n - 1):
@@ -133,11 +138,11 @@ def ward(points: Array, n_components: int) -> Integers:
         between[a] = between[:, a] = merged
         between[b] = between[:, b] = np.inf
         sizes[a], is_left[b] = both, False
-    return _cut(merges, n, n_components)
+    return sorted(merges)
 
 
-def _cut(merges: list[tuple[float, int, int]], n_rows: int, n_components: int) -> Integers:
-    """Return the clusters that the lowest merges leave."""
+def cut(merges: list[Merge], n_rows: int, n_components: int) -> Integers:
+    """Return the K clusters that the lowest merges leave, as the cluster of each row, shape (n_rows,)."""
     parent = np.arange(n_rows)
 
     def root(i: int) -> int:
@@ -146,6 +151,6 @@ def _cut(merges: list[tuple[float, int, int]], n_rows: int, n_components: int) -
             i = int(parent[i])
         return i
 
-    for _, a, b in sorted(merges)[: max(n_rows - n_components, 0)]:
+    for _, a, b in merges[: max(n_rows - n_components, 0)]:
         parent[root(b)] = root(a)
     return np.unique([root(i) for i in range(n_rows)], return_inverse=True)[1]

@@ -11,7 +11,7 @@ _NORMAL_RANGE = 1.349
 # A principal direction with a smaller share of the largest variance is rounding error.
 _LEAST_VARIANCE = 1e-8
 # The numbers of leading principal directions that starts try in turn.
-_DIRECTIONS = (1, 2, 3, 5)
+DIRECTIONS = (1, 2, 3, 5)
 
 
 def points_in(space: str, X: Array, scale: Array, turn: int) -> Array:
@@ -19,15 +19,16 @@ def points_in(space: str, X: Array, scale: Array, turn: int) -> Array:
 
     Parameters
     ----------
-    space : {"standard", "robust", "table", "whitened", "principal"}
+    space : {"standard", "robust", "table", "whitened", "principal", "column"}
         Standard units; units of the robust sd of each column, with outliers moved near; the table's units;
-        units in which the table has covariance 1; the leading principal directions of standard units.
+        units in which the table has covariance 1; the leading principal directions of standard units; one
+        column alone.
     X : ndarray of shape (n_features, n_rows), float64
         In standard units.
     scale : ndarray of shape (n_features,), float64
         One standard unit of each column, in the table's units.
     turn : int
-        Counts the starts in this space; decides the number of principal directions.
+        Counts the starts in this space; decides the number of principal directions, or the column.
 
     Returns
     -------
@@ -39,6 +40,8 @@ def points_in(space: str, X: Array, scale: Array, turn: int) -> Array:
             ranges = (upper - lower) / _NORMAL_RANGE
             robust = (X - median) / np.where(ranges > 0, ranges, 1.0)
             return np.asarray(np.clip(robust, -_FURTHEST, _FURTHEST))
+        case "column":
+            return np.asarray(X[turn % len(X)][None])
         case "table":
             return np.asarray(X * (scale / scale.max())[:, None])
         case "whitened" | "principal":
@@ -49,7 +52,7 @@ def points_in(space: str, X: Array, scale: Array, turn: int) -> Array:
                 kept = variances > _LEAST_VARIANCE * variances[0]
                 sds = np.sqrt(variances[kept])[:, None] if kept.any() else 1.0
                 return np.asarray(directions[:, kept].T @ centred / sds) if kept.any() else centred
-            n_directions = min(_DIRECTIONS[turn % len(_DIRECTIONS)], len(X))
+            n_directions = min(DIRECTIONS[turn % len(DIRECTIONS)], len(X))
             return np.asarray(directions[:, :n_directions].T @ centred)
         case _:
             return X

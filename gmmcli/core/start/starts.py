@@ -1,9 +1,9 @@
 """Starting mixtures: from partitions of the rows, from random rows, or around given means."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,34 +13,22 @@ from gmmcli.core.em.maximisation import PARAMS, Rules, maximise
 from gmmcli.core.families import FAMILIES, CovarianceType
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import Engine, ParallelEngine, Table
-from gmmcli.core.rows import Rows
-from gmmcli.core.start.centers import lloyd, nearest, spread_rows, ward
+from gmmcli.core.start.leave_one_out import labels_without_self
+from gmmcli.core.start.partitions import START_ROWS, Kind, Partitions
 from gmmcli.core.start.race import Optimum, Race
-from gmmcli.core.start.spaces import points_in
 from gmmcli.core.start.together import Together
 from gmmcli.core.statistics import Statistics
 
-# If a table has more than twice as many rows, starts are found and compared on this many, evenly spaced.
-START_ROWS = 20_000
-# Ward's linkage takes at most this many rows, evenly spaced.
-_WARD_ROWS = 1000
 # On a table larger than the sample, so many optima make so many passes before one is chosen.
 _FINALISTS, _FINAL_PASSES = 3, 5
-# Rows tried for each seed of k-means.
-_SEEDS_TRIED = 4
+# If fewer starts agree on the best optimum, there are so many heats of starts instead of one.
+_AGREEING, _HEATS = 2, 3
+# So many of the best optima are refined at a time, at most so often, while the best gains so many nats.
+_REFINED, _REFINEMENTS, _BETTER = 3, 5, 1e-3
 # The most and the fewest starts of `auto`; the steps that a start is expected to make; the flops that all of
 # them may cost.
-MOST_STARTS, FEWEST_STARTS = 64, 12
+MOST_STARTS, FEWEST_STARTS = 64, 13
 _EXPECTED_STEPS, _AFFORDABLE = 40, 6e9
-
-
-class Kind(NamedTuple):
-    """How a start is made, and the space in which it looks for clusters."""
-
-    method: str
-    space: str = "standard"
-
-
 # The first starts of `auto`; each method and space finds the best optimum of some tables that no other finds.
 _FALLBACK = Kind("ward")
 _ONCE = (_FALLBACK, Kind("ward", "whitened"))
@@ -55,6 +43,7 @@ _AGAIN = (
     Kind("kmeans", "principal"),
     Kind("kmeans", "principal"),
     Kind("kmeans++", "whitened"),
+    Kind("kmeans", "column"),
 )
 
 
@@ -76,6 +65,25 @@ def automatic_starts(covariance_type: CovarianceType, n_components: int, n_featu
 
 
 @dataclass(frozen=True, eq=False)
+class Choice:
+    """A starting mixture, and the race that chose it.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        In canonical order.
+    n_starts : int
+        How many starts there were.
+    optima : sequence of Optimum
+        What they reached, the best first; empty if there was no race.
+    """
+
+    mixture: Mixture
+    n_starts: int = 1
+    optima: Sequence[Optimum] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Starts:
     """Makes starting mixtures for one table.
 
@@ -84,23 +92,20 @@ class Starts:
     engine : Engine
     table : Table
         The rows that mixtures are learnt from.
-    sample : Table
-        The rows that centres are found in: some or all rows of the table.
+    partitions : Partitions
+        Of some or all rows of the table.
     covariance_type : str
     n_components : int
         At most `table.n_rows`.
     rules : Rules
-    scale : ndarray of shape (n_features,), float64
-        One standard unit of each column, in the table's units.
     """
 
     engine: ParallelEngine
     table: Table
-    sample: Table
+    partitions: Partitions
     covariance_type: CovarianceType
     n_components: int
     rules: Rules
-    scale: Array
 
     def draw(self, method: str, rng: np.random.Generator) -> Mixture:
         """Return one starting mixture, learnt from the whole table.
@@ -112,16 +117,8 @@ class Starts:
         """
         if method == "random":
             return self.around_means(distinct_rows(self.table, self.n_components, rng))
-        rows = rows_of(self.sample)
-        centers = self._centers(method, rows.X, rows.weights, rng)
+        centers = self.partitions.centers(Kind(method), self.n_components, 0, rng)
         return from_partition(self.engine, self.table, centers, self.covariance_type, self.rules)
-
-    def _centers(self, method: str, points: Array, weights: Array | None, rng: np.random.Generator) -> Array:
-        """Return the centres of a method."""
-        if method == "kmeans++":
-            return spread_rows(points, weights, self.n_components, rng)
-        seeds = spread_rows(points, weights, self.n_components, rng, _SEEDS_TRIED)
-        return lloyd(points, weights, seeds)
 
     def around_means(self, means: Array) -> Mixture:
         """Return a mixture of equal weights, the given means, and the table's unbiased covariance for each.
@@ -140,8 +137,17 @@ class Starts:
             unbiased = np.broadcast_to(unbiased, (K, *unbiased.shape[1:]))
         return Mixture(np.full(K, 1 / K), means, unbiased, kind)
 
-    def choose(self, init: str, n_starts: int, seed: int, tell: Callable[[str], None]) -> Mixture:
-        """Return the best of some starts, in canonical order; a single one is returned as it is.
+    def choose(
+        self,
+        init: str,
+        n_starts: int,
+        seed: int,
+        tell: Callable[[str], None],
+        *,
+        may_repeat: bool = False,
+        also: Sequence[Mixture] = (),
+    ) -> Choice:
+        """Return the best of some starts; a single one as it is.
 
         Parameters
         ----------
@@ -151,50 +157,77 @@ class Starts:
             The i-th start of a kind is the same in every portfolio.
         tell : callable
             Called with a line of text about the race.
+        may_repeat : bool
+            Whether to make as many starts again if hardly any agree on the best optimum.
+        also : sequence of Mixture
+            More starts for the race.
         """
         kinds = portfolio(init, n_starts)
         if len(kinds) == 1:
             method = "kmeans" if init == "auto" else init
-            return in_canonical_order(self.draw(method, np.random.default_rng([seed, 0])))
+            return Choice(in_canonical_order(self.draw(method, np.random.default_rng([seed, 0]))))
         family = FAMILIES[self.covariance_type]
         if self.table.n_rows < family.rows_needed(self.n_components, self.table.n_features):
             # No start can be sound, and likelihoods tell nothing.
-            rows = rows_of(self.sample)
-            labels = self._labels(_FALLBACK, rows, 0, np.random.default_rng([seed, 0]))
-            return in_canonical_order(self._from_labels(rows, labels))
-        return in_canonical_order(self._best(self._race(kinds, seed, tell)))
+            rng = np.random.default_rng([seed, 0])
+            labels = self.partitions.labels(_FALLBACK, self.n_components, 0, rng)
+            return Choice(in_canonical_order(self._from_labels(labels)))
+        race, heat = self._race_of(kinds), partial(self._made, seed=seed, turns={})
+        optima = race.run([*heat(kinds), *also], tell)
+        if may_repeat and optima[0].n_starts < _AGREEING:
+            optima = race.run(heat(portfolio(init, _HEATS * n_starts)[n_starts:]), tell)
+        if init == "auto":
+            optima = self._refined(race, optima, tell)
+        optima = self._best_first(optima)
+        return Choice(in_canonical_order(optima[0].mixture), race.n_starts, optima)
 
-    def _race(self, kinds: list[Kind], seed: int, tell: Callable[[str], None]) -> list[Optimum]:
-        """Return the optima that starts reach on the sample, the best one first."""
-        rows = rows_of(self.sample)
-        mixtures, turns = list[Mixture](), dict[Kind, int]()
-        here = replace(self, table=self.sample)
+    def _race_of(self, kinds: list[Kind]) -> Race:
+        """Return a race on the sample."""
+        sample, rows = self.partitions.sample, self.partitions.rows
+        structure = FAMILIES[self.covariance_type].structure
+        together = Together(self.engine, sample, rows, structure, self.rules)
+        n_rows = rows.n_rows if rows.weights is None else int(np.count_nonzero(rows.weights))
+        fallback = kinds.index(_FALLBACK) if _FALLBACK in kinds else 0
+        return Race(together, self.rules, n_rows, rows.total_weight, fallback)
+
+    def _made(self, kinds: list[Kind], seed: int, turns: dict[Kind, int]) -> list[Mixture]:
+        """Return the starts of some kinds on the sample; `turns` counts those of each kind."""
+        mixtures, here = list[Mixture](), replace(self, table=self.partitions.sample)
         for kind in kinds:
             turn = turns[kind] = turns.get(kind, -1) + 1
             rng = np.random.default_rng([seed, turn])
             if kind.method == "random":
                 mixtures.append(here.draw("random", rng))
             else:
-                mixtures.append(self._from_labels(rows, self._labels(kind, rows, turn, rng)))
-        structure = FAMILIES[self.covariance_type].structure
-        together = Together(self.engine, self.sample, rows, structure, self.rules)
-        n_rows = rows.n_rows if rows.weights is None else int(np.count_nonzero(rows.weights))
-        fallback = kinds.index(_FALLBACK) if _FALLBACK in kinds else 0
-        return Race(together, self.rules, n_rows, rows.total_weight, fallback).run(mixtures, tell)
+                labels = self.partitions.labels(kind, self.n_components, turn, rng)
+                mixtures.append(self._from_labels(labels))
+        return mixtures
 
-    def _labels(self, kind: Kind, rows: Rows, turn: int, rng: np.random.Generator) -> Integers:
-        """Return the partition of a start, as the cluster of each row."""
-        points = points_in(kind.space, rows.X, self.scale, turn)
-        if kind.method != "ward":
-            return nearest(points, self._centers(kind.method, points, rows.weights, rng))
-        some = points[:, :: -(-points.shape[1] // _WARD_ROWS)]
-        label = ward(some, self.n_components)
-        if some.shape == points.shape:
-            return label
-        return nearest(points, np.array([some[:, label == k].mean(axis=1) for k in range(label.max() + 1)]))
+    def _refined(self, race: Race, optima: list[Optimum], tell: Callable[[str], None]) -> list[Optimum]:
+        """Start again from the best optima, without the pull of each row on its own component.
 
-    def _from_labels(self, rows: Rows, labels: Integers) -> Mixture:
+        Only full covariances have so many parameters that a row can hold its component in place.
+        """
+        family, rows = FAMILIES[self.covariance_type], self.partitions.rows
+        if family.is_equal or not family.structure.has_correlations:
+            return optima
+        least, K = family.least_count(rows.X.shape[0]), self.n_components
+        for _ in range(_REFINEMENTS):
+            starts = []
+            for one in [one for one in optima if one.is_sound][:_REFINED]:
+                before, after = labels_without_self(one.mixture, rows)
+                if (before != after).any() and np.bincount(after, rows.weights, K).min() >= least:
+                    starts.append(self._from_labels(after))
+            if not starts:
+                break
+            best, optima = optima[0].log_likelihood, race.run(starts, tell)
+            if optima[0].log_likelihood <= best + _BETTER:
+                break
+        return optima
+
+    def _from_labels(self, labels: Integers) -> Mixture:
         """Return the mixture that one M-step makes of a partition."""
+        rows = self.partitions.rows
         K, d = self.n_components, rows.X.shape[0]
         none = Statistics.empty(self.covariance_type, K, d)
         structure = FAMILIES[self.covariance_type].structure
@@ -211,29 +244,18 @@ class Starts:
         statistics = replace(none, squares=squares, reference=means, total_weight=rows.total_weight)
         return maximise(statistics, previous, replace(self.rules, params=PARAMS))
 
-    def _best(self, optima: list[Optimum]) -> Mixture:
-        """Return the optimum that is best on the whole table; the race was on a sample of it."""
-        if self.sample is self.table or len(optima) == 1:
-            return optima[0].mixture
+    def _best_first(self, optima: list[Optimum]) -> list[Optimum]:
+        """Put the optimum first that is best on the whole table; the race was on a sample of it."""
         finalists = [one for one in optima if one.is_sound == optima[0].is_sound][:_FINALISTS]
+        if self.partitions.sample is self.table or len(finalists) == 1:
+            return optima
         found = []
         for one in finalists:
             steps = islice(iterate(Origin(one.mixture), self.engine, self.table, self.rules), _FINAL_PASSES)
             *_, last = steps
-            found.append((last.likelihoods[-1], last.mixture))
-        return max(found, key=lambda pair: pair[0])[1]
-
-
-def rows_of(table: Table) -> Rows:
-    """Return all rows of a table as one block."""
-    blocks = list(table.blocks(table.n_rows))
-    weights = [block.weights for block in blocks]
-    together = None
-    if any(one is not None for one in weights):
-        together = np.concatenate(
-            [np.ones(b.n_rows) if w is None else w for b, w in zip(blocks, weights, strict=True)]
-        )
-    return Rows(np.concatenate([block.X for block in blocks], axis=1), together)
+            found.append((last.likelihoods[-1], replace(one, mixture=last.mixture)))
+        best = max(found, key=lambda pair: pair[0])[1]
+        return [best, *(one for one in optima if one.number != best.number)]
 
 
 def in_canonical_order(mixture: Mixture) -> Mixture:

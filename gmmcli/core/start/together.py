@@ -5,7 +5,7 @@ on its own, by the engine.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -44,12 +44,15 @@ class Runner:
         Mean log-likelihoods of its steps, nats per unit weight.
     counts : ndarray of shape (K,), float64
         Posterior mass of the components in its last step.
+    n_starts : int
+        How many starts are on the same way.
     """
 
     number: int
     mixture: Mixture
     likelihoods: tuple[float, ...] = ()
     counts: Array = field(default_factory=lambda: np.empty(0))
+    n_starts: int = 1
 
 
 class Together:
@@ -99,7 +102,7 @@ class Together:
             if step:
                 batch.maximise(self._rules)
             alone += [(runner, n_steps - step) for runner in batch.give_up_unsafe()]
-            if not batch.numbers:
+            if not batch:
                 break
             batch.evaluate(self._phi, self._rows)
         return batch.runners(), alone
@@ -114,7 +117,8 @@ class Together:
             for step in islice(steps, n_steps + 1):
                 found = step.expectation
                 likelihoods = (*runner.likelihoods, found.mean_log_likelihood)
-                runner = Runner(runner.number, step.mixture, likelihoods, found.statistics.counts)
+                counts = found.statistics.counts
+                runner = replace(runner, mixture=step.mixture, likelihoods=likelihoods, counts=counts)
                 if is_narrow(runner.mixture, self._rules):
                     break
         except CovarianceNotPositive:
@@ -153,7 +157,7 @@ class _Batch:
         mixtures = [runner.mixture for runner in group]
         self._structure, self._like = structure, mixtures[0]
         self._K = self._like.n_components
-        self.numbers = [runner.number for runner in group]
+        self._group = list(group)
         self._likelihoods = [runner.likelihoods for runner in group]
         self._weights = np.concatenate([one.weights for one in mixtures])
         self._means = np.concatenate([one.means for one in mixtures])
@@ -161,13 +165,17 @@ class _Batch:
         self._covariances = np.concatenate([m.matrices if is_shared else m.covariances for m in mixtures])
         self._T = self._factors = np.empty(0)
 
+    def __len__(self) -> int:
+        """Return the number of mixtures that are left."""
+        return len(self._group)
+
     def give_up_unsafe(self) -> list[Runner]:
         """Drop mixtures that are not positive definite; drop and return those that would be inexact."""
         try:
             self._factors = self._structure.factors(self._covariances)
         except np.linalg.LinAlgError:
-            self._keep(np.array([self._is_positive(s) for s in range(len(self.numbers))], dtype=bool))
-            if not self.numbers:
+            self._keep(np.array([self._is_positive(s) for s in range(len(self))], dtype=bool))
+            if not self:
                 return []
             self._factors = self._structure.factors(self._covariances)
         with np.errstate(over="ignore", divide="ignore"):
@@ -190,7 +198,7 @@ class _Batch:
     def _keep(self, is_kept: Booleans) -> None:
         """Drop the other mixtures."""
         of_components = np.repeat(is_kept, self._K)
-        self.numbers = [one for one, is_one in zip(self.numbers, is_kept, strict=True) if is_one]
+        self._group = [one for one, is_one in zip(self._group, is_kept, strict=True) if is_one]
         self._likelihoods = [one for one, is_one in zip(self._likelihoods, is_kept, strict=True) if is_one]
         for name in ("_weights", "_means", "_covariances", "_T", "_factors"):
             array = getattr(self, name)
@@ -200,7 +208,7 @@ class _Batch:
     def evaluate(self, phi: Array, rows: Rows) -> None:
         """Do the E-step of every mixture: sum the posterior-weighted φ(z), and note the likelihood."""
         W = self._structure.natural(self._weights, self._means, self._factors)
-        S, n = len(self.numbers), phi.shape[1]
+        S, n = len(self), phi.shape[1]
         self._T, log_likelihoods = np.zeros(W.shape), np.zeros(S)
         for first in range(0, n, _BLOCK_ROWS):
             block = phi[:, first : first + _BLOCK_ROWS]
@@ -245,7 +253,7 @@ class _Batch:
     def runners(self) -> list[Runner]:
         """Return the mixtures as runners."""
         found = []
-        for s, (number, likelihoods) in enumerate(zip(self.numbers, self._likelihoods, strict=True)):
+        for s, (runner, likelihoods) in enumerate(zip(self._group, self._likelihoods, strict=True)):
             of_one = slice(s * self._K, (s + 1) * self._K)
             covariances = self._covariances[of_one]
             if self._like.structure.is_shared:
@@ -254,5 +262,5 @@ class _Batch:
                 self._weights[of_one], self._means[of_one], covariances, self._like.covariance_type
             )
             counts = self._T[of_one, 0] if self._T.size else np.empty(0)
-            found.append(Runner(number, mixture, likelihoods, counts))
+            found.append(replace(runner, mixture=mixture, likelihoods=likelihoods, counts=counts))
         return found

@@ -17,7 +17,6 @@ from gmmcli.core.covariances.structure import Structure
 from gmmcli.core.degenerate import find_narrow
 from gmmcli.core.em.loop import Origin, iterate
 from gmmcli.core.em.maximisation import Rules
-from gmmcli.core.kernel.constants import EXPANDED_ERROR
 from gmmcli.core.kernel.kernel import LOWEST_EXPONENT
 from gmmcli.core.mixture import Mixture
 from gmmcli.core.passes import ParallelEngine, Table
@@ -26,6 +25,8 @@ from gmmcli.errors import CovarianceNotPositive
 
 # Components that are evaluated together; with more, the matrix products are no faster.
 _COMPONENTS = 64
+# The error that a log density may have in the race, which compares likelihoods to a hundredth of a nat.
+_ERROR = 1e-7
 # Rows of a block: its log densities stay in the cache.
 _BLOCK_ROWS = 1024
 
@@ -179,7 +180,7 @@ class _Batch:
                 return []
             self._factors = self._structure.factors(self._covariances)
         with np.errstate(over="ignore", divide="ignore"):
-            unsafe = self._structure.are_unsafe(self._means, self._covariances, self._factors, EXPANDED_ERROR)
+            unsafe = self._structure.are_unsafe(self._means, self._covariances, self._factors, _ERROR)
         is_unsafe = np.asarray(unsafe.reshape(-1, self._K).any(axis=1))
         if not is_unsafe.any():
             return []

@@ -11,7 +11,7 @@ from gmmcli.core.covariances.structure import EPS, NARROWEST_SD
 # A column is rounded if more than this share of its rows have the value of another row.
 _ROUNDED_SHARE = 0.1
 # The interquartile range of a normal distribution, in sd.
-_NORMAL_RANGE = 1.349
+NORMAL_RANGE = 1.349
 # Values nearer to each other than so many ulps of the largest differ by the rounding of doubles alone.
 _ULPS = 16
 
@@ -41,7 +41,7 @@ def narrowest_sds(sample: Array, sds: Array, factor: float) -> Array:
     One sort per column.
     """
     lower, upper = np.quantile(sample, (0.25, 0.75), axis=1)
-    ranges = (upper - lower) / _NORMAL_RANGE
+    ranges = (upper - lower) / NORMAL_RANGE
     spreads = np.where(ranges > 0, np.minimum(ranges, sds), sds)
     resolutions = np.array([resolution(column) for column in sample])
     least = np.maximum(factor * spreads, NARROWEST_SD * sds)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gmmcli.core.start.soundness import Flaw, find_flaw
-from gmmcli.fitting.request import Criterion
+from gmmcli.fitting.request import CROSS_VALIDATED, Criterion
 from gmmcli.fitting.settings import Settings
+from gmmcli.store.candidates import Key
 from gmmcli.store.checkpoint import Checkpoint
 
 
@@ -63,9 +64,14 @@ class Candidate:
             flaw=None if flaw is None else flaw.kind,
         )
 
+    @property
+    def key(self) -> Key:
+        """What tells it from the others: see `store.candidates`."""
+        return self.components, self.covariance_type
+
     def loss(self, criterion: Criterion) -> float:
         """Return the value of a criterion, as a loss: lower is better; infinite if it was not computed."""
-        if criterion in ("cv", "cv-1se"):
+        if criterion in CROSS_VALIDATED:
             return float("inf") if self.cv is None else -self.cv
         return float(getattr(self, criterion))
 

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 from gmmcli.core.start.race import Optimum
-from gmmcli.core.start.starts import Choice
+from gmmcli.core.start.starts import AGREEING, Choice
 from gmmcli.fitting.rows import TrainingRows
 from gmmcli.notices import Notice, Notify
 from gmmcli.tables import wording
 
-# If fewer starts reach the best optimum, others may have missed a better one.
-_FEW = 2
-# So many times as many starts are worth a try then.
+# If too few starts agree, so many times as many are worth a try.
 _MORE = 10
 # What is wrong with a component of so many rows.
 _FACTS = {
@@ -83,7 +81,7 @@ def tell_of_doubt(choice: Choice, tell: Notify, *, is_alone: bool) -> None:
         fact = _FACTS[most.flaw.kind].format(rows=wording.counted(round(most.flaw.rows), "row"))
         text = f"an optimum that is {gain:.3g} nats more likely looks spurious: {fact}"
         tell(Notice("spurious_optimum", text, "information", {"gain": gain, "optima": len(ahead)}))
-    if is_alone and best.n_starts < _FEW and len(choice.optima) > 1:
+    if is_alone and best.n_starts < AGREEING and len(choice.optima) > 1:
         text = f"only {best.n_starts} of {choice.n_starts} starts reached the best optimum"
         text += f"; to try more: --fresh --restarts {_MORE * choice.n_starts}"
         tell(Notice("starts_disagree", text, "information"))

@@ -10,6 +10,7 @@ from gmmcli.errors import Usage
 from gmmcli.fitting.options import options_of
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import AUTO
+from gmmcli.tables import wording
 
 # With `-k auto`, numbers of components up to the first are always tried; more, up to the second, while the
 # criterion improves.
@@ -74,6 +75,11 @@ class Grid:
         is_range = self.counts == tuple(range(first, last + 1))
         counts = f"{first} to {last}" if is_range and last > first else ", ".join(map(str, self.counts))
         return AUTO if self.grows else counts
+
+
+def in_words(n_components: int, covariance_type: str) -> str:
+    """Return the name of a model, for a message."""
+    return f"{wording.counted(n_components, 'component')} ({covariance_type})"
 
 
 def check_alone(request: FitRequest, *, is_given: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gmmcli.errors import CheckpointCorrupt, Usage
-from gmmcli.fitting.grid import Grid, check_alone
+from gmmcli.fitting.grid import Grid, check_alone, in_words
 from gmmcli.fitting.init_file import WORDS, InitFile, read_init_file
 from gmmcli.fitting.request import FitRequest
 from gmmcli.fitting.settings import Settings
@@ -117,7 +117,7 @@ def _continued(stored: Stored, given: Mapping[str, Any], grid: Grid | None, writ
         return own.continued_with(given, subject)
     key = (own.components, own.covariance_type)
     if key not in grid or not writer.candidates.found:
-        was = f"{subject} has {wording.counted(own.components, 'component')} ({own.covariance_type})"
+        was = f"{subject} has {in_words(*key)}"
         fact = (
             f"{grid}, but {was}" if key not in grid else f"{was}, which was not chosen among several models"
         )

@@ -10,6 +10,8 @@ from gmmcli.fitting.options import option, options_of
 
 Criterion = Literal["bic", "aic", "icl", "cv", "cv-1se"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+# Those that score rows which were held out.
+CROSS_VALIDATED: tuple[Criterion, ...] = ("cv", "cv-1se")
 
 if TYPE_CHECKING:
     from gmmcli.tables.operands import TableRequest

@@ -6,6 +6,7 @@ from gmmcli.core import covariance_types
 from gmmcli.core.families import FAMILIES
 from gmmcli.errors import Usage
 from gmmcli.fitting.candidate import Candidate, best_of
+from gmmcli.fitting.grid import in_words
 from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.request import FitRequest
 from gmmcli.notices import Notice, Notify
@@ -30,11 +31,8 @@ def pick(request: FitRequest, found: Sequence[Stored], newest: Stored | None) ->
     counts = [int(name) for name in names if name.isascii() and name.isdecimal()]
     if len(types) > 1 or len(counts) > 1 or len(types) + len(counts) != len(names):
         raise Usage("--choose", "must be a number of components, a covariance type, or both", "e.g. tied,4")
-    fitting = [
-        one
-        for one in found
-        if key_of(one)[0] in (counts or [key_of(one)[0]]) and key_of(one)[1] in (types or [key_of(one)[1]])
-    ]
+    fitting = [one for one in found if not counts or key_of(one)[0] in counts]
+    fitting = [one for one in fitting if not types or key_of(one)[1] in types]
     if not fitting:
         fact = f"no model of {' and '.join(request.choose)} among those that were fitted"
         hint = f"gmmcli inspect -m {quoted(str(request.model_dir))} --selection"
@@ -57,7 +55,7 @@ def tell_of_choice(best: Candidate, candidates: Sequence[Candidate], plan: Plan,
         key=lambda one: one.loss(criterion),
     )
     name = "cv" if criterion == "cv-1se" else criterion
-    text = f"chose {_named(best)}: {name} {getattr(best, name):.6g}"
+    text = f"chose {in_words(*best.key)}: {name} {getattr(best, name):.6g}"
     if others:
         other = others[0]
         text += f"; next {other.components} ({other.covariance_type}): {getattr(other, name):.6g}"
@@ -66,7 +64,7 @@ def tell_of_choice(best: Candidate, candidates: Sequence[Candidate], plan: Plan,
         one for one in candidates if one.flaw is not None and one.loss(criterion) < best.loss(criterion)
     ]
     if spurious and best.flaw is None:
-        names = wording.listed([_named(one) for one in spurious])
+        names = wording.listed([in_words(*one.key) for one in spurious])
         text = f"not chosen, since a component looks spurious: {names}"
         tell(Notice("spurious_models", text, "information"))
     last = max(one.components for one in candidates)
@@ -74,13 +72,8 @@ def tell_of_choice(best: Candidate, candidates: Sequence[Candidate], plan: Plan,
         text = f"{criterion} is still improving at {last} components; to try more: -k {last}:{2 * last}"
         tell(Notice("choice_at_the_end", text, "warning" if grid.grows else "information"))
     if plan.replaced is not None:
-        mixture = plan.replaced.checkpoint.mixture
-        if (mixture.n_components, mixture.covariance_type) != (best.components, best.covariance_type):
-            was = f"{wording.counted(mixture.n_components, 'component')} ({mixture.covariance_type})"
-            text = f"chose {_named(best)} instead of {was} of checkpoint {plan.replaced.generation}"
+        before = key_of(plan.replaced)
+        if before != best.key:
+            was = f"{in_words(*before)} of checkpoint {plan.replaced.generation}"
+            text = f"chose {in_words(*best.key)} instead of {was}"
             tell(Notice("model_replaced", text, "warning"))
-
-
-def _named(one: Candidate) -> str:
-    """Return the name of a model, for a message."""
-    return f"{wording.counted(one.components, 'component')} ({one.covariance_type})"

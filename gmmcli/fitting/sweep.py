@@ -6,7 +6,7 @@ candidate in the model directory, so that a sweep that was cut off goes on with 
 
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,19 @@ from gmmcli.engine.local import LocalEngine
 from gmmcli.errors import NotConverged, NumericalFailure, Stopped, TableUnusable, Usage
 from gmmcli.fitting.candidate import Candidate, best_of
 from gmmcli.fitting.checkpoints import Publisher
-from gmmcli.fitting.grid import MOST_TRIED, Grid
+from gmmcli.fitting.grid import MOST_TRIED, Grid, in_words
 from gmmcli.fitting.journal import Journal
 from gmmcli.fitting.learn import learn
 from gmmcli.fitting.plan import Plan
 from gmmcli.fitting.report import Outcome
+from gmmcli.fitting.request import CROSS_VALIDATED
 from gmmcli.fitting.rows import TrainingRows
 from gmmcli.fitting.run import Ending, TimeUp
 from gmmcli.fitting.selection import tell_of_choice
 from gmmcli.fitting.settings import Settings
 from gmmcli.fitting.starts import Start, begin
 from gmmcli.notices import Notice, Notify, Progress
-from gmmcli.store.candidates import Candidates, Key, key_of
+from gmmcli.store.candidates import Key, key_of
 from gmmcli.store.checkpoint import Checkpoint
 from gmmcli.store.commit import Writer
 from gmmcli.store.model_dir import Stored
@@ -58,19 +59,6 @@ class Draft:
     def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
         """Return the checkpoint."""
         return Stored(checkpoint, 0, "", 0)
-
-
-@dataclass(eq=False)
-class CandidatePublisher:
-    """A publisher of one candidate."""
-
-    candidates: Candidates
-    path: Path = Path()
-    best: int | None = None
-
-    def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
-        """Write the candidate."""
-        return self.candidates.publish(checkpoint)
 
 
 class Sweep:
@@ -138,7 +126,7 @@ class Sweep:
         if failures and not self._done:
             raise next(iter(failures.values()))
         if failures:
-            names = [f"{wording.counted(K, 'component')} ({kind})" for K, kind in failures]
+            names = [in_words(*key) for key in failures]
             text = f"not fitted, since a covariance is not positive definite: {', '.join(names)}"
             self._tell(Notice("models_failed", text, "warning"))
         return self._publish()
@@ -192,12 +180,11 @@ class Sweep:
         with self._engine.attached(rows.table, rows.partitions.sample):
             if plan.stored is None or plan.stored.checkpoint.memory.began is not None:
                 start = partial(begin, plan, rows, self._engine, untold_notice, self._progress)
-                publisher = CandidatePublisher(self._candidates)
                 self._outcomes[key] = self._learn(
-                    plan, rows, partial(start, self._starts(key, rows)), publisher
+                    plan, rows, partial(start, self._starts(key, rows)), self._candidates
                 )
             self._improve(key, rows)
-            if self._plan.request.criterion in ("cv", "cv-1se"):
+            if self._plan.request.criterion in CROSS_VALIDATED:
                 self._cross_validate(key, rows)
 
     def _plan_of(self, key: Key) -> Plan:
@@ -209,8 +196,7 @@ class Sweep:
         self, plan: Plan, rows: TrainingRows, make_start: Callable[[], Start], publisher: Publisher
     ) -> Outcome:
         """Fit one model in silence."""
-        settings = plan.settings
-        name = f"{wording.counted(settings.components, 'component')}, {settings.covariance_type}"
+        name = in_words(plan.settings.components, plan.settings.covariance_type)
 
         def progress(text: str) -> None:
             self._progress(f"{name}: {text}")
@@ -275,10 +261,10 @@ class Sweep:
     def _publish(self) -> Outcome:
         """Make the best model the newest checkpoint, unless it is that already."""
         best, request = self._best(), self._plan.request
-        if request.criterion in ("cv", "cv-1se") and best.cv is None:
+        if request.criterion in CROSS_VALIDATED and best.cv is None:
             fact = f"too few rows for {request.folds} folds: {self._rows.table.n_rows}"
             raise TableUnusable(self._rows.operands[0].name, fact, "--criterion bic")
-        key = (best.components, best.covariance_type)
+        key = best.key
         candidate, newest = self._candidates.found[key], self._plan.replaced
         plan, rows = replace(self._plan_of(key), stored=None), self._rows.in_units_of(key[1])
         selection = tuple(self._done[one] for one in sorted(self._done))

@@ -34,10 +34,19 @@ class Candidates:
         The model directory, locked.
     describe : callable
         Returns the provenance of the candidate with a number.
+
+    Attributes
+    ----------
+    path : Path
+        Of the model directory.
+    best : int or None
+        Of no effect: all candidates stay.
     """
 
     def __init__(self, root: Folder, describe: Callable[[int], Provenance]) -> None:
         self._root, self._describe = root, describe
+        self.path = root.path
+        self.best: int | None = None
 
     @cached_property
     def found(self) -> dict[Key, Stored]:
@@ -45,8 +54,8 @@ class Candidates:
         with reporting(self._root.path):
             return {key_of(one): one for one in read_candidates(self._root)}
 
-    def publish(self, checkpoint: Checkpoint) -> Stored:
-        """Write a candidate, and remove the one that it replaces.
+    def publish(self, checkpoint: Checkpoint, *, fresh: bool = False) -> Stored:
+        """Write a candidate, and remove the one that it replaces; each has a lineage of its own.
 
         Raises
         ------

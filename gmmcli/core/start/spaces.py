@@ -3,11 +3,10 @@
 import numpy as np
 
 from gmmcli.core.arrays import Array
+from gmmcli.core.narrowest import NORMAL_RANGE
 
 # Distances to the median beyond so many robust sds count as this many: outliers do not attract centres.
 _FURTHEST = 4.0
-# The interquartile range of a normal distribution, in sd.
-_NORMAL_RANGE = 1.349
 # A principal direction with a smaller share of the largest variance is rounding error.
 _LEAST_VARIANCE = 1e-8
 # The numbers of leading principal directions that starts try in turn.
@@ -37,7 +36,7 @@ def points_in(space: str, X: Array, scale: Array, turn: int) -> Array:
     match space:
         case "robust":
             lower, median, upper = np.quantile(X, (0.25, 0.5, 0.75), axis=1)[:, :, None]
-            ranges = (upper - lower) / _NORMAL_RANGE
+            ranges = (upper - lower) / NORMAL_RANGE
             robust = (X - median) / np.where(ranges > 0, ranges, 1.0)
             return np.asarray(np.clip(robust, -_FURTHEST, _FURTHEST))
         case "column":

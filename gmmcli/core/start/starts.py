@@ -22,7 +22,7 @@ from gmmcli.core.statistics import Statistics
 # On a table larger than the sample, so many optima make so many passes before one is chosen.
 _FINALISTS, _FINAL_PASSES = 3, 5
 # If fewer starts agree on the best optimum, there are so many heats of starts instead of one.
-_AGREEING, _HEATS = 2, 3
+AGREEING, _HEATS = 2, 3
 # So many of the best optima are refined at a time, at most so often, while the best gains so many nats.
 _REFINED, _REFINEMENTS, _BETTER = 3, 5, 1e-3
 # The most and the fewest starts of `auto`; the steps that a start is expected to make; the flops that all of
@@ -174,7 +174,7 @@ class Starts:
             return Choice(in_canonical_order(self._from_labels(labels)))
         race, heat = self._race_of(kinds), partial(self._made, seed=seed, turns={})
         optima = race.run([*heat(kinds), *also], tell)
-        if may_repeat and optima[0].n_starts < _AGREEING:
+        if may_repeat and optima[0].n_starts < AGREEING:
             optima = race.run(heat(portfolio(init, _HEATS * n_starts)[n_starts:]), tell)
         if init == "auto":
             optima = self._refined(race, optima, tell)
